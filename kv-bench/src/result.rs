@@ -1,0 +1,270 @@
+//! The versioned result that every report, plot and verdict reads: `kv-bench/result/1`.
+//!
+//! Times are floats in microseconds and `None` (JSON `null`) where nothing was measured, never 0.
+//! `operations` = attempted = succeeded + `errors`; throughput counts successes from the first send
+//! to the last reply. Field names are part of the published JSON Schema and do not change within a
+//! schema version.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The name and version of this schema, stored in every result.
+pub const SCHEMA: &str = "kv-bench/result/1";
+
+/// One run of kv-bench: its headline measurement, the points of its curve, and what to think of
+/// them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunResult {
+    /// Always [`SCHEMA`].
+    pub schema: String,
+    /// The name given with `--name`, or the subcommand.
+    pub name: String,
+    /// When the run began: RFC 3339, UTC.
+    pub started_at: String,
+    /// True when the run was cut short (Ctrl-C, a server that died) and holds what was measured.
+    pub partial: bool,
+    /// The measurement that was asked for: exactly `--requests` operations, or `--duration`.
+    pub headline: Headline,
+    /// The points of the curve, in the order in which they were measured; empty for `run`.
+    pub points: Vec<Point>,
+    /// The headline per kind of operation.
+    pub operations: Operations,
+    /// The headline per server, in ring order.
+    pub servers: Vec<ServerShare>,
+    /// The headline's errors by kind.
+    pub errors: ErrorCounts,
+    /// Whether the headline can be believed.
+    pub trust: Trust,
+    /// The machine and the software that produced the result.
+    pub environment: Environment,
+    /// What was asked for, complete enough to repeat it.
+    pub scenario: ScenarioRecord,
+    /// What the reader should know before quoting a number.
+    pub warnings: Vec<String>,
+    /// The headline's distributions in full: HdrHistogram V2, deflated, base64, in nanoseconds, by
+    /// tag (`GET-service`). `report` draws from these.
+    #[serde(default)]
+    pub histograms: BTreeMap<String, String>,
+}
+
+/// One interval of one distribution, a line of `latency.hlog`. Not part of `result.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Interval {
+    /// Such as `GET-service`; no comma, space or newline.
+    pub tag: String,
+    /// Seconds since the run began.
+    pub start_s: f64,
+    pub length_s: f64,
+    pub max_ns: u64,
+    /// HdrHistogram V2, deflated, base64, in nanoseconds.
+    pub histogram: String,
+}
+
+/// The measurement that the command line asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Headline {
+    /// Operations attempted.
+    pub operations: u64,
+    /// Operations that failed; their latencies are not in the percentiles.
+    pub errors: u64,
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// From the first send to the last reply.
+    pub duration_s: f64,
+    /// Successes per second of `duration_s`.
+    pub throughput_ops_s: f64,
+    /// The asked rate of an open loop; `null` in a closed one.
+    pub rate_asked_ops_s: Option<f64>,
+    /// Sent → reply.
+    pub service_us: Option<Percentiles>,
+    /// Intended start → reply; `null` in a closed loop.
+    pub response_us: Option<Percentiles>,
+    /// Intended start → sent; `null` in a closed loop.
+    pub lateness_us: Option<Percentiles>,
+}
+
+/// One run on the curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Point {
+    /// Servers driven.
+    pub servers: u32,
+    /// Worker threads.
+    pub threads: u32,
+    /// Clients over all workers.
+    pub clients: u32,
+    /// Outstanding operations each client may have.
+    pub pipeline: u32,
+    /// Operations attempted.
+    pub operations: u64,
+    /// Operations that failed.
+    pub errors: u64,
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// From the first send to the last reply.
+    pub duration_s: f64,
+    /// The asked rate of an open loop; `null` in a closed one.
+    pub rate_asked_ops_s: Option<f64>,
+    /// Successes per second of `duration_s`.
+    pub throughput_ops_s: f64,
+    /// Sent → reply.
+    pub service_us: Option<Percentiles>,
+    /// Intended start → reply; `null` in a closed loop.
+    pub response_us: Option<Percentiles>,
+    /// Whether this point can be believed.
+    pub trust: Trust,
+}
+
+/// A latency distribution in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentiles {
+    pub mean: f64,
+    pub min: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub p99_9: f64,
+    pub p99_99: f64,
+    pub max: f64,
+}
+
+/// The headline per kind of operation; a kind that was not in the mix is absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Operations {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub get: Option<OperationResult>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put: Option<OperationResult>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete: Option<OperationResult>,
+}
+
+/// One kind of operation in the headline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OperationResult {
+    /// Attempted.
+    pub count: u64,
+    /// Failed.
+    pub errors: u64,
+    /// Found their key (get and delete).
+    pub hits: u64,
+    /// Did not (get and delete).
+    pub misses: u64,
+    pub service_us: Option<Percentiles>,
+    pub response_us: Option<Percentiles>,
+    pub lateness_us: Option<Percentiles>,
+}
+
+/// What one server did in the headline.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerShare {
+    /// The name that placed its keys.
+    pub name: String,
+    /// `host:port` or a socket path.
+    pub address: String,
+    /// Operations sent to it.
+    pub operations: u64,
+    /// Its part of all operations, 0 to 1.
+    pub share: f64,
+    /// CPU time that its process used during the headline; `null` when it is not ours to read.
+    pub cpu_s: Option<f64>,
+}
+
+/// Errors by kind.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorCounts {
+    /// No reply within `--timeout`.
+    pub timeout: u64,
+    /// Refused, reset, or closed before the reply.
+    pub connection: u64,
+    /// A reply that is not the protocol.
+    pub protocol: u64,
+    /// Error replies by their first word, such as `ERR` or `OOM`.
+    pub server: BTreeMap<String, u64>,
+}
+
+/// Whether a measurement can be believed, and what limited it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trust {
+    pub verdict: Verdict,
+    pub limited_by: Limit,
+    /// The evidence, one line each.
+    pub reasons: Vec<String>,
+}
+
+/// The word that stands beside every number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Trusted,
+    Untrusted,
+}
+
+/// What kept the throughput from being higher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    Server,
+    Generator,
+    SharedCores,
+    Network,
+    Schedule,
+    Unknown,
+}
+
+/// The machine and the software.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Environment {
+    pub kv_bench_version: String,
+    /// The revision that kv-bench was built from, where it is known.
+    pub git_revision: Option<String>,
+    pub hostname: String,
+    pub os: String,
+    pub kernel: String,
+    pub cpu_model: String,
+    /// Logical cores that this process may use.
+    pub cores: u32,
+    pub memory_bytes: u64,
+    pub clocksource: Option<String>,
+    pub governor: Option<String>,
+    /// One-minute load average before the run.
+    pub load_average: f64,
+    /// CPUs' worth of cgroup quota, `null` when unlimited.
+    pub cgroup_cpus: Option<f64>,
+    /// What each server said of itself, such as `redis 7.0.15`.
+    pub servers: Vec<String>,
+}
+
+/// What was asked for: the resolved flags.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ScenarioRecord {
+    /// The command line, as typed.
+    pub command: String,
+    /// Spawned servers; 0 when only `--target` was given.
+    pub servers: u32,
+    pub targets: Vec<String>,
+    pub ring: String,
+    pub durability: Option<String>,
+    pub threads: u32,
+    /// Clients per worker.
+    pub clients: u32,
+    pub pipeline: u32,
+    /// Total operations asked for; `null` when `--duration` was.
+    pub requests: Option<u64>,
+    pub duration_s: Option<f64>,
+    pub warmup_s: f64,
+    /// Such as `get=90,put=9,delete=1`.
+    pub mix: String,
+    pub keys: u64,
+    pub key_distribution: String,
+    pub value_size_bytes: u64,
+    pub preload: bool,
+    pub seed: u64,
+    pub timeout_s: f64,
+}
