@@ -1,1 +1,3 @@
 //! Key-value engine.
+
+pub mod resp;
