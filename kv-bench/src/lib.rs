@@ -1,2 +1,6 @@
 //! Load tester.
+mod number;
+pub mod percentiles;
+pub mod plot;
+pub mod report;
 pub mod result;

@@ -2,10 +2,11 @@
 //!
 //! Times are floats in microseconds and `None` (JSON `null`) where nothing was measured, never 0.
 //! `operations` = attempted = succeeded + `errors`; throughput counts successes from the first send
-//! to the last reply. Field names are part of the published JSON Schema and do not change within a
+//! to the last reply. Every float is finite: JSON has no other. Field names are part of the published JSON Schema and do not change within a
 //! schema version.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -216,6 +217,28 @@ pub enum Limit {
     Network,
     Schedule,
     Unknown,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Trusted => "trusted",
+            Self::Untrusted => "untrusted",
+        })
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Server => "server",
+            Self::Generator => "generator",
+            Self::SharedCores => "shared-cores",
+            Self::Network => "network",
+            Self::Schedule => "schedule",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 /// The machine and the software.

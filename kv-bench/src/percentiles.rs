@@ -1,0 +1,101 @@
+//! From a histogram to the percentiles of a result, and which of those are worth quoting.
+
+use hdrhistogram::Histogram;
+
+use crate::result::Percentiles;
+
+/// A percentile of a result and how rare the values beyond it are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quantile {
+    /// As it stands in tables and plots: `p99.9`.
+    pub name: &'static str,
+    /// One value in this many lies beyond it: 1,000 for p99.9.
+    pub one_in: u64,
+}
+
+/// The percentiles of a result, from the middle outwards.
+pub const QUANTILES: [Quantile; 6] = [
+    Quantile { name: "p50", one_in: 2 },
+    Quantile { name: "p90", one_in: 10 },
+    Quantile { name: "p95", one_in: 20 },
+    Quantile { name: "p99", one_in: 100 },
+    Quantile { name: "p99.9", one_in: 1_000 },
+    Quantile { name: "p99.99", one_in: 10_000 },
+];
+
+/// Fewer samples than this beyond a percentile make it a matter of luck: the relative standard
+/// error of the tail count is 1/√n, 10 % at 100.
+pub const TAIL_SAMPLES_MIN: u64 = 100;
+
+impl Quantile {
+    /// As a fraction of all values: 0.999 for p99.9.
+    pub fn fraction(self) -> f64 {
+        1.0 - 1.0 / self.one_in as f64
+    }
+
+    /// Whether `samples` leave at least [`TAIL_SAMPLES_MIN`] of them beyond this percentile.
+    ///
+    /// Counted in integers: `n·(1 − 0.9999)` in floats falls short of 100 for a million samples.
+    pub fn is_supported_by(self, samples: u64) -> bool {
+        samples / self.one_in >= TAIL_SAMPLES_MIN
+    }
+}
+
+/// The percentiles that fewer than [`TAIL_SAMPLES_MIN`] of `samples` lie beyond; each needs a
+/// warning beside it.
+pub fn thin_quantiles(samples: u64) -> Vec<Quantile> {
+    QUANTILES.into_iter().filter(|quantile| !quantile.is_supported_by(samples)).collect()
+}
+
+/// One sentence for the warnings of a result, or `None` when `samples` support every percentile.
+///
+/// `what` names the distribution, such as `DELETE service`.
+pub fn thin_warning(what: &str, samples: u64) -> Option<String> {
+    let thin = thin_quantiles(samples);
+    if samples == 0 || thin.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = thin.iter().map(|quantile| quantile.name).collect();
+    let enough = thin.last()?.one_in * TAIL_SAMPLES_MIN;
+    Some(format!(
+        "{what}: {} of {samples} operations rest on fewer than {TAIL_SAMPLES_MIN} samples beyond \
+         them; {enough} operations would support all of them",
+        names.join(", "),
+    ))
+}
+
+impl Percentiles {
+    /// The percentiles of a histogram of nanoseconds, in microseconds; `None` when it is empty.
+    ///
+    /// Each value is the highest that its bucket stands for, as in every HdrHistogram reader, so
+    /// other tools show the same figures for the same file.
+    pub fn from_histogram(histogram_ns: &Histogram<u64>) -> Option<Self> {
+        if histogram_ns.is_empty() {
+            return None;
+        }
+        let us = |quantile: f64| histogram_ns.value_at_quantile(quantile) as f64 / 1_000.0;
+        Some(Self {
+            mean: histogram_ns.mean() / 1_000.0,
+            min: histogram_ns.min() as f64 / 1_000.0,
+            p50: us(0.5),
+            p90: us(0.9),
+            p95: us(0.95),
+            p99: us(0.99),
+            p99_9: us(0.999),
+            p99_99: us(0.9999),
+            max: histogram_ns.max() as f64 / 1_000.0,
+        })
+    }
+
+    /// The value of one of [`QUANTILES`].
+    pub fn at(&self, quantile: Quantile) -> f64 {
+        match quantile.one_in {
+            2 => self.p50,
+            10 => self.p90,
+            20 => self.p95,
+            100 => self.p99,
+            1_000 => self.p99_9,
+            _ => self.p99_99,
+        }
+    }
+}

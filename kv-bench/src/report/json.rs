@@ -1,0 +1,49 @@
+//! `result.json`: the result itself, from which every other file can be made again.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+use super::file;
+use crate::result::{RunResult, SCHEMA};
+
+/// Writes `result` to `path`, whole or not at all.
+///
+/// # Errors
+/// When the file cannot be written; names it.
+pub fn write(result: &RunResult, path: &Path) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(result)?;
+    text.push('\n');
+    file::replace_with(path, text)
+}
+
+/// Reads a result that this or an older kv-bench wrote. Fields that it does not know are ignored.
+///
+/// # Errors
+/// When the file cannot be read, is not JSON, or is of another schema; names the file.
+pub fn load(path: &Path) -> anyhow::Result<RunResult> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    parse(&text).with_context(|| format!("{} is not a result of kv-bench", path.display()))
+}
+
+fn parse(text: &str) -> anyhow::Result<RunResult> {
+    #[derive(Deserialize)]
+    struct Head {
+        schema: String,
+    }
+    let head: Head = serde_json::from_str(text)?;
+    if head.schema != SCHEMA {
+        bail!("its schema is {:?}; this kv-bench reads {SCHEMA:?}", head.schema);
+    }
+    Ok(serde_json::from_str(text)?)
+}
+
+/// The JSON Schema of `result.json`, as published in the repository.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(RunResult);
+    schema.insert("$id".into(), SCHEMA.into());
+    schema.to_value()
+}

@@ -1,0 +1,114 @@
+//! `report.md`: the run folder's front page.
+
+use std::fmt::Write as _;
+
+use super::tables::{self, Medium};
+use super::{describe, text};
+use crate::number::grouped;
+use crate::result::{RunResult, Verdict};
+
+/// The page; `files` are the names of the other files in the folder, plots among them.
+pub(super) fn page(result: &RunResult, files: &[String]) -> String {
+    let medium = Medium::Markdown;
+    let mut out = format!(
+        "# {}\n\n{}\n\n{} · {}\n\n{}\n\n",
+        medium.escape(&result.name),
+        text::headline(result),
+        medium.escape(&describe::workload(result)),
+        medium.escape(&describe::environment(result)),
+        trust(result),
+    );
+    for warning in text::distinct(&result.warnings) {
+        let _ = writeln!(out, "> **Warning:** {}\n", medium.escape(warning));
+    }
+    curve(&mut out, result, files);
+    let _ = writeln!(out, "## Latency by operation\n\n{}\n", tables::latencies(result, medium));
+    if let Some(note) = text::thin_note(result) {
+        let _ = writeln!(out, "{}\n", note.replace('*', "\\*"));
+    }
+    if let Some(errors) = tables::errors(&result.errors, medium) {
+        let _ = writeln!(out, "Errors: {errors}.\n");
+    }
+    picture(&mut out, files, "percentiles.png", "Latency by percentile, per kind of operation");
+    if !result.servers.is_empty() {
+        let _ = writeln!(out, "## Servers\n\n{}\n", tables::servers(&result.servers, medium));
+    }
+    reproduce(&mut out, result);
+    let _ = writeln!(out, "## Machine\n\n{}", machine(result));
+    let _ = writeln!(out, "## Files\n");
+    for name in files {
+        let _ = writeln!(out, "- [`{name}`]({name})");
+    }
+    out
+}
+
+fn trust(result: &RunResult) -> String {
+    let word = match result.trust.verdict {
+        Verdict::Trusted => "Trusted",
+        Verdict::Untrusted => "Not trusted",
+    };
+    let mut out = format!("**{word}**, limited by {}", result.trust.limited_by);
+    for reason in text::distinct(&result.trust.reasons) {
+        let _ = write!(out, "\n- {}", Medium::Markdown.escape(reason));
+    }
+    // A list needs an empty line before it to be one.
+    out.replacen("\n- ", "\n\n- ", 1)
+}
+
+fn curve(out: &mut String, result: &RunResult, files: &[String]) {
+    if result.points.is_empty() {
+        return;
+    }
+    let claim = describe::curve_claim(&result.points);
+    let _ = writeln!(out, "## Curve\n\n{claim}.\n");
+    picture(out, files, "latency-vs-throughput.png", &claim);
+    let _ = writeln!(out, "{}\n", tables::points(&result.points, Medium::Markdown));
+}
+
+fn picture(out: &mut String, files: &[String], name: &str, caption: &str) {
+    if files.iter().any(|file| file == name) {
+        let _ = writeln!(out, "![{caption}]({name})\n");
+    }
+}
+
+fn reproduce(out: &mut String, result: &RunResult) {
+    let command = result.scenario.command.replace("```", "'''");
+    let _ = writeln!(
+        out,
+        "## Reproduce\n\n```sh\n{command}\n```\n\nStarted {} with kv-bench {}{}, seed {}.\n",
+        Medium::Markdown.escape(&result.started_at),
+        result.environment.kv_bench_version,
+        result
+            .environment
+            .git_revision
+            .as_ref()
+            .map_or_else(String::new, |revision| format!(" ({revision})")),
+        result.scenario.seed,
+    );
+}
+
+fn machine(result: &RunResult) -> String {
+    let environment = &result.environment;
+    let unknown = || "unknown".to_owned();
+    let rows = [
+        ("host", environment.hostname.clone()),
+        ("system", format!("{}, kernel {}", environment.os, environment.kernel)),
+        ("CPU", environment.cpu_model.clone()),
+        ("cores", environment.cores.to_string()),
+        (
+            "cgroup quota",
+            environment
+                .cgroup_cpus
+                .map_or_else(|| "unlimited".to_owned(), |cpus| format!("{cpus} CPUs")),
+        ),
+        ("memory", format!("{} MB", grouped(environment.memory_bytes / 1_000_000))),
+        ("clock source", environment.clocksource.clone().unwrap_or_else(unknown)),
+        ("frequency governor", environment.governor.clone().unwrap_or_else(unknown)),
+        ("load average before", format!("{:.2}", environment.load_average)),
+        ("servers", environment.servers.join(", ")),
+    ];
+    rows.into_iter().fold(String::new(), |mut out, (name, value)| {
+        let _ = writeln!(out, "- {name}: {}", Medium::Markdown.escape(&value));
+        out
+    })
+}

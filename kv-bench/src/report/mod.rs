@@ -1,0 +1,94 @@
+//! A run folder: one result, written in every form that people and tools read.
+//!
+//! | file | for |
+//! |---|---|
+//! | `result.json` | programs; `kv-bench report` makes everything else from it |
+//! | `points.csv` | spreadsheets and scripts: one row per point of the curve |
+//! | `latency.hlog` | HdrHistogram tools: latencies over time, one line per interval and tag |
+//! | `<tag>_us.hgrm` | HdrHistogram's plotter: one percentile distribution each, in microseconds |
+//! | `latency-vs-throughput`, `percentiles` | papers and talks, as `.png` and `.svg` |
+//! | `report.md` | people |
+
+pub mod json;
+pub mod text;
+
+mod csv;
+pub(crate) mod describe;
+mod file;
+mod hgrm;
+mod histogram;
+mod hlog;
+mod markdown;
+mod tables;
+
+pub use histogram::{decode_histogram, encode_histogram};
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::plot;
+use crate::result::{Interval, RunResult};
+
+/// Writes every form of `result` into `dir`, made if need be, and returns their paths, the page for
+/// people last. Each file is replaced whole. Plots are left out on request and where there is
+/// nothing to draw.
+///
+/// `result.json` is written first: whatever fails later, the numbers are kept.
+///
+/// # Errors
+/// Names the file that could not be written, or the histogram that could not be read.
+pub fn write_all(
+    result: &RunResult,
+    intervals: &[Interval],
+    dir: &Path,
+    plots: bool,
+) -> anyhow::Result<Vec<PathBuf>> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
+    let mut written = Folder { dir, names: Vec::new() };
+    let json = written.path("result.json");
+    json::write(result, &json)?;
+    written.add("points.csv", csv::table(&result.points)?)?;
+    written.add("latency.hlog", hlog::text(intervals, &result.started_at)?)?;
+    let histograms = decode_all(result)?;
+    for (tag, histogram) in &histograms {
+        written.add(&format!("{}_us.hgrm", file_stem(tag)), hgrm::text(histogram))?;
+    }
+    let _ = plots; // drawn from the next change on
+    let page = markdown::page(result, &written.names);
+    written.add("report.md", page)?;
+    Ok(written.names.iter().map(|name| dir.join(name)).collect())
+}
+
+/// What is in the run folder so far.
+struct Folder<'a> {
+    dir: &'a Path,
+    names: Vec<String>,
+}
+
+impl Folder<'_> {
+    fn path(&mut self, name: &str) -> PathBuf {
+        self.names.push(name.to_owned());
+        self.dir.join(name)
+    }
+
+    fn add(&mut self, name: &str, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
+        let path = self.path(name);
+        file::replace_with(&path, bytes)
+    }
+}
+
+fn decode_all(result: &RunResult) -> anyhow::Result<plot::Histograms> {
+    let decode = |(tag, text): (&String, &String)| {
+        let histogram = decode_histogram(text).with_context(|| format!("histogram {tag:?}"))?;
+        Ok((tag.clone(), histogram))
+    };
+    result.histograms.iter().map(decode).collect()
+}
+
+/// A tag as part of a file name: tags come from files too, and `../x` is not one of ours.
+fn file_stem(tag: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    tag.chars().map(safe).collect()
+}

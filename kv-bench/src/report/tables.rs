@@ -1,0 +1,210 @@
+//! The tables of a result, for the terminal and for Markdown alike.
+
+use comfy_table::presets::ASCII_MARKDOWN;
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+
+use super::describe::point_latency;
+use crate::number::{NOTHING, decimal, grouped, table_us};
+use crate::percentiles::{QUANTILES, Quantile};
+use crate::result::{ErrorCounts, Percentiles, Point, RunResult, ServerShare, Verdict};
+
+/// Stands after a percentile that too few samples lie beyond.
+pub(super) const THIN: &str = "*";
+
+/// Where a table will be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Medium {
+    Terminal,
+    Markdown,
+}
+
+impl Medium {
+    /// Text from outside, such as a server's error word, that may not break out of its cell.
+    pub(super) fn escape(self, text: &str) -> String {
+        let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        match self {
+            Self::Terminal => plain,
+            Self::Markdown => plain.replace('|', "\\|").replace('<', "&lt;"),
+        }
+    }
+
+    /// A table whose first `names` columns are text and whose others are numbers.
+    fn table(self, names: usize, header: &[&str], rows: Vec<Vec<String>>) -> String {
+        let mut table = Table::new();
+        table.load_style(match self {
+            Self::Terminal => {
+                TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'))
+            }
+            Self::Markdown => ASCII_MARKDOWN,
+        });
+        table.set_header(header.iter().copied());
+        table.add_rows(rows);
+        for column in table.column_iter_mut().skip(names) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        let text = table.trim_fmt();
+        match self {
+            Self::Terminal => text,
+            Self::Markdown => align_right(&text, names),
+        }
+    }
+}
+
+/// `comfy-table` pads the cells but leaves Markdown's own alignment row neutral.
+fn align_right(markdown: &str, names: usize) -> String {
+    let mut lines: Vec<String> = markdown.lines().map(str::to_owned).collect();
+    if let Some(rule) = lines.get_mut(1) {
+        let cells = rule.trim_matches('|').split('|').enumerate().map(|(index, cell)| {
+            let dashes = "-".repeat(cell.len().saturating_sub(1).max(2));
+            if index < names { format!("{dashes}-") } else { format!("{dashes}:") }
+        });
+        *rule = format!("|{}|", cells.collect::<Vec<_>>().join("|"));
+    }
+    lines.join("\n")
+}
+
+/// One row per kind of operation and kind of time, the sum of all kinds last.
+pub(super) fn latencies(result: &RunResult, medium: Medium) -> String {
+    let operations = &result.operations;
+    let kinds =
+        [("get", &operations.get), ("put", &operations.put), ("delete", &operations.delete)];
+    let mut rows = Vec::new();
+    for (name, kind) in kinds {
+        let Some(kind) = kind else { continue };
+        let counts = [kind.count, kind.errors, kind.hits, kind.misses];
+        let times = [&kind.response_us, &kind.service_us, &kind.lateness_us];
+        rows.extend(latency_rows(name, counts, times));
+    }
+    let all = &result.headline;
+    let counts = [all.operations, all.errors, all.hits, all.misses];
+    rows.extend(latency_rows("all", counts, [&all.response_us, &all.service_us, &all.lateness_us]));
+    let header = [
+        "operation",
+        "time",
+        "count",
+        "errors",
+        "hits",
+        "misses",
+        "min µs",
+        "p50 µs",
+        "p90 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "p99.99 µs",
+        "max µs",
+    ];
+    medium.table(2, &header, rows)
+}
+
+fn latency_rows(
+    name: &str,
+    counts: [u64; 4],
+    times: [&Option<Percentiles>; 3],
+) -> Vec<Vec<String>> {
+    let samples = counts[0].saturating_sub(counts[1]);
+    let mut measured: Vec<(&str, Option<&Percentiles>)> = ["response", "service", "lateness"]
+        .into_iter()
+        .zip(times.map(Option::as_ref))
+        .filter(|(_, percentiles)| percentiles.is_some())
+        .collect();
+    if measured.is_empty() {
+        measured.push((NOTHING, None));
+    }
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    for (time, percentiles) in measured {
+        let first = rows.is_empty();
+        let mut row = vec![if first { name.to_owned() } else { String::new() }, time.to_owned()];
+        row.extend(counts.map(|count| if first { grouped(count) } else { String::new() }));
+        row.extend(latency_cells(percentiles, samples));
+        rows.push(row);
+    }
+    rows
+}
+
+fn latency_cells(percentiles: Option<&Percentiles>, samples: u64) -> Vec<String> {
+    let Some(p) = percentiles else { return vec![NOTHING.to_owned(); 7] };
+    let mut cells = vec![table_us(p.min)];
+    // p95 is in the JSON; a row must fit a terminal.
+    let shown = QUANTILES.into_iter().filter(|quantile| quantile.one_in != 20);
+    cells.extend(shown.map(|quantile| percentile_cell(p, quantile, samples)));
+    cells.push(table_us(p.max));
+    cells
+}
+
+fn percentile_cell(percentiles: &Percentiles, quantile: Quantile, samples: u64) -> String {
+    let mark = if quantile.is_supported_by(samples) { "" } else { THIN };
+    format!("{}{mark}", table_us(percentiles.at(quantile)))
+}
+
+/// The points of the curve in the order in which they were measured.
+pub(super) fn points(points: &[Point], medium: Medium) -> String {
+    let rows = points.iter().map(|point| {
+        let samples = point.operations.saturating_sub(point.errors);
+        let latency = point_latency(point);
+        let mut row: Vec<String> = [point.servers, point.threads, point.clients, point.pipeline]
+            .iter()
+            .map(|&count| grouped(count.into()))
+            .collect();
+        row.push(decimal(point.throughput_ops_s, 0));
+        for quantile in QUANTILES.into_iter().filter(|q| [2, 100, 1_000].contains(&q.one_in)) {
+            row.push(latency.map_or_else(
+                || NOTHING.to_owned(),
+                |percentiles| percentile_cell(percentiles, quantile, samples),
+            ));
+        }
+        row.push(grouped(point.errors));
+        row.push(match point.trust.verdict {
+            Verdict::Trusted => "trusted".to_owned(),
+            Verdict::Untrusted => format!("untrusted: {}", point.trust.limited_by),
+        });
+        row
+    });
+    let header = [
+        "servers",
+        "threads",
+        "clients",
+        "pipeline",
+        "ops/s",
+        "p50 µs",
+        "p99 µs",
+        "p99.9 µs",
+        "errors",
+        "trust",
+    ];
+    medium.table(0, &header, rows.collect())
+}
+
+/// The share of the work that each server got, and what it cost it.
+pub(super) fn servers(servers: &[ServerShare], medium: Medium) -> String {
+    let rows = servers.iter().map(|server| {
+        vec![
+            medium.escape(&server.name),
+            medium.escape(&server.address),
+            grouped(server.operations),
+            decimal(server.share * 100.0, 1),
+            server.cpu_s.map_or_else(|| NOTHING.to_owned(), |cpu_s| decimal(cpu_s, 2)),
+        ]
+    });
+    medium.table(2, &["server", "address", "operations", "share %", "CPU s"], rows.collect())
+}
+
+/// `12 timeouts, 3 ERR replies`; `None` when nothing went wrong.
+pub(super) fn errors(errors: &ErrorCounts, medium: Medium) -> Option<String> {
+    let kinds = [
+        ("timeout", errors.timeout),
+        ("connection", errors.connection),
+        ("protocol", errors.protocol),
+    ];
+    let mut parts: Vec<String> = kinds
+        .into_iter()
+        .filter(|&(_, count)| count > 0)
+        .map(|(kind, count)| format!("{} {kind}", grouped(count)))
+        .collect();
+    parts.extend(
+        errors
+            .server
+            .iter()
+            .map(|(word, &count)| format!("{} {} replies", grouped(count), medium.escape(word))),
+    );
+    (!parts.is_empty()).then(|| parts.join(", "))
+}

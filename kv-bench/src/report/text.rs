@@ -1,0 +1,95 @@
+//! What the terminal shows when a run ends.
+
+use std::fmt::Write as _;
+
+use super::describe;
+use super::tables::{self, Medium, THIN};
+use crate::number::{decimal, duration, grouped};
+use crate::percentiles::TAIL_SAMPLES_MIN;
+use crate::result::{RunResult, Trust, Verdict};
+
+/// The result as text: what was measured, per operation, per server, per point; whether to believe
+/// it and why; what to know before quoting it. Ends with a newline.
+pub fn summary(result: &RunResult) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{}\n", headline(result));
+    push_block(&mut out, &tables::latencies(result, Medium::Terminal));
+    if let Some(note) = thin_note(result) {
+        let _ = writeln!(out, "{note}\n");
+    }
+    if let Some(errors) = tables::errors(&result.errors, Medium::Terminal) {
+        let _ = writeln!(out, "errors: {errors}\n");
+    }
+    if !result.servers.is_empty() {
+        push_block(&mut out, &tables::servers(&result.servers, Medium::Terminal));
+    }
+    if !result.points.is_empty() {
+        push_block(&mut out, &tables::points(&result.points, Medium::Terminal));
+        let _ = writeln!(out, "{}\n", describe::curve_claim(&result.points));
+    }
+    out.push_str(&verdict(&result.trust));
+    if !result.warnings.is_empty() {
+        out.push('\n');
+    }
+    for warning in distinct(&result.warnings) {
+        let _ = writeln!(out, "warning: {}", Medium::Terminal.escape(warning));
+    }
+    out
+}
+
+/// `100,000 operations in 1.93 s: 51,813 ops/s (closed loop), 0 errors`.
+pub(super) fn headline(result: &RunResult) -> String {
+    let all = &result.headline;
+    let cut = if result.partial { "PARTIAL, cut short: " } else { "" };
+    format!(
+        "{cut}{} operations in {}: {} ops/s ({}), {} error{}",
+        grouped(all.operations),
+        duration(all.duration_s * 1e6),
+        decimal(all.throughput_ops_s, 0),
+        describe::load(result),
+        grouped(all.errors),
+        if all.errors == 1 { "" } else { "s" },
+    )
+}
+
+/// What the mark [`THIN`] means, when some row of the headline carries it.
+pub(super) fn thin_note(result: &RunResult) -> Option<String> {
+    let operations = &result.operations;
+    let kinds = [&operations.get, &operations.put, &operations.delete].into_iter().flatten();
+    let all = &result.headline;
+    let rows = kinds
+        .map(|kind| (kind.count, kind.errors, kind.service_us.or(kind.response_us)))
+        .chain([(all.operations, all.errors, all.service_us.or(all.response_us))]);
+    let points = result
+        .points
+        .iter()
+        .map(|point| (point.operations, point.errors, describe::point_latency(point).copied()));
+    let is_thin = |(count, errors, latency): (u64, u64, Option<_>)| {
+        latency.is_some()
+            && !crate::percentiles::thin_quantiles(count.saturating_sub(errors)).is_empty()
+    };
+    rows.chain(points)
+        .any(is_thin)
+        .then(|| format!("{THIN} fewer than {TAIL_SAMPLES_MIN} samples lie beyond this percentile"))
+}
+
+fn push_block(out: &mut String, block: &str) {
+    let _ = writeln!(out, "{block}\n");
+}
+
+fn verdict(trust: &Trust) -> String {
+    let word = match trust.verdict {
+        Verdict::Trusted => "TRUSTED",
+        Verdict::Untrusted => "NOT TRUSTED",
+    };
+    let mut out = format!("{word}: limited by {}\n", trust.limited_by);
+    for reason in distinct(&trust.reasons) {
+        let _ = writeln!(out, "  - {}", Medium::Terminal.escape(reason));
+    }
+    out
+}
+
+/// Each line once, in the order of its first appearance.
+pub(super) fn distinct(lines: &[String]) -> impl Iterator<Item = &String> {
+    lines.iter().enumerate().filter(|&(at, line)| !lines[..at].contains(line)).map(|(_, line)| line)
+}
