@@ -1,0 +1,110 @@
+//! Merges what the workers hand over, interval by interval.
+
+use std::collections::BTreeMap;
+
+use crossbeam::channel::Sender;
+
+use super::handover::{Batch, INTERVAL};
+use crate::recorder::Latencies;
+use crate::report::encode_histogram;
+use crate::result::Interval;
+
+/// Percentiles of the last interval, for the eye.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Percentile {
+    pub p50_ns: u64,
+    pub p99_ns: u64,
+}
+
+/// One interval on its way to completion.
+struct Open {
+    latencies: Box<Latencies>,
+    end_ns: u64,
+}
+
+pub(super) struct Collector {
+    start_ns: u64,
+    total: Box<Latencies>,
+    open: BTreeMap<u64, Open>,
+    /// The interval that each worker is in.
+    reached: Vec<u64>,
+    closed: Vec<Interval>,
+    latest: Option<Percentile>,
+    recycle: Sender<Box<Latencies>>,
+}
+
+impl Collector {
+    pub(super) fn new(workers: usize, start_ns: u64, recycle: Sender<Box<Latencies>>) -> Self {
+        Self {
+            start_ns,
+            total: Box::default(),
+            open: BTreeMap::new(),
+            reached: vec![0; workers],
+            closed: Vec::new(),
+            latest: None,
+            recycle,
+        }
+    }
+
+    pub(super) fn take(&mut self, batch: Batch) {
+        let Batch { worker, interval, end_ns, mut latencies } = batch;
+        self.total.add(&latencies);
+        match self.open.get_mut(&interval) {
+            Some(open) => {
+                open.latencies.add(&latencies);
+                open.end_ns = open.end_ns.max(end_ns);
+                latencies.clear();
+                // The workers may have gone; then nobody needs the empty one.
+                let _ = self.recycle.send(latencies);
+            }
+            None => {
+                self.open.insert(interval, Open { latencies, end_ns });
+            }
+        }
+        self.reached[worker] = interval + 1;
+        let complete = self.reached.iter().copied().min().unwrap_or(0);
+        while let Some(entry) = self.open.first_entry() {
+            if *entry.key() >= complete {
+                break;
+            }
+            let (interval, open) = entry.remove_entry();
+            self.close(interval, open);
+        }
+    }
+
+    fn close(&mut self, interval: u64, open: Open) {
+        let Open { mut latencies, end_ns } = open;
+        let begin_ns = interval * INTERVAL.as_nanos() as u64;
+        let length_ns = end_ns.saturating_sub(self.start_ns + begin_ns);
+        for (tag, histogram) in latencies.tagged() {
+            self.closed.push(Interval {
+                tag: tag.to_owned(),
+                start_s: begin_ns as f64 / 1e9,
+                length_s: length_ns as f64 / 1e9,
+                max_ns: histogram.max(),
+                histogram: encode_histogram(histogram),
+            });
+        }
+        let successes = latencies.successes();
+        if !successes.is_empty() {
+            self.latest = Some(Percentile {
+                p50_ns: successes.value_at_quantile(0.5),
+                p99_ns: successes.value_at_quantile(0.99),
+            });
+        }
+        latencies.clear();
+        let _ = self.recycle.send(latencies);
+    }
+
+    pub(super) fn latest(&self) -> Option<Percentile> {
+        self.latest
+    }
+
+    /// Closes every interval and returns the totals with them.
+    pub(super) fn finish(mut self) -> (Box<Latencies>, Vec<Interval>) {
+        while let Some((interval, open)) = self.open.pop_first() {
+            self.close(interval, open);
+        }
+        (self.total, self.closed)
+    }
+}

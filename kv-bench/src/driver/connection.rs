@@ -1,0 +1,236 @@
+//! One non-blocking connection: connecting, greeting, sending, receiving.
+//!
+//! ```text
+//! Down ──open──▶ Connecting ──writable──▶ Greeting ──all replies good──▶ Ready
+//!   ▲                 │                       │                           │
+//!   └─────────────────┴──────── close ────────┴───────────────────────────┘
+//! ```
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::poll::Poll;
+use crate::target::{Address, Codec, Handshake};
+use crate::workload::Kind;
+
+/// First pause before a lost connection is opened again; it doubles up to [`BACK_OFF_NS_MAX`].
+const BACK_OFF_NS_MIN: u64 = 10_000_000;
+const BACK_OFF_NS_MAX: u64 = 1_000_000_000;
+
+/// A reply longer than this is not read: a server that promises more is not answering us.
+const REPLY_BYTES_MAX: usize = 1 << 30;
+
+/// An operation that was sent and not answered yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct InFlight {
+    pub(super) kind: Kind,
+    pub(super) sent_ns: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Down { retry_at_ns: u64 },
+    Connecting,
+    Greeting { replies: u32 },
+    Ready,
+}
+
+/// What a read brought.
+pub(super) enum Received {
+    /// This many bytes, and whether there may be more.
+    Bytes {
+        size: usize,
+        more: bool,
+    },
+    Nothing,
+    Closed(io::Error),
+}
+
+pub(super) struct Connection {
+    id: usize,
+    pub(super) state: State,
+    socket: Option<Socket>,
+    /// Encoded requests; those before `written` are with the kernel.
+    pub(super) outgoing: Vec<u8>,
+    written: usize,
+    watching_writable: bool,
+    /// The beginning of a reply whose rest has not come yet.
+    pub(super) partial: Vec<u8>,
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// Operations at the end of `in_flight` that wait for the next flush.
+    pub(super) unsent: usize,
+    back_off_ns: u64,
+    opened_at_ns: u64,
+}
+
+impl Connection {
+    pub(super) fn new(id: usize, pipeline: usize) -> Self {
+        Self {
+            id,
+            state: State::Down { retry_at_ns: 0 },
+            socket: None,
+            outgoing: Vec::with_capacity(256),
+            written: 0,
+            watching_writable: false,
+            partial: Vec::new(),
+            in_flight: VecDeque::with_capacity(pipeline),
+            unsent: 0,
+            back_off_ns: BACK_OFF_NS_MIN,
+            opened_at_ns: 0,
+        }
+    }
+
+    /// Starts to connect and queues the handshake.
+    pub(super) fn open(
+        &mut self,
+        address: &Address,
+        handshake: Handshake,
+        poll: &Poll,
+        now_ns: u64,
+    ) -> io::Result<()> {
+        let socket = connect(address)?;
+        poll.add(&socket, self.id, true)?;
+        self.watching_writable = true;
+        self.socket = Some(socket);
+        self.outgoing = handshake.bytes;
+        self.written = 0;
+        self.state = State::Connecting;
+        self.opened_at_ns = now_ns;
+        Ok(())
+    }
+
+    /// Closes and schedules the next attempt. What was in flight stays for the caller to count.
+    pub(super) fn close(&mut self, now_ns: u64) {
+        self.socket = None;
+        self.outgoing.clear();
+        self.written = 0;
+        self.unsent = 0;
+        self.partial.clear();
+        self.state = State::Down { retry_at_ns: now_ns + self.back_off_ns };
+        self.back_off_ns = (self.back_off_ns * 2).min(BACK_OFF_NS_MAX);
+    }
+
+    /// Since when the oldest operation, or the handshake, has waited for its reply.
+    pub(super) fn waiting_since_ns(&self) -> Option<u64> {
+        match self.state {
+            State::Down { .. } => None,
+            State::Connecting | State::Greeting { .. } => Some(self.opened_at_ns),
+            State::Ready => self.in_flight.front().map(|operation| operation.sent_ns),
+        }
+    }
+
+    /// The socket may be written to: finishes connecting, sends what waits.
+    pub(super) fn writable(&mut self, replies: u32, poll: &Poll) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        if self.state == State::Connecting {
+            if let Some(error) = socket.take_error()? {
+                return Err(error);
+            }
+            self.state = State::Greeting { replies };
+        }
+        self.write(poll)
+    }
+
+    /// Stamps the operations that wait with `now_ns` and sends everything in one call.
+    #[inline]
+    pub(super) fn flush(&mut self, now_ns: u64, poll: &Poll) -> io::Result<()> {
+        let waiting = self.in_flight.len() - self.unsent;
+        for operation in self.in_flight.range_mut(waiting..) {
+            operation.sent_ns = now_ns;
+        }
+        self.unsent = 0;
+        self.write(poll)
+    }
+
+    /// Sends what is encoded, as far as the kernel takes it.
+    #[inline]
+    pub(super) fn write(&mut self, poll: &Poll) -> io::Result<()> {
+        let Some(socket) = &self.socket else { return Ok(()) };
+        while self.written < self.outgoing.len() {
+            match send(socket, &self.outgoing[self.written..], SendFlags::NOSIGNAL) {
+                Ok(size) => self.written += size,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    if !self.watching_writable {
+                        poll.modify(socket, self.id, true)?;
+                        self.watching_writable = true;
+                    }
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.outgoing.clear();
+        self.written = 0;
+        if self.watching_writable {
+            poll.modify(socket, self.id, false)?;
+            self.watching_writable = false;
+        }
+        Ok(())
+    }
+
+    /// Reads once into `buffer`.
+    #[inline]
+    pub(super) fn receive(&self, buffer: &mut [u8]) -> Received {
+        let Some(socket) = &self.socket else { return Received::Nothing };
+        loop {
+            return match recv(socket.as_fd(), &mut *buffer, RecvFlags::empty()) {
+                Ok((0, _)) => Received::Closed(io::ErrorKind::UnexpectedEof.into()),
+                Ok((size, _)) => Received::Bytes { size, more: size == buffer.len() },
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => Received::Nothing,
+                Err(error) => Received::Closed(error.into()),
+            };
+        }
+    }
+
+    /// Reads replies to the handshake from the front of `bytes` and returns how many bytes it took.
+    pub(super) fn greet(&mut self, codec: &impl Codec, bytes: &[u8]) -> Result<usize, String> {
+        let mut taken = 0;
+        while let State::Greeting { replies } = self.state {
+            match codec.decode_handshake(&bytes[taken..]) {
+                Ok(None) => break,
+                Ok(Some((size, None))) => taken += size,
+                Ok(Some((_, Some(message)))) => {
+                    return Err(String::from_utf8_lossy(message).into_owned());
+                }
+                Err(_) => return Err("the server does not speak this protocol".to_owned()),
+            }
+            self.state = State::Greeting { replies: replies - 1 };
+            if replies == 1 {
+                self.state = State::Ready;
+                self.back_off_ns = BACK_OFF_NS_MIN;
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Keeps `rest`, the beginning of a reply, for the next read. False when it is too long.
+    pub(super) fn keep(&mut self, rest: &[u8]) -> bool {
+        self.partial.extend_from_slice(rest);
+        self.partial.len() <= REPLY_BYTES_MAX
+    }
+}
+
+fn connect(address: &Address) -> io::Result<Socket> {
+    let (domain, protocol, address) = match address {
+        Address::Tcp(address) => {
+            (Domain::for_address(*address), Some(Protocol::TCP), SockAddr::from(*address))
+        }
+        Address::Unix(path) => (Domain::UNIX, None, SockAddr::unix(path)?),
+    };
+    let socket = Socket::new(domain, Type::STREAM, protocol)?;
+    socket.set_nonblocking(true)?;
+    if protocol.is_some() {
+        socket.set_tcp_nodelay(true)?;
+    }
+    match socket.connect(&address) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        _ => Ok(socket),
+    }
+}

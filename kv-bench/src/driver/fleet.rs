@@ -1,0 +1,213 @@
+//! All workers of a run: started once, connected once, sent through one phase after another.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crossbeam::utils::CachePadded;
+
+use super::clock::now_ns;
+use super::collector::{Collector, Percentile};
+use super::handover::{Handover, Published};
+use super::worker::Worker;
+use super::{Message, Outcome, Phase, Shape, Until};
+use crate::recorder::{Counts, Latencies};
+use crate::result::Interval;
+use crate::target::Target;
+use crate::workload::Workload;
+
+/// How often the watcher is called.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// Why the workers could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    #[error("{0}")]
+    Refused(String),
+    #[error("cannot start worker {worker} of {threads}: {source} (ask for fewer --threads)")]
+    Thread { worker: u32, threads: u32, source: io::Error },
+}
+
+/// What a running phase looks like from outside.
+#[derive(Debug, Clone, Copy)]
+pub struct Live {
+    pub attempted: u64,
+    pub failed: u64,
+    pub elapsed: Duration,
+    /// Of the last complete interval.
+    pub latest: Option<Percentile>,
+}
+
+/// Everything that a phase left.
+#[derive(Debug)]
+pub struct Measured {
+    pub counts: Counts,
+    pub latencies: Box<Latencies>,
+    pub intervals: Vec<Interval>,
+    /// One per worker.
+    pub outcomes: Vec<Outcome>,
+    /// The watcher ended it early.
+    pub stopped: bool,
+}
+
+/// The workers, connected and waiting for a phase.
+pub struct Fleet {
+    phases: Vec<Sender<Arc<Phase>>>,
+    messages: Receiver<Message>,
+    recycle: Sender<Box<Latencies>>,
+    published: Arc<[CachePadded<Published>]>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Fleet {
+    /// Starts the workers and connects every client to every node.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be started or a connection is refused; the message names the server.
+    pub fn launch<T: Target>(target: &Arc<T>, shape: Shape) -> Result<Self, LaunchError> {
+        let (sender, messages) = unbounded();
+        let (recycle, recycled) = unbounded();
+        let published: Arc<[_]> = (0..shape.threads).map(|_| CachePadded::default()).collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut fleet = Self {
+            phases: Vec::new(),
+            messages,
+            recycle,
+            published: Arc::clone(&published),
+            stop: Arc::clone(&stop),
+            threads: Vec::new(),
+        };
+        for worker in 0..shape.threads {
+            let (phases, inbox) = unbounded();
+            let handover = Handover::new(
+                worker as usize,
+                sender.clone(),
+                recycled.clone(),
+                Arc::clone(&published),
+            );
+            let (target, stop) = (Arc::clone(target), Arc::clone(&stop));
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{worker}"))
+                .spawn(move || work(target, shape, stop, &inbox, handover))
+                .map_err(|source| LaunchError::Thread { worker, threads: shape.threads, source })?;
+            fleet.phases.push(phases);
+            fleet.threads.push(thread);
+        }
+        drop(sender);
+        fleet.await_connections()?;
+        Ok(fleet)
+    }
+
+    fn await_connections(&self) -> Result<(), LaunchError> {
+        for _ in &self.phases {
+            match self.messages.recv() {
+                Ok(Message::Connected) => {}
+                Ok(Message::Refused(reason)) => return Err(LaunchError::Refused(reason)),
+                _ => return Err(LaunchError::Refused("a worker ended early".to_owned())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one phase to its end. `watch` is called ten times a second and may break it off; what
+    /// is outstanding then still gets its outcome.
+    pub fn run(
+        &mut self,
+        workload: &Arc<Workload>,
+        until: Until,
+        mut watch: impl FnMut(&Live) -> ControlFlow<()>,
+    ) -> io::Result<Measured> {
+        let start_ns = now_ns();
+        let mut collector = Collector::new(self.phases.len(), start_ns, self.recycle.clone());
+        let phase = Arc::new(Phase { workload: Arc::clone(workload), until, start_ns });
+        for published in self.published.iter() {
+            published.attempted.store(0, Ordering::Relaxed);
+            published.failed.store(0, Ordering::Relaxed);
+        }
+        for inbox in &self.phases {
+            // A worker that is gone is missed below, where its outcome is awaited.
+            let _ = inbox.send(Arc::clone(&phase));
+        }
+        let mut outcomes = Vec::with_capacity(self.phases.len());
+        let mut watched_ns = start_ns;
+        while outcomes.len() < self.phases.len() {
+            match self.messages.recv_timeout(WATCH_EVERY) {
+                Ok(Message::Batch(batch)) => collector.take(batch),
+                Ok(Message::Done(outcome)) => outcomes.push(outcome?),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(io::Error::other("a worker ended early"));
+                }
+            }
+            let elapsed_ns = now_ns() - start_ns;
+            if start_ns + elapsed_ns - watched_ns >= WATCH_EVERY.as_nanos() as u64 {
+                watched_ns = start_ns + elapsed_ns;
+                let live = self.live(Duration::from_nanos(elapsed_ns), collector.latest());
+                if watch(&live).is_break() {
+                    self.stop.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        let stopped = self.stop.swap(false, Ordering::Relaxed);
+        let mut counts = Counts::default();
+        for outcome in &outcomes {
+            counts.add(&outcome.counts);
+        }
+        let (latencies, intervals) = collector.finish();
+        Ok(Measured { counts, latencies, intervals, outcomes, stopped })
+    }
+
+    fn live(&self, elapsed: Duration, latest: Option<Percentile>) -> Live {
+        let sum = |read: fn(&Published) -> u64| self.published.iter().map(|p| read(p)).sum();
+        Live {
+            attempted: sum(|p| p.attempted.load(Ordering::Relaxed)),
+            failed: sum(|p| p.failed.load(Ordering::Relaxed)),
+            elapsed,
+            latest,
+        }
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.phases.clear();
+        for thread in self.threads.drain(..) {
+            // A worker that panicked has said so on its way out.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work<T: Target>(
+    target: Arc<T>,
+    shape: Shape,
+    stop: Arc<AtomicBool>,
+    inbox: &Receiver<Arc<Phase>>,
+    mut handover: Handover,
+) {
+    let index = handover.worker as u64;
+    let ready = Worker::new(target, shape, index, stop)
+        .map_err(|error| format!("cannot set up worker {index}: {error}"))
+        .and_then(|mut worker| worker.connect().map(|()| worker));
+    let messages = handover.messages.clone();
+    let mut worker = match ready {
+        Ok(worker) => worker,
+        Err(reason) => {
+            // Without a fleet to hear it there is nobody to tell.
+            let _ = messages.send(Message::Refused(reason));
+            return;
+        }
+    };
+    let _ = messages.send(Message::Connected);
+    for phase in inbox {
+        let outcome = worker.run(&phase, &mut handover);
+        let _ = messages.send(Message::Done(outcome));
+    }
+}

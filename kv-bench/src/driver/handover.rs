@@ -1,0 +1,88 @@
+//! What a worker hands to the collector: interval latencies, and live counters for the eye.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender};
+use crossbeam::utils::CachePadded;
+
+use super::{Message, Phase};
+use crate::recorder::{Counts, Latencies};
+
+/// Length of an interval: two lines a second in the histogram log, fresh percentiles twice a second
+/// in the progress line.
+pub(super) const INTERVAL: Duration = Duration::from_millis(500);
+
+/// A worker's counters as the progress line reads them: written by that worker alone.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    pub(super) attempted: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
+/// The latencies that one worker recorded in one interval.
+pub(super) struct Batch {
+    pub(super) worker: usize,
+    /// Number of the interval in which it began.
+    pub(super) interval: u64,
+    pub(super) end_ns: u64,
+    pub(super) latencies: Box<Latencies>,
+}
+
+pub(super) struct Handover {
+    pub(super) worker: usize,
+    pub(super) messages: Sender<Message>,
+    /// Histograms that the collector has emptied.
+    pub(super) recycled: Receiver<Box<Latencies>>,
+    pub(super) published: Arc<[CachePadded<Published>]>,
+    start_ns: u64,
+    interval: u64,
+    due_ns: u64,
+}
+
+impl Handover {
+    pub(super) fn new(
+        worker: usize,
+        messages: Sender<Message>,
+        recycled: Receiver<Box<Latencies>>,
+        published: Arc<[CachePadded<Published>]>,
+    ) -> Self {
+        Self { worker, messages, recycled, published, start_ns: 0, interval: 0, due_ns: 0 }
+    }
+
+    pub(super) fn begin(&mut self, phase: &Phase) {
+        self.start_ns = phase.start_ns;
+        self.interval = 0;
+        self.due_ns = phase.start_ns + INTERVAL.as_nanos() as u64;
+    }
+
+    /// Whether the current interval is over.
+    #[inline]
+    pub(super) fn due(&self, now_ns: u64) -> bool {
+        now_ns >= self.due_ns
+    }
+
+    /// Sends the latencies of the interval that is over and puts empty ones in their place.
+    #[cold]
+    pub(super) fn hand_over(&mut self, latencies: &mut Box<Latencies>, now_ns: u64) {
+        let empty = self.recycled.try_recv().unwrap_or_default();
+        self.send(std::mem::replace(latencies, empty), now_ns);
+        let length_ns = INTERVAL.as_nanos() as u64;
+        self.interval = now_ns.saturating_sub(self.start_ns) / length_ns;
+        self.due_ns = self.start_ns + (self.interval + 1) * length_ns;
+    }
+
+    /// Makes the counters visible to the progress line.
+    pub(super) fn publish(&self, counts: &Counts) {
+        let published = &self.published[self.worker];
+        published.attempted.store(counts.attempted(), Ordering::Relaxed);
+        published.failed.store(counts.failed(), Ordering::Relaxed);
+    }
+
+    fn send(&self, latencies: Box<Latencies>, end_ns: u64) {
+        let batch = Batch { worker: self.worker, interval: self.interval, end_ns, latencies };
+        // A collector that is gone has ended the run; there is nobody left to tell.
+        let _ = self.messages.send(Message::Batch(batch));
+    }
+}

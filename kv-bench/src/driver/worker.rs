@@ -1,0 +1,448 @@
+//! One worker: a thread with an event loop over its clients.
+//!
+//! A readable connection costs one `recv`, one clock reading that its replies share, the next
+//! operations of its client, one clock reading that they share as their send time, and one `send`
+//! per connection they go to. Nothing is allocated and nothing is shared with other workers.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::client::Client;
+use super::clock::{now_ns, thread_cpu_ns};
+use super::connection::{Connection, InFlight, Received, State};
+use super::handover::Handover;
+use super::poll::{Poll, Ready};
+use super::{Outcome, Phase, Shape, Until};
+use crate::recorder::{Counts, Failure, Recorder};
+use crate::schedule::share;
+use crate::target::{Codec, Operation, Reply, Target};
+use crate::workload::KeyBuffer;
+
+/// Bytes taken from a socket at once: a full pipeline of small replies, and small enough for the
+/// second-level cache.
+const RECEIVE_BYTES: usize = 64 * 1024;
+
+/// How long a client that met a dead connection waits, so that a dead server costs errors at a
+/// steady pace and not a spinning core.
+const PAUSE_NS: u64 = 1_000_000;
+
+/// The slowest tick; timeouts shorter than four of these get a faster one.
+const TICK_MAX: Duration = Duration::from_millis(100);
+
+/// Connections that a worker opens at the same time, below any server's listen backlog.
+const OPENING_MAX: usize = 64;
+
+pub(super) struct Worker<T: Target> {
+    target: Arc<T>,
+    codec: T::Codec,
+    shape: Shape,
+    /// Which worker this is.
+    index: u64,
+    poll: Poll,
+    /// Of client `c` to node `n`: number `c * nodes + n`.
+    connections: Vec<Connection>,
+    nodes: usize,
+    clients: Vec<Client>,
+    /// Clients that wait, and until when; every wait is equally long, so the first is due first.
+    paused: VecDeque<(u64, usize)>,
+    /// Clients with anything left to do.
+    active: usize,
+    /// Connections with requests that the current event added.
+    touched: Vec<usize>,
+    key: KeyBuffer,
+    recorder: Recorder,
+    scratch: Box<[u8]>,
+    now_ns: u64,
+    deadline_ns: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl<T: Target> Worker<T> {
+    pub(super) fn new(
+        target: Arc<T>,
+        shape: Shape,
+        index: u64,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let tick = (shape.timeout / 4).clamp(Duration::from_millis(1), TICK_MAX);
+        let nodes = target.nodes().len();
+        let connections = shape.clients as usize * nodes;
+        Ok(Self {
+            codec: target.codec(),
+            poll: Poll::new(tick)?,
+            connections: (0..connections)
+                .map(|id| Connection::new(id, shape.pipeline as usize))
+                .collect(),
+            nodes,
+            target,
+            shape,
+            index,
+            clients: Vec::new(),
+            paused: VecDeque::new(),
+            active: 0,
+            touched: Vec::new(),
+            key: KeyBuffer::default(),
+            recorder: Recorder::default(),
+            scratch: vec![0; RECEIVE_BYTES].into_boxed_slice(),
+            now_ns: now_ns(),
+            deadline_ns: u64::MAX,
+            stop,
+        })
+    }
+
+    /// Opens every connection and waits until all are ready, or says which server refused and why.
+    pub(super) fn connect(&mut self) -> Result<(), String> {
+        for start in (0..self.connections.len()).step_by(OPENING_MAX) {
+            let group = start..(start + OPENING_MAX).min(self.connections.len());
+            self.now_ns = now_ns();
+            for id in group.clone() {
+                self.open(id).map_err(|error| self.blame(id, &error.to_string()))?;
+            }
+            let due_ns = now_ns() + self.shape.timeout.as_nanos() as u64;
+            while self.connections[group.clone()].iter().any(|c| c.state != State::Ready) {
+                self.connect_step(due_ns)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn connect_step(&mut self, due_ns: u64) -> Result<(), String> {
+        let events = self.poll.wait(None).map_err(|error| error.to_string())?;
+        for index in 0..events {
+            if let Ready::Connection { id, writable, closing } = self.poll.event(index) {
+                self.advance(id, writable, closing).map_err(|error| self.blame(id, &error))?;
+            }
+        }
+        if self.stop.load(Ordering::Relaxed) {
+            return Err("interrupted while connecting".to_owned());
+        }
+        let late = now_ns() > due_ns;
+        match self.connections.iter().position(|c| c.waiting_since_ns().is_some_and(|_| late)) {
+            Some(id) if self.connections[id].state != State::Ready => {
+                Err(self.blame(id, "it did not answer within --timeout"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn blame(&self, id: usize, reason: &str) -> String {
+        let node = &self.target.nodes()[id % self.nodes];
+        format!("cannot connect to {} ({}): {reason}", node.name, node.address)
+    }
+
+    fn open(&mut self, id: usize) -> io::Result<()> {
+        let node = id % self.nodes;
+        let handshake = self.target.handshake(node);
+        let address = &self.target.nodes()[node].address;
+        self.connections[id].open(address, handshake, &self.poll, self.now_ns)
+    }
+
+    /// Takes a connection that is not ready yet one step further.
+    fn advance(&mut self, id: usize, writable: bool, closing: bool) -> Result<(), String> {
+        let replies = self.target.handshake(id % self.nodes).replies;
+        let connection = &mut self.connections[id];
+        if writable || closing {
+            connection.writable(replies, &self.poll).map_err(|error| error.to_string())?;
+        }
+        match connection.receive(&mut self.scratch) {
+            Received::Nothing => Ok(()),
+            Received::Closed(error) => Err(error.to_string()),
+            Received::Bytes { size, .. } => {
+                let mut bytes = std::mem::take(&mut connection.partial);
+                bytes.extend_from_slice(&self.scratch[..size]);
+                let taken = connection.greet(&self.codec, &bytes)?;
+                bytes.drain(..taken);
+                connection.partial = bytes;
+                Ok(())
+            }
+        }
+    }
+
+    /// Drives one phase until every operation has its outcome.
+    pub(super) fn run(&mut self, phase: &Phase, handover: &mut Handover) -> io::Result<Outcome> {
+        let (cpu, wait, wall) = (thread_cpu_ns(), run_queue_wait_ns(), now_ns());
+        self.begin(phase);
+        handover.begin(phase);
+        for client in 0..self.clients.len() {
+            self.fill(client, phase);
+        }
+        while self.active > 0 {
+            let events = self.poll.wait(self.pause_left())?;
+            for index in 0..events {
+                match self.poll.event(index) {
+                    Ready::Tick => self.tick(handover),
+                    Ready::Connection { id, writable, closing } => {
+                        self.serve(id, writable, closing, phase);
+                    }
+                }
+            }
+            if !self.paused.is_empty() {
+                self.resume(phase);
+            }
+            if handover.due(self.now_ns) {
+                handover.hand_over(&mut self.recorder.latencies, self.now_ns);
+            }
+        }
+        handover.publish(&self.recorder.counts);
+        handover.hand_over(&mut self.recorder.latencies, now_ns());
+        Ok(Outcome {
+            counts: std::mem::take(&mut self.recorder.counts),
+            cpu_ns: thread_cpu_ns() - cpu,
+            run_queue_wait_ns: run_queue_wait_ns().zip(wait).map(|(after, before)| after - before),
+            wall_ns: now_ns() - wall,
+        })
+    }
+
+    fn begin(&mut self, phase: &Phase) {
+        self.key = phase.workload.keys.buffer();
+        self.recorder.counts = Counts::new(self.nodes);
+        self.now_ns = now_ns();
+        self.deadline_ns = match phase.until {
+            Until::Operations(_) => u64::MAX,
+            Until::Elapsed(time) => phase.start_ns.saturating_add(time.as_nanos() as u64),
+        };
+        let per_worker = u64::from(self.shape.clients);
+        let clients = per_worker * u64::from(self.shape.threads);
+        self.clients.clear();
+        for local in 0..per_worker {
+            let client = self.index * per_worker + local;
+            let (first, operations) = match phase.until {
+                Until::Operations(total) => share(total, client, clients),
+                Until::Elapsed(_) => {
+                    (share(phase.workload.keys.count, client, clients).0, u64::MAX)
+                }
+            };
+            let stream = phase.workload.stream(client, first);
+            self.clients.push(Client::new(stream, operations));
+        }
+        self.active = self.clients.len();
+        self.paused.clear();
+    }
+
+    /// Gives a client all the operations it has room for and sends them.
+    #[inline]
+    fn fill(&mut self, client_id: usize, phase: &Phase) {
+        if self.now_ns >= self.deadline_ns {
+            self.clients[client_id].remaining = 0;
+        }
+        let client = &mut self.clients[client_id];
+        let mut down = false;
+        while client.outstanding < self.shape.pipeline && client.remaining > 0 && !client.paused {
+            client.remaining -= 1;
+            let (kind, value) = phase.workload.next(&mut client.stream, &mut self.key);
+            let key = self.key.bytes();
+            let node = if self.nodes == 1 { 0 } else { self.target.route(key) };
+            self.recorder.attempt(kind, node);
+            let id = client_id * self.nodes + node;
+            let connection = &mut self.connections[id];
+            if connection.state != State::Ready {
+                self.recorder.failure(kind, Failure::Connection, None);
+                down = true;
+                break;
+            }
+            self.codec.encode(Operation { kind, key, value }, &mut connection.outgoing);
+            connection.in_flight.push_back(InFlight { kind, sent_ns: 0 });
+            if connection.unsent == 0 {
+                self.touched.push(id);
+            }
+            connection.unsent += 1;
+            client.outstanding += 1;
+        }
+        if down {
+            self.pause(client_id);
+        }
+        self.flush();
+        self.settle(client_id);
+    }
+
+    #[inline]
+    fn flush(&mut self) {
+        while let Some(id) = self.touched.pop() {
+            let now_ns = now_ns();
+            self.recorder.counts.first_send_ns.get_or_insert(now_ns);
+            if self.connections[id].flush(now_ns, &self.poll).is_err() {
+                self.lose(id, Failure::Connection);
+            }
+        }
+    }
+
+    /// Notes when a client has come to its end.
+    #[inline]
+    fn settle(&mut self, client_id: usize) {
+        let client = &mut self.clients[client_id];
+        if client.remaining == 0 && client.outstanding == 0 && !client.finished {
+            client.finished = true;
+            self.active -= 1;
+        }
+    }
+
+    /// Handles readiness of one connection.
+    #[inline]
+    fn serve(&mut self, id: usize, writable: bool, closing: bool, phase: &Phase) {
+        if self.connections[id].state != State::Ready {
+            if self.advance(id, writable, closing).is_err() {
+                self.lose(id, Failure::Connection);
+            }
+            return;
+        }
+        if writable && self.connections[id].write(&self.poll).is_err() {
+            return self.lose(id, Failure::Connection);
+        }
+        loop {
+            match self.connections[id].receive(&mut self.scratch) {
+                Received::Nothing => break,
+                Received::Closed(_) => {
+                    self.now_ns = now_ns();
+                    self.lose(id, Failure::Connection);
+                    break;
+                }
+                Received::Bytes { size, more } => {
+                    self.now_ns = now_ns();
+                    if let Err(failure) = self.receive(id, size) {
+                        self.lose(id, failure);
+                        break;
+                    }
+                    if !more && !closing {
+                        break;
+                    }
+                }
+            }
+        }
+        self.fill(id / self.nodes, phase);
+    }
+
+    /// Decodes the `size` bytes in the scratch buffer, after what was left of the last read.
+    #[inline]
+    fn receive(&mut self, id: usize, size: usize) -> Result<(), Failure<'static>> {
+        if self.connections[id].partial.is_empty() {
+            let scratch = std::mem::take(&mut self.scratch);
+            let result = self.decode(id, &scratch[..size]);
+            self.scratch = scratch;
+            return result;
+        }
+        let mut bytes = std::mem::take(&mut self.connections[id].partial);
+        bytes.extend_from_slice(&self.scratch[..size]);
+        self.decode(id, &bytes)
+    }
+
+    fn decode(&mut self, id: usize, bytes: &[u8]) -> Result<(), Failure<'static>> {
+        let connection = &mut self.connections[id];
+        let client = &mut self.clients[id / self.nodes];
+        let mut taken = 0;
+        while taken < bytes.len() {
+            let Some(&InFlight { kind, sent_ns }) = connection.in_flight.front() else {
+                self.recorder.counts.unsolicited += 1;
+                return Err(Failure::Protocol);
+            };
+            let Ok(decoded) = self.codec.decode(kind, &bytes[taken..]) else {
+                return Err(Failure::Protocol);
+            };
+            let Some((size, reply)) = decoded else { break };
+            taken += size;
+            connection.in_flight.pop_front();
+            client.outstanding -= 1;
+            let latency_ns = self.now_ns - sent_ns;
+            match reply {
+                Reply::Hit => self.recorder.success(kind, Some(true), latency_ns),
+                Reply::Miss => self.recorder.success(kind, Some(false), latency_ns),
+                Reply::Stored => self.recorder.success(kind, None, latency_ns),
+                Reply::Error(message) => {
+                    self.recorder.failure(kind, Failure::Server(message), Some(latency_ns));
+                }
+            }
+        }
+        self.recorder.counts.last_reply_ns = Some(self.now_ns);
+        if taken < bytes.len() && !connection.keep(&bytes[taken..]) {
+            return Err(Failure::Protocol);
+        }
+        Ok(())
+    }
+
+    /// Replaces a connection. The operation whose reply was due next failed by `first`; the others
+    /// that were in flight lost their connection, or had timed out as well.
+    #[cold]
+    fn lose(&mut self, id: usize, first: Failure<'static>) {
+        let now_ns = now_ns();
+        let timeout_ns = self.shape.timeout.as_nanos() as u64;
+        let connection = &mut self.connections[id];
+        connection.close(now_ns);
+        let client_id = id / self.nodes;
+        let mut failure = first;
+        while let Some(InFlight { kind, sent_ns }) = connection.in_flight.pop_front() {
+            self.recorder.failure(kind, failure, Some(now_ns.saturating_sub(sent_ns)));
+            self.clients[client_id].outstanding -= 1;
+            let next_sent_ns = connection.in_flight.front().map_or(now_ns, |next| next.sent_ns);
+            let timed_out = now_ns.saturating_sub(next_sent_ns) >= timeout_ns;
+            failure = if timed_out { Failure::Timeout } else { Failure::Connection };
+        }
+        self.pause(client_id);
+        self.settle(client_id);
+    }
+
+    #[cold]
+    fn pause(&mut self, client_id: usize) {
+        let client = &mut self.clients[client_id];
+        if !client.paused && client.remaining > 0 {
+            client.paused = true;
+            self.paused.push_back((now_ns() + PAUSE_NS, client_id));
+        }
+    }
+
+    /// How long the loop may sleep: for ever, but for the next paused client.
+    #[inline]
+    fn pause_left(&self) -> Option<Duration> {
+        let (due_ns, _) = self.paused.front()?;
+        Some(Duration::from_nanos(due_ns.saturating_sub(now_ns())))
+    }
+
+    #[cold]
+    fn resume(&mut self, phase: &Phase) {
+        self.now_ns = now_ns();
+        while let Some(&(due_ns, client_id)) = self.paused.front() {
+            if due_ns > self.now_ns {
+                break;
+            }
+            self.paused.pop_front();
+            self.clients[client_id].paused = false;
+            self.fill(client_id, phase);
+        }
+    }
+
+    /// Ten times a second: the end of the phase, timeouts, reconnects, live figures.
+    #[cold]
+    fn tick(&mut self, handover: &Handover) {
+        self.now_ns = now_ns();
+        if self.stop.load(Ordering::Relaxed) {
+            self.deadline_ns = 0;
+        }
+        if self.now_ns >= self.deadline_ns {
+            for client_id in 0..self.clients.len() {
+                self.clients[client_id].remaining = 0;
+                self.settle(client_id);
+            }
+        }
+        let timeout_ns = self.shape.timeout.as_nanos() as u64;
+        for id in 0..self.connections.len() {
+            let connection = &self.connections[id];
+            let waited_ns = connection.waiting_since_ns().map(|at| self.now_ns.saturating_sub(at));
+            if waited_ns.is_some_and(|waited_ns| waited_ns >= timeout_ns) {
+                self.lose(id, Failure::Timeout);
+            } else if matches!(connection.state, State::Down { retry_at_ns } if retry_at_ns <= self.now_ns)
+                && self.open(id).is_err()
+            {
+                self.connections[id].close(self.now_ns);
+            }
+        }
+        handover.publish(&self.recorder.counts);
+    }
+}
+
+/// Time that the calling thread has waited for a core, where the kernel tells: the second field of
+/// `schedstat`.
+fn run_queue_wait_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_ascii_whitespace().nth(1)?.parse().ok()
+}

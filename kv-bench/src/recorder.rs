@@ -1,0 +1,234 @@
+//! Latencies and counts of one worker, recorded without sharing anything.
+//!
+//! Each worker owns its histograms; at interval ends it hands them to the collector whole and goes
+//! on with recycled ones, so recording is never locked, copied or paused. An error is counted by
+//! kind and its latency kept apart: it is never a success.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+use crate::result::ErrorCounts;
+use crate::workload::Kind;
+
+/// The longest latency that is recorded exactly: 60 s. Longer ones are recorded as this and
+/// counted as saturated.
+pub const LATENCY_NS_MAX: u64 = 60_000_000_000;
+
+/// Distinct first words of error replies that are counted apart. A server that answers noise must
+/// not grow the result without bound.
+const ERROR_WORDS_MAX: usize = 64;
+
+/// Tag of the latencies of failed operations in histogram logs.
+const ERROR_TAG: &str = "ERROR-service";
+
+/// An empty histogram as every latency uses: 1 ns to 60 s, three digits, about 220 KB, whose pages
+/// the system provides only when they are touched.
+pub fn histogram() -> Histogram<u64> {
+    #[expect(clippy::expect_used, reason = "constant bounds that the crate accepts")]
+    Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("1 ns to 60 s at three digits")
+}
+
+/// The latencies of one worker in one interval: successes by kind, then failures.
+#[derive(Debug, Clone)]
+pub struct Latencies {
+    service: [Histogram<u64>; 4],
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        Self { service: std::array::from_fn(|_| histogram()) }
+    }
+}
+
+impl Latencies {
+    const ERRORS: usize = Kind::ALL.len();
+
+    #[inline]
+    fn record(&mut self, index: usize, latency_ns: u64) {
+        self.service[index].saturating_record(latency_ns);
+    }
+
+    /// Adds `other`, counter by counter.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, part) in self.service.iter_mut().zip(&other.service) {
+            if !part.is_empty() {
+                // Equal bounds by construction; an addition of equal bounds cannot fail.
+                let added = sum.add(part);
+                debug_assert!(added.is_ok(), "histograms share their bounds");
+            }
+        }
+    }
+
+    /// Empties what was used.
+    pub fn clear(&mut self) {
+        for histogram in self.service.iter_mut().filter(|h| !h.is_empty()) {
+            histogram.reset();
+        }
+    }
+
+    /// Service times of successes of one kind.
+    pub fn of(&self, kind: Kind) -> &Histogram<u64> {
+        &self.service[kind.index()]
+    }
+
+    /// Service times of all successes.
+    pub fn successes(&self) -> Histogram<u64> {
+        let mut all = histogram();
+        for part in &self.service[..Self::ERRORS] {
+            let added = all.add(part);
+            debug_assert!(added.is_ok(), "histograms share their bounds");
+        }
+        all
+    }
+
+    /// The distributions that hold anything, with their tags in histogram logs.
+    pub fn tagged(&self) -> impl Iterator<Item = (&'static str, &Histogram<u64>)> {
+        let tags = Kind::ALL.map(Kind::service_tag).into_iter().chain([ERROR_TAG]);
+        tags.zip(&self.service).filter(|(_, histogram)| !histogram.is_empty())
+    }
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure<'a> {
+    Timeout,
+    Connection,
+    Protocol,
+    /// The server's error message.
+    Server(&'a [u8]),
+}
+
+/// Counts of one kind of operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KindCounts {
+    pub attempted: u64,
+    pub errors: u64,
+    pub hits: u64,
+    pub misses: u64,
+}
+
+/// Everything that one worker counts.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    pub kinds: [KindCounts; 3],
+    pub errors: ErrorCounts,
+    /// Operations routed to each node.
+    pub nodes: Vec<u64>,
+    /// Latencies beyond [`LATENCY_NS_MAX`].
+    pub saturated: u64,
+    /// Replies that no operation waited for.
+    pub unsolicited: u64,
+    /// The first error that carried a text.
+    pub first_error: Option<String>,
+    /// Clock readings of the first send and the last reply.
+    pub first_send_ns: Option<u64>,
+    pub last_reply_ns: Option<u64>,
+}
+
+impl Counts {
+    pub fn new(nodes: usize) -> Self {
+        Self { nodes: vec![0; nodes], ..Self::default() }
+    }
+
+    /// Operations attempted, of every kind.
+    pub fn attempted(&self) -> u64 {
+        self.kinds.iter().map(|kind| kind.attempted).sum()
+    }
+
+    /// Operations that failed, of every kind.
+    pub fn failed(&self) -> u64 {
+        self.kinds.iter().map(|kind| kind.errors).sum()
+    }
+
+    /// Adds another worker's counts.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, part) in self.kinds.iter_mut().zip(&other.kinds) {
+            sum.attempted += part.attempted;
+            sum.errors += part.errors;
+            sum.hits += part.hits;
+            sum.misses += part.misses;
+        }
+        self.errors.timeout += other.errors.timeout;
+        self.errors.connection += other.errors.connection;
+        self.errors.protocol += other.errors.protocol;
+        for (word, count) in &other.errors.server {
+            *self.errors.server.entry(word.clone()).or_default() += count;
+        }
+        self.nodes.resize(self.nodes.len().max(other.nodes.len()), 0);
+        for (sum, part) in self.nodes.iter_mut().zip(&other.nodes) {
+            *sum += part;
+        }
+        self.saturated += other.saturated;
+        self.unsolicited += other.unsolicited;
+        self.first_error = self.first_error.take().or_else(|| other.first_error.clone());
+        self.first_send_ns = self.first_send_ns.into_iter().chain(other.first_send_ns).min();
+        self.last_reply_ns = self.last_reply_ns.max(other.last_reply_ns);
+    }
+}
+
+/// What one worker records with: the counts of a phase and the latencies of an interval.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    pub counts: Counts,
+    pub latencies: Box<Latencies>,
+}
+
+impl Recorder {
+    /// An operation is on its way to `node`, or failed to get there.
+    #[inline]
+    pub fn attempt(&mut self, kind: Kind, node: usize) {
+        self.counts.kinds[kind.index()].attempted += 1;
+        self.counts.nodes[node] += 1;
+    }
+
+    /// An operation succeeded; `hit` tells for reads and deletes whether the key was there.
+    #[inline]
+    pub fn success(&mut self, kind: Kind, hit: Option<bool>, latency_ns: u64) {
+        let counts = &mut self.counts.kinds[kind.index()];
+        match hit {
+            Some(true) => counts.hits += 1,
+            Some(false) => counts.misses += 1,
+            None => {}
+        }
+        self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
+        self.latencies.record(kind.index(), latency_ns);
+    }
+
+    /// An operation failed; `latency_ns` is `None` when it was never sent.
+    #[cold]
+    pub fn failure(&mut self, kind: Kind, failure: Failure<'_>, latency_ns: Option<u64>) {
+        self.counts.kinds[kind.index()].errors += 1;
+        let errors = &mut self.counts.errors;
+        match failure {
+            Failure::Timeout => errors.timeout += 1,
+            Failure::Connection => errors.connection += 1,
+            Failure::Protocol => errors.protocol += 1,
+            Failure::Server(message) => {
+                count_word(&mut errors.server, message);
+                self.counts
+                    .first_error
+                    .get_or_insert_with(|| String::from_utf8_lossy(message).into_owned());
+            }
+        }
+        if let Some(latency_ns) = latency_ns {
+            self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
+            self.latencies.record(Latencies::ERRORS, latency_ns);
+        }
+    }
+}
+
+/// Counts an error reply by its first word, as Redis names kinds of errors.
+fn count_word(words: &mut BTreeMap<String, u64>, message: &[u8]) {
+    let word = message.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let valid = !word.is_empty()
+        && word.len() <= 32
+        && word.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let word = std::str::from_utf8(word).ok().filter(|_| valid).unwrap_or("OTHER");
+    if let Some(count) = words.get_mut(word) {
+        *count += 1;
+    } else {
+        let word = if words.len() < ERROR_WORDS_MAX { word } else { "OTHER" };
+        *words.entry(word.to_owned()).or_default() += 1;
+    }
+}

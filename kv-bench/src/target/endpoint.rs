@@ -1,0 +1,168 @@
+//! Addresses of servers as users type them: `redis://user:pass@host:port/db`, `unix://path`,
+//! `host:port`, `name=host:port`.
+
+use std::net::ToSocketAddrs;
+use std::path::PathBuf;
+
+use super::Address;
+
+/// The port of `redis://host` without one.
+const REDIS_PORT: u16 = 6379;
+
+/// What a server wants to know before it answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    pub username: Option<String>,
+    pub password: Option<String>,
+    pub database: u32,
+}
+
+/// A server to connect to: its name in reports and on the ring, its address, its credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub name: String,
+    pub address: Address,
+    pub credentials: Credentials,
+}
+
+/// Why an address was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    #[error(
+        "'{text}' is not an address: {problem} (valid: host:port, redis://[user:password@]host:port[/db], unix:///path/to.sock)"
+    )]
+    Form { text: String, problem: &'static str },
+    #[error(
+        "'{text}': {scheme}:// targets are not supported by this version (supported: redis://, unix://, host:port)"
+    )]
+    Scheme { text: String, scheme: String },
+    #[error("cannot find host '{host}': {source}")]
+    Resolve { host: String, source: std::io::Error },
+}
+
+impl Endpoint {
+    /// Reads one address and looks its host up.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let (name, rest) = split_name(text);
+        let mut endpoint = match rest.split_once("://") {
+            Some(("redis", rest)) => parse_redis(text, rest),
+            Some(("unix", path)) => parse_unix(text, path),
+            Some((scheme, _)) => {
+                Err(EndpointError::Scheme { text: redacted(text), scheme: scheme.to_owned() })
+            }
+            None => parse_host(text, rest, None),
+        }?;
+        if let Some(name) = name {
+            endpoint.name = name.to_owned();
+        }
+        Ok(endpoint)
+    }
+}
+
+/// The address without its password: for messages and results.
+pub fn redacted(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://***@{host}"),
+        None => text.to_owned(),
+    }
+}
+
+/// A name before `=`; a `=` inside a URL's password is not one.
+fn split_name(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('=') {
+        Some((name, rest)) if !name.is_empty() && !name.contains([':', '/', '@']) => {
+            (Some(name), rest)
+        }
+        _ => (None, text),
+    }
+}
+
+fn form(text: &str, problem: &'static str) -> EndpointError {
+    EndpointError::Form { text: redacted(text), problem }
+}
+
+fn parse_redis(text: &str, rest: &str) -> Result<Endpoint, EndpointError> {
+    let (login, rest) = match rest.rsplit_once('@') {
+        Some((login, rest)) => (Some(login), rest),
+        None => (None, rest),
+    };
+    let (host, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let database = match database {
+        "" => 0,
+        digits => digits.parse().map_err(|_| form(text, "the database is not a number"))?,
+    };
+    let (username, password) = match login.map(|login| login.split_once(':')) {
+        Some(Some((user, password))) => (decode_percent(text, user)?, password),
+        Some(None) => (String::new(), login.unwrap_or_default()),
+        None => (String::new(), ""),
+    };
+    let password = decode_percent(text, password)?;
+    let mut endpoint = parse_host(text, host, Some(REDIS_PORT))?;
+    endpoint.credentials = Credentials {
+        username: Some(username).filter(|name| !name.is_empty()),
+        password: Some(password).filter(|password| !password.is_empty()),
+        database,
+    };
+    Ok(endpoint)
+}
+
+fn parse_unix(text: &str, path: &str) -> Result<Endpoint, EndpointError> {
+    if path.is_empty() {
+        return Err(form(text, "the socket's path is missing"));
+    }
+    let address = Address::Unix(PathBuf::from(path));
+    Ok(Endpoint { name: address.to_string(), address, credentials: Credentials::default() })
+}
+
+fn parse_host(
+    text: &str,
+    host: &str,
+    default_port: Option<u16>,
+) -> Result<Endpoint, EndpointError> {
+    let bracket_end = host.rfind(']').map_or(0, |at| at + 1);
+    let (name, port) = match (host[bracket_end..].rfind(':'), default_port) {
+        (Some(at), _) => {
+            let (name, port) = host.split_at(bracket_end + at);
+            let port = port[1..].parse().ok().filter(|&port| port != 0);
+            (name, port.ok_or_else(|| form(text, "the port is not a number from 1 to 65535"))?)
+        }
+        (None, Some(port)) => (host, port),
+        (None, None) => return Err(form(text, "the port is missing")),
+    };
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    if bare.is_empty() {
+        return Err(form(text, "the host is missing"));
+    }
+    let address = (bare, port)
+        .to_socket_addrs()
+        .and_then(|mut found| found.next().ok_or_else(|| std::io::ErrorKind::NotFound.into()))
+        .map_err(|source| EndpointError::Resolve { host: bare.to_owned(), source })?;
+    Ok(Endpoint {
+        name: format!("{name}:{port}"),
+        address: Address::Tcp(address),
+        credentials: Credentials::default(),
+    })
+}
+
+/// Undoes `%40`: passwords in URLs may hold `@`, `/` and `:` only so.
+fn decode_percent(text: &str, encoded: &str) -> Result<String, EndpointError> {
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let byte = encoded_byte(tail).ok_or_else(|| form(text, "a % is not followed by hex"))?;
+        bytes.push(byte);
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| form(text, "the login is not UTF-8"))
+}
+
+fn encoded_byte(digits: &[u8]) -> Option<u8> {
+    let digits = std::str::from_utf8(digits.get(..2)?).ok()?;
+    u8::from_str_radix(digits, 16).ok()
+}

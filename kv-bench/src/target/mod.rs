@@ -1,0 +1,103 @@
+//! What is driven: routing, encoding and decoding, without sockets or clocks.
+//!
+//! The driver owns sockets, send times, timeouts and reconnects, so that one event loop times every
+//! target alike. A [`Target`] says which servers there are and which of them holds a key; its
+//! [`Codec`] turns operations into bytes and bytes into replies.
+
+mod endpoint;
+mod resp;
+
+pub use endpoint::{Credentials, Endpoint, EndpointError};
+pub use resp::{Resp, RespCodec};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::workload::Kind;
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// One server.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// The name that places keys and stands in reports.
+    pub name: String,
+    pub address: Address,
+}
+
+/// What a new connection sends before its first operation.
+#[derive(Debug, Clone, Default)]
+pub struct Handshake {
+    pub bytes: Vec<u8>,
+    /// Replies to expect, all of which must be free of errors.
+    pub replies: u32,
+}
+
+/// One operation, ready to be encoded.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation<'a> {
+    pub kind: Kind,
+    pub key: &'a [u8],
+    /// Empty but for a put.
+    pub value: &'a [u8],
+}
+
+/// What came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply<'a> {
+    /// A read or delete found its key.
+    Hit,
+    /// A read or delete did not.
+    Miss,
+    /// A put was done.
+    Stored,
+    /// The server refused: its message, such as `OOM command not allowed`.
+    Error(&'a [u8]),
+}
+
+/// The bytes are not the protocol, or not an answer to the operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Garbage;
+
+/// The servers and the rule that places keys.
+pub trait Target: Send + Sync + 'static {
+    type Codec: Codec;
+    fn nodes(&self) -> &[Node];
+    /// The node that holds `key`, an index into [`Target::nodes`].
+    fn route(&self, key: &[u8]) -> usize;
+    fn handshake(&self, node: usize) -> Handshake;
+    fn codec(&self) -> Self::Codec;
+}
+
+/// Operations to bytes and back, without allocating.
+pub trait Codec: Send {
+    fn encode(&self, operation: Operation<'_>, out: &mut Vec<u8>);
+
+    /// Reads the reply to an operation of `kind` from the front of `bytes`: the bytes it took and
+    /// its meaning, or `None` while it is incomplete.
+    fn decode<'a>(
+        &self,
+        kind: Kind,
+        bytes: &'a [u8],
+    ) -> Result<Option<(usize, Reply<'a>)>, Garbage>;
+
+    /// Reads one reply to the handshake: the bytes it took, and the message if it is an error.
+    fn decode_handshake<'a>(
+        &self,
+        bytes: &'a [u8],
+    ) -> Result<Option<(usize, Option<&'a [u8]>)>, Garbage>;
+}

@@ -1,0 +1,144 @@
+//! Servers that speak RESP: kv-server, Redis, Valkey and their kin.
+
+use kv_core::resp::reply::{Skim, skim};
+
+use super::{Codec, Credentials, Endpoint, Garbage, Handshake, Node, Operation, Reply, Target};
+use crate::workload::Kind;
+
+/// One or several RESP servers; several share the keys by `owner`.
+pub struct Resp {
+    nodes: Vec<Node>,
+    handshakes: Vec<Handshake>,
+    owner: Box<dyn Fn(&[u8]) -> usize + Send + Sync>,
+    codec: RespCodec,
+}
+
+impl Resp {
+    /// Drives `endpoints`. `owner` maps a key to an index into them and is not asked when there is
+    /// only one. Every key is `key_size` bytes long and every value `value_size`.
+    pub fn new(
+        endpoints: &[Endpoint],
+        owner: Box<dyn Fn(&[u8]) -> usize + Send + Sync>,
+        key_size: usize,
+        value_size: usize,
+    ) -> Self {
+        let nodes = endpoints
+            .iter()
+            .map(|e| Node { name: e.name.clone(), address: e.address.clone() })
+            .collect();
+        let handshakes = endpoints.iter().map(|e| handshake(&e.credentials)).collect();
+        Self { nodes, handshakes, owner, codec: RespCodec::new(key_size, value_size) }
+    }
+}
+
+impl Target for Resp {
+    type Codec = RespCodec;
+
+    fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    #[inline]
+    fn route(&self, key: &[u8]) -> usize {
+        (self.owner)(key)
+    }
+
+    fn handshake(&self, node: usize) -> Handshake {
+        self.handshakes[node].clone()
+    }
+
+    fn codec(&self) -> RespCodec {
+        self.codec.clone()
+    }
+}
+
+/// AUTH and SELECT where asked for, and always a PING, which shows a server that is loading or that
+/// wants a password before the first operation does.
+fn handshake(credentials: &Credentials) -> Handshake {
+    let mut commands: Vec<Vec<&str>> = Vec::new();
+    let database = credentials.database.to_string();
+    if let Some(password) = &credentials.password {
+        let user = credentials.username.as_deref();
+        commands.push(["AUTH"].into_iter().chain(user).chain([password.as_str()]).collect());
+    }
+    if credentials.database != 0 {
+        commands.push(vec!["SELECT", &database]);
+    }
+    commands.push(vec!["PING"]);
+    let mut bytes = Vec::new();
+    for words in &commands {
+        bytes.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
+        for word in words {
+            bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
+        }
+    }
+    Handshake { bytes, replies: commands.len() as u32 }
+}
+
+/// Requests are a constant head, the key, and for a put the value: built once, copied per operation.
+#[derive(Debug, Clone)]
+pub struct RespCodec {
+    heads: [Vec<u8>; 3],
+    /// Between key and value of a put.
+    value_head: Vec<u8>,
+    key_size: usize,
+    value_size: usize,
+}
+
+impl RespCodec {
+    fn new(key_size: usize, value_size: usize) -> Self {
+        let head = |words: u32, name: &str| {
+            format!("*{words}\r\n${}\r\n{name}\r\n${key_size}\r\n", name.len()).into_bytes()
+        };
+        Self {
+            heads: [head(2, "GET"), head(3, "SET"), head(2, "DEL")],
+            value_head: format!("\r\n${value_size}\r\n").into_bytes(),
+            key_size,
+            value_size,
+        }
+    }
+}
+
+impl Codec for RespCodec {
+    #[inline]
+    fn encode(&self, operation: Operation<'_>, out: &mut Vec<u8>) {
+        debug_assert_eq!(operation.key.len(), self.key_size, "the head names the key's size");
+        out.extend_from_slice(&self.heads[operation.kind.index()]);
+        out.extend_from_slice(operation.key);
+        if operation.kind == Kind::Put {
+            debug_assert_eq!(operation.value.len(), self.value_size, "the head names its size");
+            out.extend_from_slice(&self.value_head);
+            out.extend_from_slice(operation.value);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    fn decode<'a>(
+        &self,
+        kind: Kind,
+        bytes: &'a [u8],
+    ) -> Result<Option<(usize, Reply<'a>)>, Garbage> {
+        let Some((skim, size)) = skim(bytes).map_err(|_| Garbage)? else { return Ok(None) };
+        let reply = match (kind, skim) {
+            (_, Skim::Error(message)) => Reply::Error(message),
+            (Kind::Get, Skim::Bulk(_)) | (Kind::Delete, Skim::Integer(1)) => Reply::Hit,
+            (Kind::Get, Skim::Null) | (Kind::Delete, Skim::Integer(0)) => Reply::Miss,
+            (Kind::Put, Skim::Simple(_)) => Reply::Stored,
+            _ => return Err(Garbage),
+        };
+        Ok(Some((size, reply)))
+    }
+
+    fn decode_handshake<'a>(
+        &self,
+        bytes: &'a [u8],
+    ) -> Result<Option<(usize, Option<&'a [u8]>)>, Garbage> {
+        Ok(match skim(bytes).map_err(|_| Garbage)? {
+            Some((Skim::Error(message), size)) => Some((size, Some(message))),
+            Some((Skim::Simple(_), size)) => Some((size, None)),
+            Some(_) => return Err(Garbage),
+            None => None,
+        })
+    }
+}
