@@ -1,11 +1,70 @@
 //! Load tester.
+
+pub mod args;
+mod cluster;
+mod cpu;
+pub mod curve;
 pub mod driver;
+mod interrupt;
+mod machine;
+mod measurement;
 mod number;
+mod outputs;
 pub mod percentiles;
 pub mod plot;
+mod probe;
+mod progress;
 pub mod recorder;
 pub mod report;
 pub mod result;
+pub mod scenario;
 pub mod schedule;
+mod scratch;
+mod serve;
+mod session;
+mod spawn;
 pub mod target;
+pub mod trust;
+pub mod units;
 pub mod workload;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use args::{Cli, Command, LoadArgs};
+use scenario::Scenario;
+
+/// Wrong usage, as clap's own errors exit.
+const USAGE: u8 = 2;
+const FAILED: u8 = 1;
+
+/// The program: reads the command line, does what it says, returns the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command {
+        None => load(&cli.curve.load, Some(cli.curve.curve_time)),
+        Some(Command::Curve(args)) => load(&args.load, Some(args.curve_time)),
+        Some(Command::Run(args)) => load(&args, None),
+        Some(Command::Serve(args)) => serve::serve(&args),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "kv-bench", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
+    let scenario = match Scenario::new(args) {
+        Ok(scenario) => scenario,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    session::run(args, &scenario, curve_time).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::from(FAILED)
+    })
+}

@@ -38,6 +38,8 @@ pub struct Live {
     pub attempted: u64,
     pub failed: u64,
     pub elapsed: Duration,
+    /// What is measured now does not count.
+    pub warmup: bool,
     /// Of the last complete interval.
     pub latest: Option<Percentile>,
 }
@@ -169,6 +171,7 @@ impl Fleet {
             attempted: sum(|p| p.attempted.load(Ordering::Relaxed)),
             failed: sum(|p| p.failed.load(Ordering::Relaxed)),
             elapsed,
+            warmup: false,
             latest,
         }
     }

@@ -7,7 +7,7 @@
 mod endpoint;
 mod resp;
 
-pub use endpoint::{Credentials, Endpoint, EndpointError};
+pub use endpoint::{Credentials, Endpoint, EndpointError, redacted};
 pub use resp::{Resp, RespCodec};
 
 use std::net::SocketAddr;

@@ -7,7 +7,7 @@ mod keys;
 mod mix;
 mod values;
 
-pub use keys::{KeyBuffer, KeyDistribution, Keys};
+pub use keys::{KEYS_MAX, KeyBuffer, KeyDistribution, Keys};
 pub use mix::{Mix, MixError};
 pub use values::Values;
 

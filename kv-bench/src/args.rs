@@ -1,0 +1,215 @@
+//! What was typed. What it means is decided in [`crate::scenario`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::units;
+
+const EXAMPLES: &str = "\
+Examples:
+  Spawn 4 servers, run 100,000 operations over 32 workers, draw the curve:
+    kv-bench --servers 4 --threads 32 --requests 100000
+
+  One measurement of a running Redis, reads only, ten seconds:
+    kv-bench run --target redis://127.0.0.1:6379 --preload --duration 10s
+
+  Many clients on few threads, pipelined:
+    kv-bench run --servers 1 --threads 2 --clients 50 --pipeline 16 --requests 5m
+
+Exit codes: 0 fine; 1 the run failed or was cut short; 2 wrong usage; 5 untrusted under --strict.";
+
+/// Measures key-value servers, and says when its own numbers cannot be believed.
+///
+/// Without a subcommand it is `curve`: the headline measurement of exactly --requests operations,
+/// then throughput and latency from one client up to all, for each number of servers.
+#[derive(Debug, Parser)]
+#[command(name = "kv-bench", version, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub curve: CurveArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One measurement, without the curve.
+    Run(LoadArgs),
+    /// The headline measurement and the latency-against-throughput curve (the default).
+    Curve(CurveArgs),
+    /// Print a completion script for a shell.
+    ///
+    /// Example: kv-bench completions bash > ~/.local/share/bash-completion/completions/kv-bench
+    Completions {
+        /// bash, elvish, fish, powershell or zsh.
+        shell: clap_complete::Shell,
+    },
+    /// Be one of kv-bench's own servers.
+    #[command(hide = true)]
+    Serve(ServeArgs),
+}
+
+/// How kv-bench starts a server as its own child.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Process that must be the parent; without it this server has nothing to live for.
+    #[arg(long)]
+    pub parent: u32,
+    /// Become this program and not kv-server.
+    #[arg(long, value_name = "PATH")]
+    pub exec: Option<PathBuf>,
+    /// The server's own arguments.
+    #[arg(last = true)]
+    pub server_args: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CurveArgs {
+    #[command(flatten)]
+    pub load: LoadArgs,
+
+    /// Time for all points of the curve together; fewer points are measured to keep to it.
+    ///
+    /// Each point takes 1.2 s. Example: --curve-time 10s
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "30s")]
+    pub curve_time: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What is measured")]
+pub struct LoadArgs {
+    /// Number of servers to spawn, or running servers that share the keys: host:port,name=host:port.
+    ///
+    /// Spawned servers listen on free ports of 127.0.0.1 and end with kv-bench. Default: 1, unless
+    /// --target is given. Examples: --servers 4; --servers a=10.0.0.1:65432,b=10.0.0.2:65432
+    #[arg(long, value_name = "N|LIST", conflicts_with = "target")]
+    pub servers: Option<String>,
+
+    /// A running server; several times for several servers that share the keys.
+    ///
+    /// Valid: host:port, redis://[user:password@]host:port[/db], unix:///path/to.sock. Its keys
+    /// start with `kvb:`; nothing is flushed, and nothing is written unless --mix or --preload says
+    /// so. Example: --target redis://127.0.0.1:6379
+    #[arg(long, value_name = "URL", alias = "uri")]
+    pub target: Vec<String>,
+
+    /// How running servers share the keys: slots (as Redis Cluster), ketama, uhashring.
+    #[arg(long, value_name = "MODE", default_value = "slots")]
+    pub ring: String,
+
+    /// What spawned servers promise about acknowledged writes. Only `none` until servers keep a log.
+    #[arg(long, value_name = "MODE", default_value = "none", conflicts_with = "target")]
+    pub durability: String,
+
+    /// Spawn this program and not kv-bench's own server.
+    ///
+    /// It is given --port and --bind, and must answer PING. Example: --server-bin redis-server
+    #[arg(long, value_name = "PATH", conflicts_with = "target")]
+    pub server_bin: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub callers: CallerArgs,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Load")]
+pub struct CallerArgs {
+    /// Workers, each a thread.
+    #[arg(short, long, value_name = "N", default_value = "4", value_parser = units::small_count)]
+    pub threads: u32,
+
+    /// Clients per worker. A client is one caller, with one connection to each server.
+    #[arg(short, long, value_name = "N", default_value = "1", value_parser = units::small_count)]
+    pub clients: u32,
+
+    /// Operations that each client may have outstanding.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = units::small_count)]
+    pub pipeline: u32,
+
+    /// Operations in total, over all clients: exactly this many are attempted.
+    ///
+    /// Default: 100k, unless --duration is given. Example: --requests 1m
+    #[arg(long, value_name = "COUNT", value_parser = units::count, conflicts_with = "duration")]
+    pub requests: Option<u64>,
+
+    /// Measure for this long and not for a number of operations. Example: --duration 10s
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, alias = "test-time")]
+    pub duration: Option<Duration>,
+
+    /// Load before the measurement that is not counted.
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "200ms")]
+    pub warmup: Duration,
+
+    /// An operation without a reply for this long has failed, and its connection is replaced.
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "5s")]
+    pub timeout: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Workload")]
+pub struct WorkloadArgs {
+    /// Proportions of operations: get, put, delete.
+    ///
+    /// Default: get=90,put=9,delete=1 on spawned servers, get=100 on running ones. One name alone is
+    /// valid too; a delete-only run takes its own preloaded key each time. Example: --mix get=50,put=50
+    #[arg(long, value_name = "MIX")]
+    pub mix: Option<String>,
+
+    /// Distinct keys, named key:000000000000 and up.
+    #[arg(long, value_name = "COUNT", value_parser = units::count, default_value = "100k", alias = "key-maximum")]
+    pub keys: u64,
+
+    /// How keys are chosen: uniform, or sequential (each client walks all keys in order).
+    #[arg(long, value_name = "NAME", default_value = "uniform")]
+    pub key_distribution: String,
+
+    /// Bytes per value, random and printable. Example: --value-size 1k
+    #[arg(long, value_name = "BYTES", value_parser = units::count, default_value = "100", alias = "data-size")]
+    pub value_size: u64,
+
+    /// Put this text and not random bytes.
+    #[arg(long, value_name = "TEXT", conflicts_with = "value_size")]
+    pub value: Option<String>,
+
+    /// Write every key to running servers before measuring. Spawned servers are always preloaded.
+    #[arg(long)]
+    pub preload: bool,
+
+    /// Seed of the operations: the same seed gives each client the same operations.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Name of the run, part of its folder's name. Letters, digits, `-`, `_` and `.`.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Folder for the results; made if need be. Default: results/<utc>-<name>
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+
+    /// Write result.json here as well.
+    #[arg(long, value_name = "FILE", alias = "json-out-file")]
+    pub json: Option<PathBuf>,
+
+    /// Draw plots for `run` too.
+    #[arg(long)]
+    pub plots: bool,
+
+    /// Exit with 5 when the headline cannot be trusted.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Print only errors; the results are in the files.
+    #[arg(short, long)]
+    pub quiet: bool,
+}

@@ -1,0 +1,32 @@
+//! Ctrl-C: the first ends the run cleanly, the second at once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+/// Exit code of a second Ctrl-C, as shells report a process that SIGINT ended.
+const AT_ONCE: i32 = 130;
+
+/// Whether the user wants the run to end.
+#[derive(Debug, Clone)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Listens for SIGINT and SIGTERM from now on.
+    pub fn listen() -> io::Result<Self> {
+        let wanted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // Registered first, so that the first signal finds the flag still down.
+            flag::register_conditional_shutdown(signal, AT_ONCE, Arc::clone(&wanted))?;
+            flag::register(signal, Arc::clone(&wanted))?;
+        }
+        Ok(Self(wanted))
+    }
+
+    pub fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,42 @@
+//! The machine and the software, as a result records them.
+
+use std::fs;
+use std::num::NonZero;
+
+use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+
+use crate::cpu;
+use crate::result::Environment;
+
+/// Logical cores that this process may use.
+pub fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| NonZero::get(cores) as u32)
+}
+
+/// Describes the machine as it is now; `servers` is what each server said of itself.
+pub fn environment(servers: Vec<String>) -> Environment {
+    let what = RefreshKind::nothing()
+        .with_cpu(CpuRefreshKind::nothing())
+        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(what).ok();
+    let cpu_model = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().to_owned()));
+    Environment {
+        kv_bench_version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_revision: option_env!("KV_GIT_REVISION").map(str::to_owned),
+        hostname: System::host_name().unwrap_or_default(),
+        os: System::long_os_version().unwrap_or_default(),
+        kernel: System::kernel_version().unwrap_or_default(),
+        cpu_model: cpu_model.unwrap_or_default(),
+        cores: cores(),
+        memory_bytes: system.as_ref().map_or(0, System::total_memory),
+        clocksource: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        load_average: System::load_average().map_or(0.0, |load| load.one),
+        cgroup_cpus: cpu::quota_cpus(),
+        servers,
+    }
+}
+
+fn line(path: &str) -> Option<String> {
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
+}

@@ -1,0 +1,217 @@
+//! One measurement: warm up, measure, and measure the measuring.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cpu::{self, Disturbance};
+use crate::driver::{Fleet, Live, Measured, Outcome, Shape, Until};
+use crate::machine;
+use crate::percentiles::thin_warning;
+use crate::recorder::KindCounts;
+use crate::result::{
+    Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Trust,
+};
+use crate::target::Node;
+use crate::trust::{Facts, judge};
+use crate::workload::{Kind, Workload};
+
+/// What is to be measured with an open fleet.
+pub struct Plan {
+    pub warmup: Duration,
+    pub warmup_workload: Arc<Workload>,
+    pub workload: Arc<Workload>,
+    pub until: Until,
+    pub shape: Shape,
+    /// The servers' processes, where they are ours to look at.
+    pub server_pids: Vec<Option<u32>>,
+    /// The command line's words after the program.
+    pub arguments: Vec<String>,
+}
+
+/// A measurement with the verdict on itself.
+pub struct Measurement {
+    pub measured: Measured,
+    pub facts: Facts,
+    pub trust: Trust,
+    /// CPU seconds per server.
+    pub server_cpu_s: Vec<Option<f64>>,
+}
+
+/// Runs `plan`. `watch` may break it off; a warm-up that is broken off measures nothing.
+pub fn measure(
+    fleet: &mut Fleet,
+    plan: &Plan,
+    mut watch: impl FnMut(&Live) -> ControlFlow<()>,
+) -> io::Result<Measurement> {
+    let mut until = plan.until;
+    if plan.warmup > Duration::ZERO {
+        let warm = Until::Elapsed(plan.warmup);
+        if fleet.run(&plan.warmup_workload, warm, |live| watch(&Live { warmup: true, ..*live }))?.stopped {
+            until = Until::Operations(0);
+        }
+    }
+    let cpu_s = || -> Vec<Option<f64>> {
+        plan.server_pids.iter().map(|pid| pid.and_then(cpu::process_s)).collect()
+    };
+    let (disturbance, servers) = (Disturbance::read(), cpu_s());
+    let measured = fleet.run(&plan.workload, until, &mut watch)?;
+    let server_cpu_s: Vec<Option<f64>> = cpu_s()
+        .into_iter()
+        .zip(servers)
+        .map(|(after, before)| Some((after? - before?).max(0.0)))
+        .collect();
+    let facts = facts(plan, &measured.outcomes, &disturbance, &server_cpu_s);
+    let trust = judge(&facts);
+    Ok(Measurement { measured, facts, trust, server_cpu_s })
+}
+
+fn facts(
+    plan: &Plan,
+    outcomes: &[Outcome],
+    before: &Disturbance,
+    server_cpu_s: &[Option<f64>],
+) -> Facts {
+    let now = Disturbance::read();
+    let wall_s = outcomes.iter().map(|o| o.wall_ns).max().unwrap_or(0) as f64 / 1e9;
+    let share = |seconds: f64| if wall_s > 0.0 { seconds / wall_s } else { 0.0 };
+    let waits: Option<u64> = outcomes.iter().map(|o| o.run_queue_wait_ns).sum();
+    let wall_ns: u64 = outcomes.iter().map(|o| o.wall_ns).sum();
+    Facts {
+        cores: machine::cores(),
+        threads: plan.shape.threads,
+        clients: plan.shape.clients,
+        pipeline: plan.shape.pipeline,
+        wall_s,
+        worker_shares: outcomes
+            .iter()
+            .map(|o| o.cpu_ns as f64 / o.wall_ns.max(1) as f64)
+            .collect(),
+        queue_wait_share: waits.map(|wait| wait as f64 / wall_ns.max(1) as f64),
+        throttled_share: now.throttled_s(before).map(share),
+        steal_share: now.steal_share(before),
+        server_shares: server_cpu_s.iter().map(|cpu| cpu.map(share)).collect(),
+        arguments: plan.arguments.clone(),
+    }
+}
+
+impl Measurement {
+    /// From the first send to the last reply.
+    fn duration_s(&self) -> f64 {
+        let counts = &self.measured.counts;
+        let span = counts.last_reply_ns.zip(counts.first_send_ns);
+        span.map_or(0.0, |(last, first)| last.saturating_sub(first) as f64 / 1e9)
+    }
+
+    fn throughput_ops_s(&self) -> f64 {
+        let counts = &self.measured.counts;
+        let duration_s = self.duration_s();
+        let successes = counts.attempted() - counts.failed();
+        if duration_s > 0.0 { successes as f64 / duration_s } else { 0.0 }
+    }
+
+    fn service_us(&self) -> Option<Percentiles> {
+        Percentiles::from_histogram(&self.measured.latencies.successes())
+    }
+
+    fn reads(&self) -> KindCounts {
+        self.measured.counts.kinds[Kind::Get.index()]
+    }
+
+    /// As the headline of a result.
+    pub fn headline(&self) -> Headline {
+        Headline {
+            operations: self.measured.counts.attempted(),
+            errors: self.measured.counts.failed(),
+            hits: self.reads().hits,
+            misses: self.reads().misses,
+            duration_s: self.duration_s(),
+            throughput_ops_s: self.throughput_ops_s(),
+            rate_asked_ops_s: None,
+            service_us: self.service_us(),
+            response_us: None,
+            lateness_us: None,
+        }
+    }
+
+    /// As a point of a curve.
+    pub fn point(&self, servers: u32) -> Point {
+        Point {
+            servers,
+            threads: self.facts.threads,
+            clients: self.facts.threads * self.facts.clients,
+            pipeline: self.facts.pipeline,
+            operations: self.measured.counts.attempted(),
+            errors: self.measured.counts.failed(),
+            hits: self.reads().hits,
+            misses: self.reads().misses,
+            duration_s: self.duration_s(),
+            rate_asked_ops_s: None,
+            throughput_ops_s: self.throughput_ops_s(),
+            service_us: self.service_us(),
+            response_us: None,
+            trust: self.trust.clone(),
+        }
+    }
+
+    /// Per kind of operation; a kind that `workload` cannot draw is absent.
+    pub fn operations(&self, workload: &Workload) -> Operations {
+        let of = |kind: Kind| {
+            workload.mix.contains(kind).then(|| {
+                let counts = self.measured.counts.kinds[kind.index()];
+                OperationResult {
+                    count: counts.attempted,
+                    errors: counts.errors,
+                    hits: counts.hits,
+                    misses: counts.misses,
+                    service_us: Percentiles::from_histogram(self.measured.latencies.of(kind)),
+                    response_us: None,
+                    lateness_us: None,
+                }
+            })
+        };
+        Operations { get: of(Kind::Get), put: of(Kind::Put), delete: of(Kind::Delete) }
+    }
+
+    /// Per server, in ring order.
+    pub fn servers(&self, nodes: &[Node]) -> Vec<ServerShare> {
+        let total = self.measured.counts.attempted().max(1) as f64;
+        let operations = self.measured.counts.nodes.iter().chain(std::iter::repeat(&0));
+        let share = |((node, &operations), &cpu_s): ((&Node, &u64), &Option<f64>)| ServerShare {
+            name: node.name.clone(),
+            address: node.address.to_string(),
+            operations,
+            share: operations as f64 / total,
+            cpu_s,
+        };
+        nodes.iter().zip(operations).zip(&self.server_cpu_s).map(share).collect()
+    }
+
+    /// What the reader should know before quoting a number.
+    pub fn warnings(&self) -> Vec<String> {
+        let counts = &self.measured.counts;
+        let mut warnings = vec![
+            "closed loop: a stalled server is asked less, so this tail is not comparable with one \
+             measured at a fixed rate"
+                .to_owned(),
+        ];
+        let successes = counts.attempted() - counts.failed();
+        warnings.extend(thin_warning("service", successes));
+        if counts.failed() > 0 {
+            let first = counts.first_error.as_ref().map(|text| format!(", the first: {text}"));
+            warnings.push(format!(
+                "{} of {} operations failed{}",
+                counts.failed(),
+                counts.attempted(),
+                first.unwrap_or_default()
+            ));
+        }
+        let odd = [
+            (counts.saturated, "latencies were beyond 60 s and are recorded as 60 s"),
+            (counts.unsolicited, "connections sent replies that no operation waited for"),
+        ];
+        warnings.extend(odd.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{n} {text}")));
+        warnings
+    }
+}

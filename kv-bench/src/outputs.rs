@@ -1,0 +1,84 @@
+//! Where results go, made and tried before anything is measured.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+
+use crate::args::OutputArgs;
+use crate::report;
+use crate::result::{Interval, RunResult};
+
+/// The run's folder and the extra JSON file.
+pub struct Outputs {
+    dir: PathBuf,
+    json: Option<PathBuf>,
+    plots: bool,
+}
+
+impl Outputs {
+    /// Makes the folder and checks that everything can be written.
+    ///
+    /// # Errors
+    ///
+    /// Names the flag and the path that cannot be written.
+    pub fn prepare(args: &OutputArgs, subcommand: &str, plots: bool) -> anyhow::Result<Self> {
+        let name = args.name.as_deref().unwrap_or(subcommand);
+        let dir = match &args.out {
+            Some(dir) => dir.clone(),
+            None => default_folder(name, Timestamp::now()),
+        };
+        fs::create_dir_all(&dir)
+            .and_then(|()| try_write(&dir))
+            .with_context(|| format!("cannot write results to {} (choose another --out)", dir.display()))?;
+        if let Some(file) = &args.json {
+            let parent = file.parent().filter(|p| !p.as_os_str().is_empty());
+            if file.is_dir() {
+                bail!("--json {}: it is a folder; name a file in it", file.display());
+            }
+            try_write(parent.unwrap_or(Path::new(".")))
+                .with_context(|| format!("cannot write --json {}", file.display()))?;
+        }
+        Ok(Self { dir, json: args.json.clone(), plots })
+    }
+
+    /// Keeps what there is so far: whatever fails later, it is not lost.
+    pub fn keep(&self, result: &RunResult) -> anyhow::Result<()> {
+        report::json::write(result, &self.dir.join("result.json"))?;
+        match &self.json {
+            Some(file) => report::json::write(result, file),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes everything and returns the folder.
+    pub fn write(&self, result: &RunResult, intervals: &[Interval]) -> anyhow::Result<&Path> {
+        self.keep(result)?;
+        report::write_all(result, intervals, &self.dir, self.plots)?;
+        Ok(&self.dir)
+    }
+
+    /// Removes the folder if nothing was put into it.
+    pub fn discard(&self) {
+        // A folder with anything in it is not removed.
+        let _ = fs::remove_dir(&self.dir);
+    }
+}
+
+/// `results/20261123T003611Z-curve`, with a number if that is taken.
+fn default_folder(name: &str, now: Timestamp) -> PathBuf {
+    let stamp = now.strftime("%Y%m%dT%H%M%SZ");
+    let folder = |suffix: &str| Path::new("results").join(format!("{stamp}-{name}{suffix}"));
+    std::iter::once(String::new())
+        .chain((2..).map(|number| format!("-{number}")))
+        .map(|suffix| folder(&suffix))
+        .find(|path| !path.exists())
+        .unwrap_or_else(|| folder(""))
+}
+
+fn try_write(dir: &Path) -> std::io::Result<()> {
+    let file = dir.join(format!(".kv-bench-{}", std::process::id()));
+    fs::write(&file, b"")?;
+    fs::remove_file(&file)
+}

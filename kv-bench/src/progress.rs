@@ -1,0 +1,72 @@
+//! The live line: throughput, percentiles and errors, fed at most ten times a second.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::driver::{Live, Until};
+use crate::number::{duration, grouped, short};
+
+/// The line on the terminal; silent where there is none, or with `--quiet`.
+pub struct Progress {
+    bar: ProgressBar,
+    /// Attempts and time at the last redraw: the rate shown is since then.
+    last: (u64, Duration),
+}
+
+impl Progress {
+    pub fn new(quiet: bool) -> Self {
+        let target =
+            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
+        let bar = ProgressBar::with_draw_target(None, target);
+        // A constant template: if it were wrong, the plain default would be shown.
+        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_msg}") {
+            bar.set_style(style);
+        }
+        Self { bar, last: (0, Duration::ZERO) }
+    }
+
+    /// A new step begins.
+    pub fn step(&mut self, what: impl Into<String>) {
+        self.bar.set_prefix(what.into());
+        self.bar.set_message("");
+        self.bar.tick();
+        self.last = (0, Duration::ZERO);
+    }
+
+    /// The step is this far.
+    pub fn show(&mut self, live: &Live, until: Until) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        if live.elapsed <= self.last.1 {
+            self.last = (0, Duration::ZERO);
+        }
+        let since = live.elapsed.saturating_sub(self.last.1).as_secs_f64();
+        let rate = live.attempted.saturating_sub(self.last.0) as f64 / since.max(1e-3);
+        self.last = (live.attempted, live.elapsed);
+        let latency = live.latest.map_or_else(String::new, |latest| {
+            let text = |ns: u64| duration(ns as f64 / 1e3);
+            format!(" · p50 {} · p99 {}", text(latest.p50_ns), text(latest.p99_ns))
+        });
+        let done = match until {
+            _ if live.warmup => "warming up".to_owned(),
+            Until::Operations(total) => format!("{} %", live.attempted * 100 / total.max(1)),
+            Until::Elapsed(time) => {
+                format!("{:.1} of {:.1} s", live.elapsed.as_secs_f64(), time.as_secs_f64())
+            }
+        };
+        let (rate, failed) = (short(rate), grouped(live.failed));
+        self.bar.set_message(format!("{done} · {rate} ops/s{latency} · {failed} errors"));
+    }
+
+    /// Prints a line that stays, above the live one.
+    pub fn above(&self, line: &str) {
+        self.bar.suspend(|| println!("{line}"));
+    }
+
+    /// Removes the line.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

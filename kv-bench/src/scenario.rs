@@ -1,0 +1,322 @@
+//! What a command line means: validated once, then passed on.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kv_core::ring::RingMode;
+
+use crate::args::{CallerArgs, LoadArgs, WorkloadArgs};
+use crate::driver::{Shape, Until};
+use crate::number::grouped;
+use crate::target::{Address, Endpoint, EndpointError, redacted};
+use crate::workload::{KEYS_MAX, KeyDistribution, Keys, Kind, Mix, MixError, Values, Workload};
+
+/// More workers than anyone has cores for: beyond it, threads measure the scheduler.
+const THREADS_MAX: u32 = 1024;
+const SERVERS_MAX: u32 = 64;
+const PIPELINE_MAX: u32 = 10_000;
+/// Redis' largest string.
+const VALUE_BYTES_MAX: u64 = 512 << 20;
+/// A closed loop over more connections is beyond any descriptor limit that we could raise to.
+const CONNECTIONS_MAX: u64 = 1 << 20;
+
+/// Why a command line was refused. Every text names the flag, the rule and a valid form.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    #[error("--{flag} {value}: must be from {min} to {max} (such as --{flag} {example})")]
+    Range { flag: &'static str, value: u64, min: u64, max: u64, example: u64 },
+    #[error("--mix: {0}")]
+    Mix(#[from] MixError),
+    #[error("--{flag} {value}: {problem}")]
+    Value { flag: &'static str, value: String, problem: String },
+    #[error("--{flag}: {source}")]
+    Endpoint { flag: &'static str, source: EndpointError },
+    #[error("--servers and --target: '{0}' is named twice; give each server its own name=host:port")]
+    Twice(String),
+    #[error(
+        "{needed} connections ({threads} workers × {clients} clients × {servers} servers) are more than {CONNECTIONS_MAX}; ask for fewer --clients"
+    )]
+    Connections { needed: u64, threads: u32, clients: u32, servers: usize },
+}
+
+/// Which servers are measured.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// This many, started and ended by us.
+    Spawned { count: u32, program: Option<PathBuf> },
+    /// These, which run already.
+    Running(Vec<Endpoint>),
+}
+
+/// Everything that a run needs to know.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub place: Place,
+    pub ring: RingMode,
+    pub shape: Shape,
+    pub until: Until,
+    pub warmup: Duration,
+    pub mix: Mix,
+    pub keys: u64,
+    pub key_distribution: KeyDistribution,
+    pub value_size: usize,
+    value: Option<String>,
+    pub preload: bool,
+    pub seed: u64,
+}
+
+impl Scenario {
+    /// Checks what was typed and says what it means.
+    pub fn new(args: &LoadArgs) -> Result<Self, ScenarioError> {
+        let place = place(args)?;
+        let running = matches!(place, Place::Running(_));
+        let mix = match &args.workload.mix {
+            Some(text) => text.parse()?,
+            None if running => Mix::only(Kind::Get),
+            None => "get=90,put=9,delete=1".parse()?,
+        };
+        let workload = &args.workload;
+        check_workload(workload)?;
+        let key_distribution =
+            workload.key_distribution.parse().map_err(|problem| ScenarioError::Value {
+                flag: "key-distribution",
+                value: workload.key_distribution.clone(),
+                problem,
+            })?;
+        let scenario = Self {
+            ring: ring(args)?,
+            shape: shape(&args.callers)?,
+            until: until(&args.callers)?,
+            warmup: args.callers.warmup,
+            preload: args.workload.preload || !running,
+            keys: workload.keys,
+            key_distribution: if mix.is_only(Kind::Delete) {
+                KeyDistribution::OwnKey
+            } else {
+                key_distribution
+            },
+            value_size: workload.value.as_ref().map_or(workload.value_size as usize, String::len),
+            value: workload.value.clone(),
+            seed: workload.seed,
+            place,
+            mix,
+        };
+        scenario.check_connections()?;
+        Ok(scenario)
+    }
+
+    fn check_connections(&self) -> Result<(), ScenarioError> {
+        let Shape { threads, clients, .. } = self.shape;
+        let servers = self.servers();
+        let needed = self.connections(servers);
+        if needed > CONNECTIONS_MAX {
+            return Err(ScenarioError::Connections { needed, threads, clients, servers });
+        }
+        Ok(())
+    }
+
+    /// How many servers are driven.
+    pub fn servers(&self) -> usize {
+        match &self.place {
+            Place::Spawned { count, .. } => *count as usize,
+            Place::Running(endpoints) => endpoints.len(),
+        }
+    }
+
+    /// Connections that all clients open to `servers` servers.
+    pub fn connections(&self, servers: usize) -> u64 {
+        u64::from(self.shape.threads) * u64::from(self.shape.clients) * servers as u64
+    }
+
+    /// Keys on running servers start with `kvb:`, so that they meet nobody else's.
+    fn prefix(&self) -> &'static str {
+        match self.place {
+            Place::Spawned { .. } => "key:",
+            Place::Running(_) => "kvb:key:",
+        }
+    }
+
+    /// Bytes per value.
+    pub fn value_size(&self) -> usize {
+        self.value_size
+    }
+
+    /// Bytes per key.
+    pub fn key_size(&self) -> usize {
+        self.keys(self.key_distribution, 1).buffer().bytes().len()
+    }
+
+    /// Distinct keys: as many as there are deletes when each delete takes its own.
+    pub fn key_count(&self) -> u64 {
+        match (self.key_distribution, self.until) {
+            (KeyDistribution::OwnKey, Until::Operations(operations)) => self.keys.max(operations),
+            _ => self.keys,
+        }
+    }
+
+    fn keys(&self, distribution: KeyDistribution, clients: u64) -> Keys {
+        Keys { prefix: self.prefix().to_owned(), count: self.key_count(), distribution, clients }
+    }
+
+    fn values(&self) -> Values {
+        match &self.value {
+            Some(text) => Values::fixed(text),
+            None => Values::random(self.value_size, self.seed),
+        }
+    }
+
+    /// The measured workload for `clients` clients in all.
+    pub fn workload(&self, clients: u64) -> Workload {
+        Workload {
+            mix: self.mix.clone(),
+            keys: self.keys(self.key_distribution, clients),
+            values: self.values(),
+            seed: self.seed,
+        }
+    }
+
+    /// Load for the warm-up: other operations of the same kinds, but no deletes that the
+    /// measurement needs its keys for.
+    pub fn warmup_workload(&self, clients: u64) -> Workload {
+        let mut workload = self.workload(clients);
+        workload.seed = !self.seed;
+        if self.mix.is_only(Kind::Delete) {
+            workload.mix = Mix::only(Kind::Get);
+        }
+        workload
+    }
+
+    /// Puts every key once.
+    pub fn preload_workload(&self, clients: u64) -> Workload {
+        Workload {
+            mix: Mix::only(Kind::Put),
+            keys: self.keys(KeyDistribution::OwnKey, clients),
+            values: self.values(),
+            seed: self.seed,
+        }
+    }
+
+    /// The line that a run begins with: what is measured, with every total spelled out.
+    pub fn headline(&self, servers: &str) -> String {
+        let Shape { threads, clients, pipeline, .. } = self.shape;
+        let amount = match self.until {
+            Until::Operations(operations) => format!("{} operations in total", grouped(operations)),
+            Until::Elapsed(time) => format!("{} s", time.as_secs_f64()),
+        };
+        format!(
+            "{servers} · {} × {} × pipeline {pipeline} · {} · {amount}",
+            plural(u64::from(threads), "worker"),
+            plural(u64::from(clients), "client"),
+            plural(self.connections(self.servers()), "connection"),
+        )
+    }
+}
+
+/// `1 client`, `32 clients`, `1,024 clients`.
+pub fn plural(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+fn range(
+    flag: &'static str,
+    value: u64,
+    (min, max): (u64, u64),
+    example: u64,
+) -> Result<(), ScenarioError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ScenarioError::Range { flag, value, min, max, example })
+}
+
+fn shape(callers: &CallerArgs) -> Result<Shape, ScenarioError> {
+    range("threads", callers.threads.into(), (1, THREADS_MAX.into()), 4)?;
+    range("clients", callers.clients.into(), (1, CONNECTIONS_MAX), 8)?;
+    range("pipeline", callers.pipeline.into(), (1, PIPELINE_MAX.into()), 16)?;
+    if callers.timeout < Duration::from_millis(1) {
+        return Err(too_short("timeout", callers.timeout, "1ms"));
+    }
+    Ok(Shape {
+        threads: callers.threads,
+        clients: callers.clients,
+        pipeline: callers.pipeline,
+        timeout: callers.timeout,
+    })
+}
+
+fn until(callers: &CallerArgs) -> Result<Until, ScenarioError> {
+    if let Some(duration) = callers.duration {
+        if duration < Duration::from_millis(100) {
+            return Err(too_short("duration", duration, "100ms"));
+        }
+        return Ok(Until::Elapsed(duration));
+    }
+    let requests = callers.requests.unwrap_or(100_000);
+    range("requests", requests, (1, 1_000_000_000_000), 100_000)?;
+    Ok(Until::Operations(requests))
+}
+
+fn too_short(flag: &'static str, value: Duration, min: &str) -> ScenarioError {
+    ScenarioError::Value {
+        flag,
+        value: format!("{value:?}"),
+        problem: format!("must be at least {min} (such as --{flag} 10s)"),
+    }
+}
+
+fn check_workload(workload: &WorkloadArgs) -> Result<(), ScenarioError> {
+    range("keys", workload.keys, (1, KEYS_MAX), 100_000)?;
+    range("value-size", workload.value_size, (0, VALUE_BYTES_MAX), 100)
+}
+
+fn ring(args: &LoadArgs) -> Result<RingMode, ScenarioError> {
+    args.ring.parse().map_err(|_| ScenarioError::Value {
+        flag: "ring",
+        value: args.ring.clone(),
+        problem: "unknown ring (known: slots, ketama, uhashring)".to_owned(),
+    })
+}
+
+fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
+    if !args.target.is_empty() {
+        return running("target", args.target.iter().map(String::as_str));
+    }
+    let servers = args.servers.as_deref().unwrap_or("1");
+    if !servers.bytes().all(|byte| byte.is_ascii_digit()) {
+        return running("servers", servers.split(','));
+    }
+    let count = servers.parse().unwrap_or(u64::MAX);
+    range("servers", count, (1, SERVERS_MAX.into()), 4)?;
+    if args.durability != "none" {
+        return Err(ScenarioError::Value {
+            flag: "durability",
+            value: args.durability.clone(),
+            problem: "this version's servers keep no log (valid: none)".to_owned(),
+        });
+    }
+    Ok(Place::Spawned { count: count as u32, program: args.server_bin.clone() })
+}
+
+fn running<'a>(
+    flag: &'static str,
+    addresses: impl Iterator<Item = &'a str>,
+) -> Result<Place, ScenarioError> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for text in addresses {
+        let endpoint =
+            Endpoint::parse(text).map_err(|source| ScenarioError::Endpoint { flag, source })?;
+        if endpoints.iter().any(|other| other.name == endpoint.name) {
+            return Err(ScenarioError::Twice(redacted(text)));
+        }
+        endpoints.push(endpoint);
+    }
+    Ok(Place::Running(endpoints))
+}
+
+/// Whether an address is on this machine, so that its server shares our cores.
+pub fn is_local(address: &Address) -> bool {
+    match address {
+        Address::Tcp(address) => address.ip().is_loopback(),
+        Address::Unix(_) => true,
+    }
+}

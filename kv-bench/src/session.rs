@@ -1,0 +1,335 @@
+//! A whole run: servers, preload, headline, curve, files, verdict.
+
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+
+use crate::args::LoadArgs;
+use crate::cluster::Cluster;
+use crate::curve::{self, Ladder};
+use crate::driver::{Fleet, Live, Shape, Until};
+use crate::interrupt::Interrupt;
+use crate::machine;
+use crate::measurement::{Measurement, Plan, measure};
+use crate::number::grouped;
+use crate::outputs::Outputs;
+use crate::progress::Progress;
+use crate::report::{encode_histogram, text};
+use crate::result::{Interval, RunResult, SCHEMA, ScenarioRecord, Verdict};
+use crate::scenario::{Place, Scenario};
+use crate::scratch::Scratch;
+use crate::target::{Resp, Target, redacted};
+use crate::trust::quoted;
+use crate::workload::{KeyDistribution, Workload};
+
+/// A run that did not do all it was asked to.
+const FAILED: u8 = 1;
+/// `--strict` met an untrusted headline.
+const UNTRUSTED: u8 = 5;
+
+/// Preloading keeps each of a few connections busy.
+const PRELOAD_CLIENTS: u32 = 4;
+const PRELOAD_PIPELINE: u32 = 64;
+
+/// Why a run ended early.
+enum Halt {
+    Interrupted,
+    ServerDied(String),
+}
+
+/// Everything that lives as long as the run.
+struct Session<'a> {
+    args: &'a LoadArgs,
+    scenario: &'a Scenario,
+    interrupt: Interrupt,
+    progress: Progress,
+    scratch: Scratch,
+    arguments: Vec<String>,
+    halt: Option<Halt>,
+    intervals: Vec<Interval>,
+}
+
+/// Measures the headline and, given a time for it, the curve; writes the results and says what they
+/// are.
+///
+/// # Errors
+///
+/// When nothing could be measured. What was measured before a later failure is kept, and told by
+/// the exit code.
+pub fn run(
+    args: &LoadArgs,
+    scenario: &Scenario,
+    curve_time: Option<Duration>,
+) -> anyhow::Result<ExitCode> {
+    let subcommand = if curve_time.is_some() { "curve" } else { "run" };
+    let plots = curve_time.is_some() || args.output.plots;
+    let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
+    let outputs = Outputs::prepare(&args.output, subcommand, plots)?;
+    let mut session = Session {
+        args,
+        scenario,
+        interrupt,
+        progress: Progress::new(args.output.quiet),
+        scratch: Scratch::new()?,
+        arguments: std::env::args().skip(1).map(|word| redacted(&word)).collect(),
+        halt: None,
+        intervals: Vec::new(),
+    };
+    let mut result = match session.headline(subcommand) {
+        Ok(result) => result,
+        Err(error) => {
+            session.progress.clear();
+            outputs.discard();
+            return Err(error);
+        }
+    };
+    outputs.keep(&result)?;
+    let mut failure = None;
+    if let (Some(time), None) = (curve_time, &session.halt) {
+        failure = session.curve(time, &mut result, &outputs).err();
+    }
+    session.progress.clear();
+    result.partial = session.halt.is_some() || failure.is_some();
+    session.finish(&result, &outputs)?;
+    if let Some(error) = failure {
+        return Err(error.context("the curve is incomplete; what was measured is kept"));
+    }
+    Ok(session.exit_code(&result))
+}
+
+impl Session<'_> {
+    /// Servers, preload, warm-up and the measurement that was asked for.
+    fn headline(&mut self, subcommand: &str) -> anyhow::Result<RunResult> {
+        let scenario = self.scenario;
+        let started_at = Timestamp::now();
+        self.progress.step("starting servers");
+        let mut cluster = Cluster::open(scenario, scenario.servers() as u32, &self.scratch)?;
+        self.announce(&cluster);
+        // Before the load: the load average is to describe the machine without it.
+        let environment = machine::environment(cluster.versions());
+        let target = cluster.target(scenario)?;
+        if scenario.preload {
+            self.preload(&target, &mut cluster)?;
+        }
+        let shape = scenario.shape;
+        let (measurement, workload) =
+            self.measure("headline", &target, &mut cluster, (shape, scenario.until, scenario.warmup))?;
+        self.intervals.clone_from(&measurement.measured.intervals);
+        let mut warnings = measurement.warnings();
+        warnings.extend(self.warnings(&measurement));
+        let latencies = &measurement.measured.latencies;
+        Ok(RunResult {
+            schema: SCHEMA.to_owned(),
+            name: self.args.output.name.clone().unwrap_or_else(|| subcommand.to_owned()),
+            started_at: started_at.to_string(),
+            partial: self.halt.is_some(),
+            headline: measurement.headline(),
+            points: Vec::new(),
+            operations: measurement.operations(&workload),
+            servers: measurement.servers(target.nodes()),
+            errors: measurement.measured.counts.errors.clone(),
+            trust: measurement.trust.clone(),
+            environment,
+            scenario: self.record(),
+            warnings,
+            histograms: latencies
+                .tagged()
+                .map(|(tag, histogram)| (tag.to_owned(), encode_histogram(histogram)))
+                .collect(),
+        })
+    }
+
+    fn announce(&self, cluster: &Cluster) {
+        if !self.args.output.quiet {
+            let line = self.scenario.headline(&cluster.describe(&self.args.durability));
+            self.progress.above(&line);
+        }
+    }
+
+    /// One measurement over fresh connections.
+    fn measure(
+        &mut self,
+        name: &str,
+        target: &Arc<Resp>,
+        cluster: &mut Cluster,
+        (shape, until, warmup): (Shape, Until, Duration),
+    ) -> anyhow::Result<(Measurement, Arc<Workload>)> {
+        self.progress.step(name);
+        let clients = u64::from(shape.threads) * u64::from(shape.clients);
+        let workload = Arc::new(self.scenario.workload(clients));
+        let plan = Plan {
+            warmup,
+            warmup_workload: Arc::new(self.scenario.warmup_workload(clients)),
+            workload: Arc::clone(&workload),
+            until,
+            shape,
+            server_pids: cluster.pids(),
+            arguments: self.arguments.clone(),
+        };
+        let mut fleet = Fleet::launch(target, shape)?;
+        let measurement = measure(&mut fleet, &plan, |live| self.watch(live, until, cluster))
+            .context("the event loop failed")?;
+        Ok((measurement, workload))
+    }
+
+    /// Shows how far it is; ends it when the user wants to or a server has died.
+    fn watch(&mut self, live: &Live, until: Until, cluster: &mut Cluster) -> ControlFlow<()> {
+        self.progress.show(live, until);
+        if self.halt.is_none() {
+            self.halt = match cluster.obituary() {
+                Some(obituary) => Some(Halt::ServerDied(obituary)),
+                None => self.interrupt.is_wanted().then_some(Halt::Interrupted),
+            };
+        }
+        if self.halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Puts every key once and checks that each was stored.
+    fn preload(&mut self, target: &Arc<Resp>, cluster: &mut Cluster) -> anyhow::Result<()> {
+        self.progress.step("preloading");
+        let threads = machine::cores().min(2);
+        let clients = u64::from(threads * PRELOAD_CLIENTS);
+        let shape = Shape {
+            threads,
+            clients: PRELOAD_CLIENTS,
+            pipeline: PRELOAD_PIPELINE,
+            timeout: self.scenario.shape.timeout,
+        };
+        let workload = Arc::new(self.scenario.preload_workload(clients));
+        let keys = self.scenario.key_count();
+        let until = Until::Operations(keys);
+        let mut fleet = Fleet::launch(target, shape)?;
+        let measured = fleet.run(&workload, until, |live| self.watch(live, until, cluster))?;
+        match self.halt.take() {
+            Some(Halt::Interrupted) => bail!("interrupted while preloading; nothing was measured"),
+            Some(Halt::ServerDied(obituary)) => bail!("{obituary}; nothing was measured"),
+            None => {}
+        }
+        let counts = &measured.counts;
+        let stored = counts.attempted() - counts.failed();
+        if stored != keys {
+            let first = counts.first_error.clone().unwrap_or_else(|| format!("{:?}", counts.errors));
+            bail!(
+                "preloading stored {} of {} keys ({first}); nothing was measured",
+                grouped(stored),
+                grouped(keys)
+            );
+        }
+        Ok(())
+    }
+
+    fn curve(
+        &mut self,
+        time: Duration,
+        result: &mut RunResult,
+        outputs: &Outputs,
+    ) -> anyhow::Result<()> {
+        let scenario = self.scenario;
+        let servers = match scenario.place {
+            Place::Spawned { count, .. } => (1..=count).collect(),
+            Place::Running(_) => vec![scenario.servers() as u32],
+        };
+        let ladder = Ladder::new(servers, scenario.shape.threads, time);
+        for &servers in &ladder.servers {
+            self.progress.step("starting servers");
+            let mut cluster = Cluster::open(scenario, servers, &self.scratch)?;
+            let target = cluster.target(scenario)?;
+            let own_keys = scenario.key_distribution == KeyDistribution::OwnKey;
+            for (index, &threads) in ladder.threads.iter().enumerate() {
+                if scenario.preload && (index == 0 || own_keys) {
+                    self.preload(&target, &mut cluster)?;
+                }
+                let number = result.points.len() + 1;
+                let name = format!("point {number} of {}", ladder.points());
+                let shape = Shape { threads, ..scenario.shape };
+                let what = (shape, Until::Elapsed(curve::LENGTH), curve::WARMUP);
+                let (measurement, _) = self.measure(&name, &target, &mut cluster, what)?;
+                if self.halt.is_some() {
+                    return Ok(());
+                }
+                result.points.push(measurement.point(servers));
+                outputs.keep(result)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Warnings that follow from what was asked for.
+    fn warnings(&self, measurement: &Measurement) -> Option<String> {
+        let deletes = measurement.measured.counts.kinds[crate::workload::Kind::Delete.index()];
+        let own_keys = self.scenario.key_distribution == KeyDistribution::OwnKey;
+        (own_keys && deletes.misses > 0).then(|| {
+            format!(
+                "{} of {} deletes found no key: give more --keys, or --preload a running server",
+                grouped(deletes.misses),
+                grouped(deletes.attempted)
+            )
+        })
+    }
+
+    fn record(&self) -> ScenarioRecord {
+        let scenario = self.scenario;
+        let (servers, targets) = match &scenario.place {
+            Place::Spawned { count, .. } => (*count, Vec::new()),
+            Place::Running(endpoints) => {
+                (0, endpoints.iter().map(|e| e.address.to_string()).collect())
+            }
+        };
+        let (requests, duration_s) = match scenario.until {
+            Until::Operations(operations) => (Some(operations), None),
+            Until::Elapsed(time) => (None, Some(time.as_secs_f64())),
+        };
+        let words = self.arguments.iter().map(|word| quoted(word));
+        ScenarioRecord {
+            command: std::iter::once("kv-bench".to_owned()).chain(words).collect::<Vec<_>>().join(" "),
+            servers,
+            durability: targets.is_empty().then(|| self.args.durability.clone()),
+            targets,
+            ring: scenario.ring.to_string(),
+            threads: scenario.shape.threads,
+            clients: scenario.shape.clients,
+            pipeline: scenario.shape.pipeline,
+            requests,
+            duration_s,
+            warmup_s: scenario.warmup.as_secs_f64(),
+            mix: scenario.mix.to_string(),
+            keys: scenario.key_count(),
+            key_distribution: scenario.key_distribution.to_string(),
+            value_size_bytes: scenario.value_size() as u64,
+            preload: scenario.preload,
+            seed: scenario.seed,
+            timeout_s: scenario.shape.timeout.as_secs_f64(),
+        }
+    }
+
+    fn finish(&self, result: &RunResult, outputs: &Outputs) -> anyhow::Result<()> {
+        let dir = outputs.write(result, &self.intervals)?;
+        if !self.args.output.quiet {
+            print!("{}", text::summary(result));
+            println!("\nresults: {}", dir.display());
+        }
+        match &self.halt {
+            Some(Halt::Interrupted) => eprintln!("interrupted: what was measured is kept"),
+            Some(Halt::ServerDied(obituary)) => {
+                eprintln!("error: {obituary}; what was measured until then is kept");
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn exit_code(&self, result: &RunResult) -> ExitCode {
+        let untrusted = result.trust.verdict == Verdict::Untrusted;
+        ExitCode::from(match self.halt {
+            Some(_) => FAILED,
+            // Errors are outcomes, but a run without a single success has measured nothing.
+            None if result.headline.errors == result.headline.operations => FAILED,
+            None if self.args.output.strict && untrusted => UNTRUSTED,
+            None => 0,
+        })
+    }
+}

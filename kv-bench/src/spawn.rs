@@ -1,0 +1,214 @@
+//! Servers that kv-bench starts, watches and ends.
+//!
+//! Each is a child in its own process group, so that Ctrl-C reaches kv-bench alone, tied to it as
+//! [`crate::serve`] describes. All are started by the main thread: PDEATHSIG follows the thread
+//! that spawned, and that one lives as long as the process.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use crate::probe::{Identity, probe};
+use crate::scratch::Scratch;
+use crate::target::{Address, Credentials, Endpoint};
+
+/// How long a server may take until it answers PING.
+const START_TIME: Duration = Duration::from_secs(10);
+/// How long it may take to end before it is killed.
+const END_TIME: Duration = Duration::from_secs(2);
+/// Another process may take a port between our choice and the server's bind.
+const ATTEMPTS: u32 = 5;
+/// Lines of a dead server's log that a message shows.
+const LOG_LINES: usize = 3;
+
+/// One server of ours.
+struct Spawned {
+    name: String,
+    port: u16,
+    child: Child,
+    log: PathBuf,
+    identity: Identity,
+}
+
+/// The servers of one measurement, ended when dropped.
+pub struct Servers {
+    list: Vec<Spawned>,
+}
+
+impl Servers {
+    /// Starts `count` servers and waits until each answers: `program`, or kv-bench's own.
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be started; the message holds the last lines of its log.
+    pub fn start(count: u32, program: Option<&Path>, scratch: &Scratch) -> anyhow::Result<Self> {
+        let mut servers = Self { list: Vec::new() };
+        for number in 1..=count {
+            let name = format!("server_{number}");
+            servers.list.push(spawn(&name, program, scratch)?);
+        }
+        for server in &mut servers.list {
+            let mut attempt = 1;
+            while let Err(error) = server.await_answer() {
+                if attempt == ATTEMPTS || !server.lost_its_port() {
+                    return Err(error);
+                }
+                attempt += 1;
+                let name = server.name.clone();
+                *server = spawn(&name, program, scratch)?;
+            }
+        }
+        Ok(servers)
+    }
+
+    /// Where they listen.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |server: &Spawned| Endpoint {
+            name: server.name.clone(),
+            address: server.address(),
+            credentials: Credentials::default(),
+        };
+        self.list.iter().map(endpoint).collect()
+    }
+
+    /// Who they are.
+    pub fn identities(&self) -> Vec<Identity> {
+        self.list.iter().map(|server| server.identity.clone()).collect()
+    }
+
+    /// Why the run cannot go on, when a server has ended by itself.
+    pub fn obituary(&mut self) -> Option<String> {
+        self.list.iter_mut().find_map(|server| {
+            let status = server.child.try_wait().ok()??;
+            Some(server.describe_end(status))
+        })
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for server in &mut self.list {
+            server.ask_to_end();
+        }
+        let deadline = Instant::now() + END_TIME;
+        for server in &mut self.list {
+            server.end(deadline);
+        }
+    }
+}
+
+impl Spawned {
+    fn address(&self) -> Address {
+        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
+    }
+
+    fn await_answer(&mut self) -> anyhow::Result<()> {
+        let endpoint = Endpoint {
+            name: self.name.clone(),
+            address: self.address(),
+            credentials: Credentials::default(),
+        };
+        let deadline = Instant::now() + START_TIME;
+        loop {
+            let answer = probe(&endpoint, START_TIME);
+            // Asked after the answer: another server on the port must not pass for ours.
+            if let Some(status) = self.child.try_wait()? {
+                bail!("cannot start {}", self.describe_end(status));
+            }
+            match answer {
+                Ok(identity) => {
+                    self.identity = Identity { pid: Some(self.child.id()), ..identity };
+                    return Ok(());
+                }
+                Err(error) if Instant::now() > deadline => {
+                    return Err(error).with_context(|| {
+                        format!("{} did not become ready within {START_TIME:?}", self.name)
+                    });
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Whether its end looks like a lost race for the port.
+    fn lost_its_port(&self) -> bool {
+        fs::read_to_string(&self.log)
+            .is_ok_and(|log| log.to_ascii_lowercase().contains("address already in use"))
+    }
+
+    fn describe_end(&self, status: ExitStatus) -> String {
+        let how = match (status.signal(), status.code()) {
+            (Some(signal), _) => format!("was killed by signal {signal}"),
+            (None, Some(code)) => format!("ended with exit code {code}"),
+            (None, None) => "ended".to_owned(),
+        };
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        let last = lines[lines.len().saturating_sub(LOG_LINES)..].join(" | ");
+        let said = if last.is_empty() { String::new() } else { format!("; it said: {last}") };
+        format!("{} (pid {}): it {how}{said}", self.name, self.child.id())
+    }
+
+    fn ask_to_end(&mut self) {
+        drop(self.child.stdin.take());
+        if let (Ok(None), Some(pid)) =
+            (self.child.try_wait(), rustix::process::Pid::from_raw(self.child.id() as i32))
+        {
+            // One that has ended in between needs no signal.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+    }
+
+    fn end(&mut self, deadline: Instant) {
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if Instant::now() > deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn spawn(name: &str, program: Option<&Path>, scratch: &Scratch) -> anyhow::Result<Spawned> {
+    let port = free_port().context("no free port on 127.0.0.1")?;
+    let folder = scratch.path().join(name);
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let log = folder.join("log");
+    let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    // The file itself, so that a rebuild during a run does not change what is measured.
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["serve", "--parent", &std::process::id().to_string()]);
+    if let Some(program) = program {
+        command.arg("--exec").arg(resolve(program)?);
+    }
+    let child = command
+        .args(["--", "--port", &port.to_string(), "--bind", "127.0.0.1"])
+        .current_dir(&folder)
+        .stdin(Stdio::piped())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {name}"))?;
+    Ok(Spawned { name: name.to_owned(), port, child, log, identity: Identity::default() })
+}
+
+/// A path with a folder is taken from where kv-bench runs, not from the server's own folder.
+fn resolve(program: &Path) -> anyhow::Result<PathBuf> {
+    if program.components().count() == 1 {
+        return Ok(program.to_owned());
+    }
+    fs::canonicalize(program).with_context(|| format!("--server-bin {}", program.display()))
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

@@ -1,0 +1,181 @@
+//! Whether a measurement can be believed, judged from measured facts alone.
+//!
+//! A closed loop is trusted when its workers hardly waited for a core (≤ 5 % of their wall time),
+//! none was near the end of one (< 90 %), and nobody took CPU time away (throttling and steal
+//! ≤ 1 %). What the generator did not get, the servers did not get asked: then the figures describe
+//! the machine and not the servers.
+
+use crate::result::{Limit, Trust, Verdict};
+
+const QUEUE_WAIT_SHARE_MAX: f64 = 0.05;
+const WORKER_SHARE_MAX: f64 = 0.90;
+const TAKEN_SHARE_MAX: f64 = 0.01;
+/// A server at this share of a core has no more to give if it is single-threaded.
+const SERVER_SHARE_BUSY: f64 = 0.90;
+
+/// What was measured about the measurement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// Logical cores that this process may use.
+    pub cores: u32,
+    /// Worker threads, and clients of each.
+    pub threads: u32,
+    pub clients: u32,
+    pub pipeline: u32,
+    /// Wall time of the measurement.
+    pub wall_s: f64,
+    /// Per worker: CPU time over wall time.
+    pub worker_shares: Vec<f64>,
+    /// The workers' wait for a core over their wall time; `None` where the kernel does not tell.
+    pub queue_wait_share: Option<f64>,
+    /// Wall time for which a CPU quota stopped us, over wall time; `None` without a quota.
+    pub throttled_share: Option<f64>,
+    /// Share of all cores' time that the hypervisor took.
+    pub steal_share: f64,
+    /// Per server: cores used; `None` where it runs elsewhere.
+    pub server_shares: Vec<Option<f64>>,
+    /// The command line's words after the program, to show one that would be trusted.
+    pub arguments: Vec<String>,
+}
+
+/// Judges a closed loop.
+pub fn judge(facts: &Facts) -> Trust {
+    let mut reasons = Vec::new();
+    let mut limits = Vec::new();
+    if let Some((limit, reason)) = taken_away(facts) {
+        limits.push(limit);
+        reasons.push(reason);
+    }
+    let busiest = facts.worker_shares.iter().copied().fold(0.0, f64::max);
+    if busiest >= WORKER_SHARE_MAX {
+        limits.push(Limit::Generator);
+        reasons.push(format!(
+            "the busiest worker used {} of a core (trusted below {})",
+            percent(busiest),
+            percent(WORKER_SHARE_MAX)
+        ));
+    }
+    match facts.queue_wait_share {
+        Some(wait) if wait > QUEUE_WAIT_SHARE_MAX => {
+            limits.push(Limit::SharedCores);
+            reasons.push(format!(
+                "workers waited for a core {} of their time (trusted up to {})",
+                percent(wait),
+                percent(QUEUE_WAIT_SHARE_MAX)
+            ));
+        }
+        Some(_) => {}
+        None => {
+            limits.push(Limit::Unknown);
+            reasons.push(
+                "the kernel does not tell how long workers waited for a core (schedstat)"
+                    .to_owned(),
+            );
+        }
+    }
+    let Some(&limited_by) = limits.first() else { return trusted(facts, busiest) };
+    reasons.extend(crowded(facts));
+    if matches!(limited_by, Limit::Generator | Limit::SharedCores) {
+        reasons.push(advice(facts));
+    }
+    Trust { verdict: Verdict::Untrusted, limited_by, reasons }
+}
+
+fn taken_away(facts: &Facts) -> Option<(Limit, String)> {
+    let throttled = facts.throttled_share.filter(|&share| share > TAKEN_SHARE_MAX);
+    if let Some(share) = throttled {
+        let reason = format!("the CPU quota stopped us for {} of the time", percent(share));
+        return Some((Limit::SharedCores, reason));
+    }
+    (facts.steal_share > TAKEN_SHARE_MAX).then(|| {
+        let share = percent(facts.steal_share);
+        (Limit::SharedCores, format!("the hypervisor took {share} of the cores' time"))
+    })
+}
+
+fn trusted(facts: &Facts, busiest: f64) -> Trust {
+    let wait = facts.queue_wait_share.unwrap_or(0.0);
+    let mut reasons = vec![format!(
+        "workers waited for a core {} of their time, the busiest used {} of one",
+        percent(wait),
+        percent(busiest)
+    )];
+    reasons.extend(crowded(facts));
+    let server = facts.server_shares.iter().flatten().copied().fold(0.0, f64::max);
+    let limited_by = if server >= SERVER_SHARE_BUSY {
+        reasons.push(format!("the busiest server used {} of a core", percent(server)));
+        Limit::Server
+    } else {
+        Limit::Unknown
+    };
+    Trust { verdict: Verdict::Trusted, limited_by, reasons }
+}
+
+/// Threads beyond the cores take turns, and the turns are part of every latency.
+fn crowded(facts: &Facts) -> Option<String> {
+    (facts.threads > facts.cores).then(|| {
+        format!(
+            "{} worker threads share {} cores with the servers; clients need no thread each: \
+             --threads {} --clients {} is the same number of callers",
+            facts.threads,
+            facts.cores,
+            threads_for(facts.cores),
+            callers(facts).div_ceil(u64::from(threads_for(facts.cores))),
+        )
+    })
+}
+
+/// The next command to try: fewer threads first, then fewer callers, then another machine.
+fn advice(facts: &Facts) -> String {
+    let threads = threads_for(facts.cores);
+    let least = facts.threads == 1 && facts.clients == 1 && facts.pipeline == 1;
+    if least {
+        return "even one client is too much for this machine beside its servers: run the servers \
+                elsewhere and name them with --target"
+            .to_owned();
+    }
+    // A saturated closed loop stays saturated with somewhat fewer callers; one per thread is the
+    // lightest load that still uses the threads.
+    let threads = if facts.threads <= threads && facts.clients == 1 { 1 } else { threads };
+    format!("likely trusted: {}", command(&facts.arguments, threads, 1))
+}
+
+/// Half of the cores: the servers need the others.
+fn threads_for(cores: u32) -> u32 {
+    (cores / 2).max(1)
+}
+
+fn callers(facts: &Facts) -> u64 {
+    u64::from(facts.threads) * u64::from(facts.clients)
+}
+
+/// The same command as a single measurement with other callers.
+fn command(arguments: &[String], threads: u32, clients: u32) -> String {
+    const REPLACED: [&str; 7] =
+        ["--threads", "-t", "--clients", "-c", "--pipeline", "--curve-time", "--out"];
+    let mut words = vec!["kv-bench".to_owned(), "run".to_owned()];
+    let mut rest = arguments.iter().skip_while(|word| *word == "run" || *word == "curve");
+    while let Some(word) = rest.next() {
+        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
+        if !REPLACED.contains(&name) {
+            words.push(quoted(word));
+        } else if value.is_none() {
+            rest.next();
+        }
+    }
+    words.push(format!("--threads {threads} --clients {clients}"));
+    words.join(" ")
+}
+
+/// A word as a shell reads it back.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
