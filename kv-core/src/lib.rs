@@ -1,3 +1,4 @@
 //! Key-value engine.
 
 pub mod resp;
+pub mod ring;
