@@ -12,7 +12,7 @@ use crate::spawn::Servers;
 use crate::target::{Endpoint, Resp};
 
 /// Servers that answer.
-pub struct Cluster {
+pub(crate) struct Cluster {
     spawned: Option<Servers>,
     endpoints: Vec<Endpoint>,
     identities: Vec<Identity>,
@@ -20,7 +20,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts `count` servers, or looks at those that run already.
-    pub fn open(scenario: &Scenario, count: u32, scratch: &Scratch) -> anyhow::Result<Self> {
+    pub(crate) fn open(scenario: &Scenario, count: u32, scratch: &Scratch) -> anyhow::Result<Self> {
         match &scenario.place {
             Place::Spawned { program, .. } => {
                 let servers = Servers::start(count, program.as_deref(), scratch)?;
@@ -39,31 +39,32 @@ impl Cluster {
     }
 
     /// The target over these servers, with the keys placed by their names.
-    pub fn target(&self, scenario: &Scenario) -> anyhow::Result<Arc<Resp>> {
+    pub(crate) fn target(&self, scenario: &Scenario) -> anyhow::Result<Arc<Resp>> {
         let names: Vec<&str> = self.endpoints.iter().map(|e| e.name.as_str()).collect();
-        let ring = Ring::new(scenario.ring, &names).context("cannot place keys on these servers")?;
+        let ring =
+            Ring::new(scenario.ring, &names).context("cannot place keys on these servers")?;
         let owner = Box::new(move |key: &[u8]| ring.owner(key));
         let (key_size, value_size) = (scenario.key_size(), scenario.value_size());
         Ok(Arc::new(Resp::new(&self.endpoints, owner, key_size, value_size)))
     }
 
     /// Why the run cannot go on, when a server of ours has ended by itself.
-    pub fn obituary(&mut self) -> Option<String> {
+    pub(crate) fn obituary(&mut self) -> Option<String> {
         self.spawned.as_mut()?.obituary()
     }
 
     /// Their processes, where they run on this machine.
-    pub fn pids(&self) -> Vec<Option<u32>> {
+    pub(crate) fn pids(&self) -> Vec<Option<u32>> {
         self.identities.iter().map(|identity| identity.pid).collect()
     }
 
     /// What each says of itself.
-    pub fn versions(&self) -> Vec<String> {
+    pub(crate) fn versions(&self) -> Vec<String> {
         self.identities.iter().map(|identity| identity.version.clone()).collect()
     }
 
     /// As the first line of a run names them: `4 servers (none)`, `1 running server (redis 7.0.15)`.
-    pub fn describe(&self, durability: &str) -> String {
+    pub(crate) fn describe(&self, durability: &str) -> String {
         let count = self.endpoints.len() as u64;
         if self.spawned.is_some() {
             return format!("{} ({durability})", plural(count, "server"));

@@ -7,7 +7,7 @@ const TICKS_PER_S: f64 = 100.0;
 
 /// CPU time that a process has used so far, in seconds; `None` when it is not ours to read.
 /// Resolution: 10 ms.
-pub fn process_s(pid: u32) -> Option<f64> {
+pub(crate) fn process_s(pid: u32) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name, in parentheses, may hold anything: fields count from after it.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
@@ -17,7 +17,7 @@ pub fn process_s(pid: u32) -> Option<f64> {
 
 /// What the machine and its limits took from this process so far.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Disturbance {
+pub(crate) struct Disturbance {
     /// Ticks of all cores together.
     total_ticks: u64,
     /// Ticks in which the hypervisor ran somebody else.
@@ -27,7 +27,7 @@ pub struct Disturbance {
 }
 
 impl Disturbance {
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         let line = stat.lines().next().unwrap_or_default();
         let ticks: Vec<u64> =
@@ -41,14 +41,14 @@ impl Disturbance {
     }
 
     /// The share of all cores' time that was stolen since `before`.
-    pub fn steal_share(&self, before: &Self) -> f64 {
+    pub(crate) fn steal_share(&self, before: &Self) -> f64 {
         let total = self.total_ticks.saturating_sub(before.total_ticks);
         let steal = self.steal_ticks.saturating_sub(before.steal_ticks);
         if total == 0 { 0.0 } else { steal as f64 / total as f64 }
     }
 
     /// Seconds for which we were throttled since `before`; `None` without a quota to read.
-    pub fn throttled_s(&self, before: &Self) -> Option<f64> {
+    pub(crate) fn throttled_s(&self, before: &Self) -> Option<f64> {
         Some((self.throttled_s? - before.throttled_s?).max(0.0))
     }
 }
@@ -87,7 +87,7 @@ fn throttled_s() -> Option<f64> {
 }
 
 /// Cores' worth of CPU quota; `None` when there is no limit.
-pub fn quota_cpus() -> Option<f64> {
+pub(crate) fn quota_cpus() -> Option<f64> {
     cgroup_folders().iter().find_map(|folder| {
         let read = |name: &str| fs::read_to_string(format!("{folder}/{name}")).ok();
         let (quota, period) = match read("cpu.max") {

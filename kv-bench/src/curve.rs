@@ -39,8 +39,9 @@ impl Ladder {
 
 /// 1, 2, 4 … and `last` itself.
 fn doubling(last: u32) -> Vec<u32> {
-    let mut steps: Vec<u32> =
-        std::iter::successors(Some(1u32), |step| step.checked_mul(2)).take_while(|&s| s < last).collect();
+    let mut steps: Vec<u32> = std::iter::successors(Some(1u32), |step| step.checked_mul(2))
+        .take_while(|&s| s < last)
+        .collect();
     steps.push(last);
     steps
 }

@@ -9,12 +9,12 @@ use crate::cpu;
 use crate::result::Environment;
 
 /// Logical cores that this process may use.
-pub fn cores() -> u32 {
+pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| NonZero::get(cores) as u32)
 }
 
 /// Describes the machine as it is now; `servers` is what each server said of itself.
-pub fn environment(servers: Vec<String>) -> Environment {
+pub(crate) fn environment(servers: Vec<String>) -> Environment {
     let what = RefreshKind::nothing()
         .with_cpu(CpuRefreshKind::nothing())
         .with_memory(MemoryRefreshKind::nothing().with_ram());

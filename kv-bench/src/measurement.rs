@@ -18,7 +18,7 @@ use crate::trust::{Facts, judge};
 use crate::workload::{Kind, Workload};
 
 /// What is to be measured with an open fleet.
-pub struct Plan {
+pub(crate) struct Plan {
     pub warmup: Duration,
     pub warmup_workload: Arc<Workload>,
     pub workload: Arc<Workload>,
@@ -31,7 +31,7 @@ pub struct Plan {
 }
 
 /// A measurement with the verdict on itself.
-pub struct Measurement {
+pub(crate) struct Measurement {
     pub measured: Measured,
     pub facts: Facts,
     pub trust: Trust,
@@ -40,7 +40,7 @@ pub struct Measurement {
 }
 
 /// Runs `plan`. `watch` may break it off; a warm-up that is broken off measures nothing.
-pub fn measure(
+pub(crate) fn measure(
     fleet: &mut Fleet,
     plan: &Plan,
     mut watch: impl FnMut(&Live) -> ControlFlow<()>,
@@ -48,7 +48,10 @@ pub fn measure(
     let mut until = plan.until;
     if plan.warmup > Duration::ZERO {
         let warm = Until::Elapsed(plan.warmup);
-        if fleet.run(&plan.warmup_workload, warm, |live| watch(&Live { warmup: true, ..*live }))?.stopped {
+        if fleet
+            .run(&plan.warmup_workload, warm, |live| watch(&Live { warmup: true, ..*live }))?
+            .stopped
+        {
             until = Until::Operations(0);
         }
     }
@@ -84,10 +87,7 @@ fn facts(
         clients: plan.shape.clients,
         pipeline: plan.shape.pipeline,
         wall_s,
-        worker_shares: outcomes
-            .iter()
-            .map(|o| o.cpu_ns as f64 / o.wall_ns.max(1) as f64)
-            .collect(),
+        worker_shares: outcomes.iter().map(|o| o.cpu_ns as f64 / o.wall_ns.max(1) as f64).collect(),
         queue_wait_share: waits.map(|wait| wait as f64 / wall_ns.max(1) as f64),
         throttled_share: now.throttled_s(before).map(share),
         steal_share: now.steal_share(before),
@@ -120,7 +120,7 @@ impl Measurement {
     }
 
     /// As the headline of a result.
-    pub fn headline(&self) -> Headline {
+    pub(crate) fn headline(&self) -> Headline {
         Headline {
             operations: self.measured.counts.attempted(),
             errors: self.measured.counts.failed(),
@@ -136,7 +136,7 @@ impl Measurement {
     }
 
     /// As a point of a curve.
-    pub fn point(&self, servers: u32) -> Point {
+    pub(crate) fn point(&self, servers: u32) -> Point {
         Point {
             servers,
             threads: self.facts.threads,
@@ -156,7 +156,7 @@ impl Measurement {
     }
 
     /// Per kind of operation; a kind that `workload` cannot draw is absent.
-    pub fn operations(&self, workload: &Workload) -> Operations {
+    pub(crate) fn operations(&self, workload: &Workload) -> Operations {
         let of = |kind: Kind| {
             workload.mix.contains(kind).then(|| {
                 let counts = self.measured.counts.kinds[kind.index()];
@@ -175,7 +175,7 @@ impl Measurement {
     }
 
     /// Per server, in ring order.
-    pub fn servers(&self, nodes: &[Node]) -> Vec<ServerShare> {
+    pub(crate) fn servers(&self, nodes: &[Node]) -> Vec<ServerShare> {
         let total = self.measured.counts.attempted().max(1) as f64;
         let operations = self.measured.counts.nodes.iter().chain(std::iter::repeat(&0));
         let share = |((node, &operations), &cpu_s): ((&Node, &u64), &Option<f64>)| ServerShare {
@@ -189,7 +189,7 @@ impl Measurement {
     }
 
     /// What the reader should know before quoting a number.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let counts = &self.measured.counts;
         let mut warnings = vec![
             "closed loop: a stalled server is asked less, so this tail is not comparable with one \

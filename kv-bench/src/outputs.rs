@@ -11,7 +11,7 @@ use crate::report;
 use crate::result::{Interval, RunResult};
 
 /// The run's folder and the extra JSON file.
-pub struct Outputs {
+pub(crate) struct Outputs {
     dir: PathBuf,
     json: Option<PathBuf>,
     plots: bool,
@@ -23,15 +23,19 @@ impl Outputs {
     /// # Errors
     ///
     /// Names the flag and the path that cannot be written.
-    pub fn prepare(args: &OutputArgs, subcommand: &str, plots: bool) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(
+        args: &OutputArgs,
+        subcommand: &str,
+        plots: bool,
+    ) -> anyhow::Result<Self> {
         let name = args.name.as_deref().unwrap_or(subcommand);
         let dir = match &args.out {
             Some(dir) => dir.clone(),
             None => default_folder(name, Timestamp::now()),
         };
-        fs::create_dir_all(&dir)
-            .and_then(|()| try_write(&dir))
-            .with_context(|| format!("cannot write results to {} (choose another --out)", dir.display()))?;
+        fs::create_dir_all(&dir).and_then(|()| try_write(&dir)).with_context(|| {
+            format!("cannot write results to {} (choose another --out)", dir.display())
+        })?;
         if let Some(file) = &args.json {
             let parent = file.parent().filter(|p| !p.as_os_str().is_empty());
             if file.is_dir() {
@@ -44,7 +48,7 @@ impl Outputs {
     }
 
     /// Keeps what there is so far: whatever fails later, it is not lost.
-    pub fn keep(&self, result: &RunResult) -> anyhow::Result<()> {
+    pub(crate) fn keep(&self, result: &RunResult) -> anyhow::Result<()> {
         report::json::write(result, &self.dir.join("result.json"))?;
         match &self.json {
             Some(file) => report::json::write(result, file),
@@ -53,14 +57,18 @@ impl Outputs {
     }
 
     /// Writes everything and returns the folder.
-    pub fn write(&self, result: &RunResult, intervals: &[Interval]) -> anyhow::Result<&Path> {
+    pub(crate) fn write(
+        &self,
+        result: &RunResult,
+        intervals: &[Interval],
+    ) -> anyhow::Result<&Path> {
         self.keep(result)?;
         report::write_all(result, intervals, &self.dir, self.plots)?;
         Ok(&self.dir)
     }
 
     /// Removes the folder if nothing was put into it.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         // A folder with anything in it is not removed.
         let _ = fs::remove_dir(&self.dir);
     }

@@ -12,16 +12,14 @@ use crate::target::{Address, Credentials, Endpoint};
 
 /// Why a server cannot be driven.
 #[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
+pub(crate) enum ProbeError {
     #[error("cannot connect to {address}: {source} (is the server running?)")]
     Connect { address: Address, source: io::Error },
     #[error("{address} did not answer: {source}")]
     Silent { address: Address, source: io::Error },
     #[error("{address} does not speak this protocol: {source}")]
     Protocol { address: Address, source: ReplyError },
-    #[error(
-        "{address} wants a password: {message} (give it as redis://[user:]password@host:port)"
-    )]
+    #[error("{address} wants a password: {message} (give it as redis://[user:]password@host:port)")]
     Login { address: Address, message: String },
     #[error("{address} is still loading its data: {message} (try again when it has finished)")]
     Loading { address: Address, message: String },
@@ -31,7 +29,7 @@ pub enum ProbeError {
 
 /// What a server says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Such as `redis 7.0.15`; empty when it does not tell.
     pub version: String,
     /// Its process, when it runs on this machine.
@@ -47,7 +45,7 @@ struct Probe<'a> {
 }
 
 /// Connects, logs in, and asks who is there.
-pub fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeError> {
+pub(crate) fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeError> {
     let mut probe = Probe::connect(&endpoint.address, timeout)?;
     probe.login(&endpoint.credentials)?;
     probe.call(&["PING"])?;
@@ -133,10 +131,14 @@ fn identify(info: &str, local: bool) -> Identity {
     let field = |name: &str| {
         info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
     };
-    let version = [("kv-server", "kv_server_version"), ("valkey", "valkey_version"), ("redis", "redis_version")]
-        .into_iter()
-        .find_map(|(name, key)| Some(format!("{name} {}", field(key)?)))
-        .unwrap_or_default();
+    let version = [
+        ("kv-server", "kv_server_version"),
+        ("valkey", "valkey_version"),
+        ("redis", "redis_version"),
+    ]
+    .into_iter()
+    .find_map(|(name, key)| Some(format!("{name} {}", field(key)?)))
+    .unwrap_or_default();
     let pid = field("process_id").and_then(|pid| pid.parse().ok()).filter(|_| local);
     Identity { version, pid }
 }

@@ -8,16 +8,19 @@ use crate::driver::{Live, Until};
 use crate::number::{duration, grouped, short};
 
 /// The line on the terminal; silent where there is none, or with `--quiet`.
-pub struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     /// Attempts and time at the last redraw: the rate shown is since then.
     last: (u64, Duration),
 }
 
 impl Progress {
-    pub fn new(quiet: bool) -> Self {
-        let target =
-            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
+    pub(crate) fn new(quiet: bool) -> Self {
+        let target = if quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr_with_hz(10)
+        };
         let bar = ProgressBar::with_draw_target(None, target);
         // A constant template: if it were wrong, the plain default would be shown.
         if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_msg}") {
@@ -27,7 +30,7 @@ impl Progress {
     }
 
     /// A new step begins.
-    pub fn step(&mut self, what: impl Into<String>) {
+    pub(crate) fn step(&mut self, what: impl Into<String>) {
         self.bar.set_prefix(what.into());
         self.bar.set_message("");
         self.bar.tick();
@@ -35,7 +38,7 @@ impl Progress {
     }
 
     /// The step is this far.
-    pub fn show(&mut self, live: &Live, until: Until) {
+    pub(crate) fn show(&mut self, live: &Live, until: Until) {
         if self.bar.is_hidden() {
             return;
         }
@@ -61,12 +64,12 @@ impl Progress {
     }
 
     /// Prints a line that stays, above the live one.
-    pub fn above(&self, line: &str) {
+    pub(crate) fn above(&self, line: &str) {
         self.bar.suspend(|| println!("{line}"));
     }
 
     /// Removes the line.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
     }
 }

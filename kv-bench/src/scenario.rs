@@ -31,7 +31,9 @@ pub enum ScenarioError {
     Value { flag: &'static str, value: String, problem: String },
     #[error("--{flag}: {source}")]
     Endpoint { flag: &'static str, source: EndpointError },
-    #[error("--servers and --target: '{0}' is named twice; give each server its own name=host:port")]
+    #[error(
+        "--servers and --target: '{0}' is named twice; give each server its own name=host:port"
+    )]
     Twice(String),
     #[error(
         "{needed} connections ({threads} workers × {clients} clients × {servers} servers) are more than {CONNECTIONS_MAX}; ask for fewer --clients"

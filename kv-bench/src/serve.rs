@@ -13,7 +13,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use crate::args::ServeArgs;
 
 /// Runs the server until it ends or the parent does.
-pub fn serve(args: &ServeArgs) -> ExitCode {
+pub(crate) fn serve(args: &ServeArgs) -> ExitCode {
     // Where the kernel cannot, the pipe still does.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let parent = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());

@@ -60,7 +60,7 @@ struct Session<'a> {
 ///
 /// When nothing could be measured. What was measured before a later failure is kept, and told by
 /// the exit code.
-pub fn run(
+pub(crate) fn run(
     args: &LoadArgs,
     scenario: &Scenario,
     curve_time: Option<Duration>,
@@ -116,8 +116,12 @@ impl Session<'_> {
             self.preload(&target, &mut cluster)?;
         }
         let shape = scenario.shape;
-        let (measurement, workload) =
-            self.measure("headline", &target, &mut cluster, (shape, scenario.until, scenario.warmup))?;
+        let (measurement, workload) = self.measure(
+            "headline",
+            &target,
+            &mut cluster,
+            (shape, scenario.until, scenario.warmup),
+        )?;
         self.intervals.clone_from(&measurement.measured.intervals);
         let mut warnings = measurement.warnings();
         warnings.extend(self.warnings(&measurement));
@@ -212,7 +216,8 @@ impl Session<'_> {
         let counts = &measured.counts;
         let stored = counts.attempted() - counts.failed();
         if stored != keys {
-            let first = counts.first_error.clone().unwrap_or_else(|| format!("{:?}", counts.errors));
+            let first =
+                counts.first_error.clone().unwrap_or_else(|| format!("{:?}", counts.errors));
             bail!(
                 "preloading stored {} of {} keys ({first}); nothing was measured",
                 grouped(stored),
@@ -285,7 +290,10 @@ impl Session<'_> {
         };
         let words = self.arguments.iter().map(|word| quoted(word));
         ScenarioRecord {
-            command: std::iter::once("kv-bench".to_owned()).chain(words).collect::<Vec<_>>().join(" "),
+            command: std::iter::once("kv-bench".to_owned())
+                .chain(words)
+                .collect::<Vec<_>>()
+                .join(" "),
             servers,
             durability: targets.is_empty().then(|| self.args.durability.clone()),
             targets,

@@ -36,7 +36,7 @@ struct Spawned {
 }
 
 /// The servers of one measurement, ended when dropped.
-pub struct Servers {
+pub(crate) struct Servers {
     list: Vec<Spawned>,
 }
 
@@ -46,7 +46,11 @@ impl Servers {
     /// # Errors
     ///
     /// When one cannot be started; the message holds the last lines of its log.
-    pub fn start(count: u32, program: Option<&Path>, scratch: &Scratch) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        count: u32,
+        program: Option<&Path>,
+        scratch: &Scratch,
+    ) -> anyhow::Result<Self> {
         let mut servers = Self { list: Vec::new() };
         for number in 1..=count {
             let name = format!("server_{number}");
@@ -67,7 +71,7 @@ impl Servers {
     }
 
     /// Where they listen.
-    pub fn endpoints(&self) -> Vec<Endpoint> {
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
         let endpoint = |server: &Spawned| Endpoint {
             name: server.name.clone(),
             address: server.address(),
@@ -77,12 +81,12 @@ impl Servers {
     }
 
     /// Who they are.
-    pub fn identities(&self) -> Vec<Identity> {
+    pub(crate) fn identities(&self) -> Vec<Identity> {
         self.list.iter().map(|server| server.identity.clone()).collect()
     }
 
     /// Why the run cannot go on, when a server has ended by itself.
-    pub fn obituary(&mut self) -> Option<String> {
+    pub(crate) fn obituary(&mut self) -> Option<String> {
         self.list.iter_mut().find_map(|server| {
             let status = server.child.try_wait().ok()??;
             Some(server.describe_end(status))

@@ -156,7 +156,8 @@ fn command(arguments: &[String], threads: u32, clients: u32) -> String {
     let mut words = vec!["kv-bench".to_owned(), "run".to_owned()];
     let mut rest = arguments.iter().skip_while(|word| *word == "run" || *word == "curve");
     while let Some(word) = rest.next() {
-        let (name, value) = word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
+        let (name, value) =
+            word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
         if !REPLACED.contains(&name) {
             words.push(quoted(word));
         } else if value.is_none() {
