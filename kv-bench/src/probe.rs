@@ -13,12 +13,12 @@ use crate::target::{Address, Credentials, Endpoint};
 /// Why a server cannot be driven.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProbeError {
-    #[error("cannot connect to {address}: {source} (is the server running?)")]
-    Connect { address: Address, source: io::Error },
-    #[error("{address} did not answer: {source}")]
-    Silent { address: Address, source: io::Error },
-    #[error("{address} does not speak this protocol: {source}")]
-    Protocol { address: Address, source: ReplyError },
+    #[error("cannot connect to {address}: {cause} (is the server running?)")]
+    Connect { address: Address, cause: io::Error },
+    #[error("{address} did not answer: {cause}")]
+    Silent { address: Address, cause: io::Error },
+    #[error("{address} does not speak this protocol: {cause}")]
+    Protocol { address: Address, cause: ReplyError },
     #[error("{address} wants a password: {message} (give it as redis://[user:]password@host:port)")]
     Login { address: Address, message: String },
     #[error("{address} is still loading its data: {message} (try again when it has finished)")]
@@ -76,7 +76,7 @@ impl<'a> Probe<'a> {
             })
         };
         let stream =
-            open().map_err(|source| ProbeError::Connect { address: address.clone(), source })?;
+            open().map_err(|cause| ProbeError::Connect { address: address.clone(), cause })?;
         Ok(Self { address, stream })
     }
 
@@ -98,12 +98,12 @@ impl<'a> Probe<'a> {
         for word in words {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
         }
-        let silent = |source| ProbeError::Silent { address: self.address.clone(), source };
+        let silent = |cause| ProbeError::Silent { address: self.address.clone(), cause };
         self.stream.write_all(request.as_bytes()).map_err(silent)?;
         let mut bytes = Vec::new();
         let mut buffer = [0; 4096];
         loop {
-            let protocol = |source| ProbeError::Protocol { address: self.address.clone(), source };
+            let protocol = |cause| ProbeError::Protocol { address: self.address.clone(), cause };
             if let Some((value, _)) = decode(&bytes).map_err(protocol)? {
                 return self.accept(value);
             }

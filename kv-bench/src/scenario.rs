@@ -70,6 +70,7 @@ pub struct Scenario {
 impl Scenario {
     /// Checks what was typed and says what it means.
     pub fn new(args: &LoadArgs) -> Result<Self, ScenarioError> {
+        check_name(args.output.name.as_deref())?;
         let place = place(args)?;
         let running = matches!(place, Place::Running(_));
         let mix = match &args.workload.mix {
@@ -269,6 +270,21 @@ fn too_short(flag: &'static str, value: Duration, min: &str) -> ScenarioError {
 fn check_workload(workload: &WorkloadArgs) -> Result<(), ScenarioError> {
     range("keys", workload.keys, (1, KEYS_MAX), 100_000)?;
     range("value-size", workload.value_size, (0, VALUE_BYTES_MAX), 100)
+}
+
+/// A name is part of a folder's name and of file names in reports.
+fn check_name(name: Option<&str>) -> Result<(), ScenarioError> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match name {
+        Some(name) if name.is_empty() || name.starts_with('.') || !name.chars().all(valid) => {
+            Err(ScenarioError::Value {
+                flag: "name",
+                value: format!("'{name}'"),
+                problem: "only letters, digits, - _ and . (such as --name nightly-1)".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn ring(args: &LoadArgs) -> Result<RingMode, ScenarioError> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crossbeam::utils::CachePadded;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::clock::now_ns;
 use super::collector::{Collector, Percentile};
@@ -28,8 +29,12 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 pub enum LaunchError {
     #[error("{0}")]
     Refused(String),
-    #[error("cannot start worker {worker} of {threads}: {source} (ask for fewer --threads)")]
-    Thread { worker: u32, threads: u32, source: io::Error },
+    #[error(
+        "{needed} connections need more open files than the {allowed} allowed here (raise `ulimit -n`, or ask for fewer --clients)"
+    )]
+    Descriptors { needed: u64, allowed: u64 },
+    #[error("cannot start worker {worker} of {threads}: {cause} (ask for fewer --threads)")]
+    Thread { worker: u32, threads: u32, cause: io::Error },
 }
 
 /// What a running phase looks like from outside.
@@ -73,6 +78,8 @@ impl Fleet {
     ///
     /// When a thread cannot be started or a connection is refused; the message names the server.
     pub fn launch<T: Target>(target: &Arc<T>, shape: Shape) -> Result<Self, LaunchError> {
+        let connections = u64::from(shape.threads) * u64::from(shape.clients);
+        allow_descriptors(connections * target.nodes().len() as u64, shape.threads)?;
         let (sender, messages) = unbounded();
         let (recycle, recycled) = unbounded();
         let published: Arc<[_]> = (0..shape.threads).map(|_| CachePadded::default()).collect();
@@ -97,7 +104,7 @@ impl Fleet {
             let thread = std::thread::Builder::new()
                 .name(format!("worker-{worker}"))
                 .spawn(move || work(target, shape, stop, &inbox, handover))
-                .map_err(|source| LaunchError::Thread { worker, threads: shape.threads, source })?;
+                .map_err(|cause| LaunchError::Thread { worker, threads: shape.threads, cause })?;
             fleet.phases.push(phases);
             fleet.threads.push(thread);
         }
@@ -186,6 +193,25 @@ impl Drop for Fleet {
             let _ = thread.join();
         }
     }
+}
+
+/// Descriptors beside the connections: epoll and timer of each worker, and what the rest holds.
+const DESCRIPTORS_PER_WORKER: u64 = 2;
+const DESCRIPTORS_SPARE: u64 = 256;
+
+/// Raises the soft limit on open files as far as the connections need.
+fn allow_descriptors(connections: u64, threads: u32) -> Result<(), LaunchError> {
+    let needed = connections + u64::from(threads) * DESCRIPTORS_PER_WORKER + DESCRIPTORS_SPARE;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let refused = |allowed| LaunchError::Descriptors { needed: connections, allowed };
+    if let Some(maximum) = limit.maximum.filter(|&maximum| maximum < needed) {
+        return Err(refused(maximum));
+    }
+    let raised = Rlimit { current: Some(needed), maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|_| refused(limit.current.unwrap_or(needed)))
 }
 
 fn work<T: Target>(
