@@ -1,0 +1,369 @@
+//! The measured path against a server that does as it is told: every operation has exactly one
+//! outcome, whatever the server does.
+
+mod scripted;
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
+use kv_bench::target::{Address, Credentials, Endpoint, Resp};
+use kv_bench::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
+use scripted::{Answer, Server};
+
+const VALUE_SIZE: usize = 10;
+
+/// A run in the making, with the defaults of a small one.
+struct Run {
+    addresses: Vec<SocketAddr>,
+    shape: Shape,
+    mix: &'static str,
+    distribution: KeyDistribution,
+    seed: u64,
+}
+
+impl Run {
+    fn against(servers: &[&Server]) -> Self {
+        let timeout = Duration::from_secs(30);
+        Self {
+            addresses: servers.iter().map(|server| server.address).collect(),
+            shape: Shape { threads: 1, clients: 1, pipeline: 1, timeout },
+            mix: "get",
+            distribution: KeyDistribution::Uniform,
+            seed: 1,
+        }
+    }
+
+    fn shape(mut self, threads: u32, clients: u32, pipeline: u32) -> Self {
+        self.shape = Shape { threads, clients, pipeline, ..self.shape };
+        self
+    }
+
+    fn timeout(mut self, timeout: Duration) -> Self {
+        self.shape.timeout = timeout;
+        self
+    }
+
+    fn mix(mut self, mix: &'static str) -> Self {
+        self.mix = mix;
+        self
+    }
+
+    fn launch(&self) -> Result<Fleet, LaunchError> {
+        let endpoints: Vec<Endpoint> = self
+            .addresses
+            .iter()
+            .map(|&address| Endpoint {
+                name: address.to_string(),
+                address: Address::Tcp(address),
+                credentials: Credentials::default(),
+            })
+            .collect();
+        let nodes = endpoints.len();
+        // The last digit of a key names its node.
+        let owner = move |key: &[u8]| usize::from(key[key.len() - 1] - b'0') % nodes;
+        let key_size = self.keys().buffer().bytes().len();
+        let target = Arc::new(Resp::new(&endpoints, Box::new(owner), key_size, VALUE_SIZE));
+        Fleet::launch(&target, self.shape)
+    }
+
+    fn keys(&self) -> Keys {
+        let clients = u64::from(self.shape.threads * self.shape.clients);
+        Keys { prefix: "key:".into(), count: 1000, distribution: self.distribution, clients }
+    }
+
+    fn workload(&self) -> Arc<Workload> {
+        Arc::new(Workload {
+            mix: self.mix.parse().expect("a mix"),
+            keys: self.keys(),
+            values: Values::random(VALUE_SIZE, 1),
+            seed: self.seed,
+        })
+    }
+
+    fn run(self, until: Until) -> Measured {
+        let mut fleet = self.launch().expect("the server accepts");
+        fleet.run(&self.workload(), until, |_| ControlFlow::Continue(())).expect("an event loop")
+    }
+
+    fn operations(self, operations: u64) -> Measured {
+        self.run(Until::Operations(operations))
+    }
+}
+
+/// Every attempt is a success in the histograms or an error in the counters, never both.
+fn assert_accounted(measured: &Measured, operations: u64) {
+    let counts = &measured.counts;
+    assert_eq!(counts.attempted(), operations);
+    let errors = &counts.errors;
+    let by_kind =
+        errors.timeout + errors.connection + errors.protocol + errors.server.values().sum::<u64>();
+    assert_eq!(by_kind, counts.failed(), "{errors:?}");
+    assert_eq!(measured.latencies.successes().len(), operations - counts.failed());
+    assert_eq!(counts.nodes.iter().sum::<u64>(), operations);
+}
+
+#[test]
+fn exactly_the_asked_number_of_operations_is_attempted() {
+    let server = Server::start(|_, _| Answer::Normal);
+    for (threads, clients, pipeline) in [(1, 1, 1), (3, 2, 1), (2, 5, 7), (1, 4, 1000)] {
+        let before = server.seen.lock().expect("unpoisoned").len();
+        let run = Run::against(&[&server]).shape(threads, clients, pipeline);
+        let measured = run.mix("get=5,put=3,delete=2").operations(1003);
+        assert_accounted(&measured, 1003);
+        assert_eq!(measured.counts.failed(), 0);
+        assert_eq!(server.seen.lock().expect("unpoisoned").len() - before, 1003);
+    }
+}
+
+#[test]
+fn fewer_operations_than_clients_leave_the_others_idle() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let measured = Run::against(&[&server]).shape(2, 4, 3).operations(3);
+    assert_accounted(&measured, 3);
+}
+
+#[test]
+fn hits_misses_and_stores_are_counted_by_kind() {
+    let server = Server::start(|number, words| match words[0].as_str() {
+        "GET" if number % 2 == 0 => Answer::Raw(b"$-1\r\n"),
+        "DEL" => Answer::Raw(b":0\r\n"),
+        _ => Answer::Normal,
+    });
+    let measured = Run::against(&[&server]).mix("get=1,put=1,delete=1").operations(300);
+    assert_accounted(&measured, 300);
+    let [get, put, delete] = measured.counts.kinds;
+    assert!(get.hits > 0 && get.misses > 0);
+    assert_eq!(get.hits + get.misses, get.attempted);
+    assert_eq!((put.hits, put.misses), (0, 0));
+    assert_eq!((delete.hits, delete.misses), (0, delete.attempted));
+}
+
+#[test]
+fn error_replies_are_counted_by_their_first_word_and_the_connection_goes_on() {
+    let server = Server::start(|number, _| match number % 10 {
+        3 => Answer::Raw(b"-OOM command not allowed\r\n"),
+        7 => Answer::Raw(b"-ERR no\r\n"),
+        9 => Answer::Raw(b"-what is this\r\n"),
+        _ => Answer::Normal,
+    });
+    let measured = Run::against(&[&server]).shape(1, 1, 4).operations(100);
+    assert_accounted(&measured, 100);
+    let words: Vec<_> = measured.counts.errors.server.into_iter().collect();
+    let expected = [("ERR", 10), ("OOM", 10), ("OTHER", 10)].map(|(w, n)| (w.to_owned(), n));
+    assert_eq!(words, expected);
+    assert_eq!(measured.counts.errors.connection, 0);
+    assert_eq!(measured.counts.first_error.as_deref(), Some("OOM command not allowed"));
+}
+
+#[test]
+fn replies_split_at_every_byte_are_read_whole() {
+    let server = Server::start(|_, _| Answer::Split);
+    let measured = Run::against(&[&server]).shape(1, 2, 5).mix("get=1,put=1").operations(200);
+    assert_accounted(&measured, 200);
+    assert_eq!(measured.counts.failed(), 0);
+}
+
+#[test]
+fn garbage_fails_the_operation_it_answers_and_the_connection_is_replaced() {
+    let server = Server::start(|number, _| {
+        if number == 20 { Answer::Raw(b"HTTP/1.1 400 Bad Request\r\n") } else { Answer::Normal }
+    });
+    let measured = Run::against(&[&server]).operations(100);
+    assert_accounted(&measured, 100);
+    assert_eq!(measured.counts.errors.protocol, 1);
+    assert!(measured.counts.kinds[0].hits >= 20, "it went on after the garbage");
+}
+
+#[test]
+fn a_reply_of_the_wrong_kind_is_a_protocol_error() {
+    let server = Server::start(
+        |number, _| {
+            if number == 5 { Answer::Raw(b":42\r\n") } else { Answer::Normal }
+        },
+    );
+    let measured = Run::against(&[&server]).operations(50);
+    assert_accounted(&measured, 50);
+    assert_eq!(measured.counts.errors.protocol, 1);
+}
+
+#[test]
+fn a_second_reply_to_one_operation_is_noticed() {
+    let server = Server::start(|number, _| {
+        if number == 5 { Answer::Raw(b"$1\r\na\r\n$1\r\nb\r\n") } else { Answer::Normal }
+    });
+    let measured = Run::against(&[&server]).operations(50);
+    assert_eq!(measured.counts.attempted(), 50);
+    assert_eq!(measured.counts.unsolicited, 1);
+}
+
+#[test]
+fn an_operation_without_a_reply_times_out_and_the_run_goes_on() {
+    let server =
+        Server::start(|number, _| if number == 10 { Answer::Never } else { Answer::Normal });
+    let run = Run::against(&[&server]).timeout(Duration::from_millis(200));
+    let measured = run.operations(50);
+    assert_accounted(&measured, 50);
+    assert_eq!(measured.counts.errors.timeout, 1);
+    assert!(measured.counts.kinds[0].hits >= 10);
+    let errors = measured.latencies.tagged().find(|(tag, _)| *tag == "ERROR-service");
+    let (_, latencies) = errors.expect("a timed-out operation has a latency");
+    assert!(latencies.max() >= 200_000_000, "it counts up to when we gave up");
+}
+
+#[test]
+fn a_server_that_never_answers_ends_a_run_by_timeouts() {
+    let server = Server::start(|_, _| Answer::Never);
+    let run = Run::against(&[&server]).shape(2, 2, 2).timeout(Duration::from_millis(50));
+    let measured = run.run(Until::Elapsed(Duration::from_millis(300)));
+    let attempted = measured.counts.attempted();
+    assert!(attempted > 0);
+    assert_accounted(&measured, attempted);
+    assert_eq!(measured.counts.failed(), attempted);
+    assert!(measured.counts.errors.timeout > 0);
+}
+
+#[test]
+fn what_was_in_flight_on_a_closed_connection_failed_and_the_rest_goes_on() {
+    let server =
+        Server::start(|number, _| if number % 50 == 49 { Answer::Close } else { Answer::Normal });
+    let measured = Run::against(&[&server]).shape(1, 2, 4).operations(400);
+    assert_accounted(&measured, 400);
+    let counts = &measured.counts;
+    assert!(counts.errors.connection > 0);
+    assert_eq!(counts.failed(), counts.errors.connection);
+    assert!(counts.kinds[0].hits > 100, "the connection came back: {counts:?}");
+}
+
+#[test]
+fn a_dead_server_fails_its_own_operations_only() {
+    let alive = Server::start(|_, _| Answer::Normal);
+    // It accepts, and closes at the first operation of each connection.
+    let dead = Server::start(|_, _| Answer::Close);
+    let measured = Run::against(&[&alive, &dead]).shape(1, 2, 1).operations(200);
+    assert_accounted(&measured, 200);
+    let counts = &measured.counts;
+    assert_eq!(counts.failed(), counts.nodes[1], "all of the dead one's operations");
+    assert_eq!(counts.kinds[0].hits, counts.nodes[0], "none of the other's");
+}
+
+#[test]
+fn a_refused_connection_names_the_server() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = closed.local_addr().expect("bound");
+    drop(closed);
+    let mut run = Run::against(&[]);
+    run.addresses.push(address);
+    let Err(error) = run.launch() else { panic!("nobody listens there") };
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[test]
+fn every_reply_of_a_pipeline_is_timed_by_itself() {
+    let pause = Duration::from_millis(20);
+    let server = Server::start(move |_, _| Answer::Late(pause));
+    let measured = Run::against(&[&server]).shape(1, 1, 4).operations(4);
+    let latencies = measured.latencies.of(Kind::Get);
+    // The server answers one after the other: the fourth waited for four pauses, which the first
+    // reply's time for all of them would hide.
+    assert!(latencies.max() >= 80_000_000, "max {}", latencies.max());
+    assert!(latencies.min() < latencies.max());
+}
+
+#[test]
+fn the_same_seed_sends_the_same_operations() {
+    let sent = |seed| {
+        let server = Server::start(|_, _| Answer::Normal);
+        let mut run = Run::against(&[&server]).mix("get=5,put=4,delete=1");
+        run.seed = seed;
+        run.operations(500);
+        server.seen.lock().expect("unpoisoned").clone()
+    };
+    assert_eq!(sent(7), sent(7));
+    assert_ne!(sent(7), sent(8));
+}
+
+#[test]
+fn each_key_is_taken_once_when_every_operation_has_its_own() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let mut run = Run::against(&[&server]).shape(2, 3, 5).mix("put");
+    run.distribution = KeyDistribution::OwnKey;
+    run.operations(1000);
+    let mut keys: Vec<String> =
+        server.seen.lock().expect("unpoisoned").iter().map(|words| words[1].clone()).collect();
+    keys.sort();
+    let expected: Vec<String> = (0..1000).map(|number| format!("key:{number:012}")).collect();
+    assert_eq!(keys, expected);
+}
+
+#[test]
+fn a_run_by_time_ends_with_every_operation_accounted_for() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let run = Run::against(&[&server]).shape(2, 2, 3);
+    let measured = run.run(Until::Elapsed(Duration::from_millis(200)));
+    let attempted = measured.counts.attempted();
+    assert!(attempted > 0);
+    assert_accounted(&measured, attempted);
+    assert!(!measured.stopped);
+}
+
+#[test]
+fn a_run_that_is_broken_off_keeps_what_it_measured() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let run = Run::against(&[&server]).shape(2, 2, 1);
+    let mut fleet = run.launch().expect("the server accepts");
+    let measured = fleet
+        .run(&run.workload(), Until::Operations(u64::MAX / 2), |live| {
+            if live.attempted > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .expect("an event loop");
+    assert!(measured.stopped);
+    assert_accounted(&measured, measured.counts.attempted());
+    assert!(!measured.intervals.is_empty());
+}
+
+#[test]
+fn phases_over_the_same_connections_do_not_mix() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let run = Run::against(&[&server]).shape(2, 2, 3);
+    let mut fleet = run.launch().expect("the server accepts");
+    for operations in [100, 1, 57] {
+        let until = Until::Operations(operations);
+        let measured = fleet.run(&run.workload(), until, |_| ControlFlow::Continue(()));
+        assert_accounted(&measured.expect("an event loop"), operations);
+    }
+}
+
+#[test]
+fn intervals_add_up_to_the_whole() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let run = Run::against(&[&server]).shape(2, 2, 1);
+    let measured = run.run(Until::Elapsed(Duration::from_millis(1300)));
+    let total: u64 = measured
+        .intervals
+        .iter()
+        .map(|interval| {
+            assert_eq!(interval.tag, "GET-service");
+            kv_bench::report::decode_histogram(&interval.histogram).expect("our encoding").len()
+        })
+        .sum();
+    assert_eq!(total, measured.latencies.of(Kind::Get).len());
+    assert!(measured.intervals.len() >= 2);
+    let starts: Vec<f64> = measured.intervals.iter().map(|interval| interval.start_s).collect();
+    assert!(starts.is_sorted(), "{starts:?}");
+}
+
+#[test]
+fn a_mix_draws_in_its_proportions() {
+    let mix: Mix = "get=90,put=9,delete=1".parse().expect("a mix");
+    let mut drawn = [0u32; 3];
+    let step = u64::from(u32::MAX) / 99_999;
+    for number in 0..100_000u64 {
+        drawn[mix.pick((number * step) as u32).index()] += 1;
+    }
+    for (count, expected) in drawn.into_iter().zip([90_000i64, 9_000, 1_000]) {
+        assert!((i64::from(count) - expected).abs() < 10, "{drawn:?}");
+    }
+}
