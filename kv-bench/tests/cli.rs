@@ -1,0 +1,410 @@
+//! kv-bench as its user meets it: the real program, real servers, exit codes and messages.
+
+mod peer;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use kv_bench::report;
+use kv_bench::result::{RunResult, Verdict};
+use peer::Redis;
+use tempfile::TempDir;
+
+fn kv_bench(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-bench"));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs against `redis` with results in `dir`, and returns the result that was written.
+fn measure(redis: &Redis, dir: &Path, words: &[&str]) -> RunResult {
+    let target = format!("redis://127.0.0.1:{}", redis.port);
+    let dir = dir.to_str().expect("a plain path");
+    let output = kv_bench(&["run", "--target", &target, "--out", dir, "--warmup", "20ms"])
+        .args(words)
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    report::json::load(&Path::new(dir).join("result.json")).expect("a result")
+}
+
+#[test]
+fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["--threads", "0"], "--threads 0: must be from 1 to 1024 (such as --threads 4)"),
+        (&["--clients", "0"], "--clients 0: must be from 1"),
+        (&["--pipeline", "0"], "--pipeline 0: must be from 1"),
+        (&["--requests", "0"], "--requests 0: must be from 1"),
+        (&["--requests", "many"], "'many' is not a count (such as 1000, 100k, 1.5m, 2g)"),
+        (&["--duration=-5s"], "'-5s' is not a duration (such as 10s, 5ms"),
+        (&["--duration", "1ms"], "must be at least 100ms"),
+        (&["--timeout", "0"], "must be at least 1ms"),
+        (&["--mix", "scan=1"], "unknown operation 'scan' (known: get, put, delete"),
+        (&["--mix", "get=1,get=2"], "'get' is named twice"),
+        (&["--mix", "get=0"], "every weight is 0"),
+        (&["--servers", "0"], "--servers 0: must be from 1 to 64"),
+        (&["--servers", "localhost"], "the port is missing"),
+        (&["--target", "http://127.0.0.1:80"], "http:// targets are not supported"),
+        (&["--target", "127.0.0.1:1", "--target", "127.0.0.1:1"], "named twice"),
+        (&["--target", "127.0.0.1:1", "--servers", "2"], "cannot be used with"),
+        (&["--requests", "10", "--duration", "1s"], "cannot be used with"),
+        (&["--ring", "modulo"], "unknown ring (known: slots, ketama, uhashring)"),
+        (&["--key-distribution", "zipf"], "unknown distribution (known: uniform, sequential)"),
+        (&["--durability", "always"], "keep no log (valid: none)"),
+        (&["--name", "../x"], "only letters, digits"),
+        (&["--keys", "0"], "--keys 0: must be from 1"),
+    ];
+    for (words, expected) in cases {
+        let output = kv_bench(&["run"]).args(*words).output().expect("it runs");
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {message}");
+        assert!(message.contains(expected), "{words:?}: {message}");
+        assert!(output.stdout.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named_and_leaves_no_folder() {
+    let dir = TempDir::new().expect("a folder");
+    let out = dir.path().join("results");
+    let target = format!("127.0.0.1:{}", peer::free_port());
+    let output =
+        kv_bench(&["run", "--target", &target, "--out"]).arg(&out).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains(&format!("cannot connect to {target}")), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn an_unwritable_results_folder_is_found_before_anything_is_measured() {
+    let dir = TempDir::new().expect("a folder");
+    let file = dir.path().join("file");
+    fs::write(&file, "").expect("writable");
+    let output = kv_bench(&["run", "--target", "127.0.0.1:1", "--out"])
+        .arg(file.join("results"))
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("cannot write results to"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_server_that_cannot_start_shows_its_last_words() {
+    let dir = TempDir::new().expect("a folder");
+    let server = script(dir.path(), "echo the disk is on fire >&2; exit 7");
+    let output = kv_bench(&["run", "--server-bin"])
+        .arg(server)
+        .arg("--out")
+        .arg(dir.path().join("results"))
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("exit code 7; it said: the disk is on fire"), "{message}");
+}
+
+#[test]
+fn a_run_attempts_exactly_the_asked_operations_and_writes_its_result() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--threads", "3", "--clients", "2", "--requests", "10007", "--preload"];
+    let result = measure(&redis, dir.path(), &words);
+    assert_eq!(result.headline.operations, 10_007);
+    assert_eq!(result.headline.errors, 0);
+    assert_eq!(result.headline.hits, 10_007, "every key was preloaded");
+    assert_eq!(result.servers[0].operations, 10_007);
+    assert!(result.headline.service_us.is_some());
+    assert!(result.headline.response_us.is_none(), "a closed loop has no response time");
+    assert!(result.environment.servers[0].starts_with("redis "), "{:?}", result.environment);
+    assert_eq!(redis.ask(&["dbsize"]), "100000");
+    assert_eq!(redis.ask(&["strlen", "kvb:key:000000099999"]), "100");
+}
+
+#[test]
+fn a_running_server_gets_reads_only_unless_the_mix_says_so() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let dir = TempDir::new().expect("a folder");
+    let result = measure(&redis, dir.path(), &["--requests", "1000"]);
+    assert_eq!((result.headline.hits, result.headline.misses), (0, 1000));
+    assert_eq!(redis.ask(&["dbsize"]), "0");
+    let put = ["--requests", "500", "--mix", "put", "--value", "hello", "--key-distribution"];
+    measure(&redis, dir.path(), &[put.as_slice(), &["sequential"]].concat());
+    assert_eq!(redis.ask(&["dbsize"]), "500");
+    assert_eq!(redis.ask(&["get", "kvb:key:000000000000"]), "hello");
+}
+
+#[test]
+fn a_delete_only_run_deletes_each_key_once() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--mix", "delete", "--preload", "--keys", "100", "--requests", "5000"];
+    let result = measure(&redis, dir.path(), &[&words[..], &["--clients", "3"]].concat());
+    let deletes = result.operations.delete.expect("they were in the mix");
+    assert_eq!((deletes.hits, deletes.misses), (5000, 0));
+    assert_eq!(redis.ask(&["dbsize"]), "0");
+}
+
+#[test]
+fn several_servers_share_the_keys_by_the_ring() {
+    let (Some(one), Some(two)) = (Redis::start(&[]), Redis::start(&[])) else { return };
+    let dir = TempDir::new().expect("a folder");
+    let list = format!("a=127.0.0.1:{},b=127.0.0.1:{}", one.port, two.port);
+    let output = kv_bench(&["run", "--servers", &list, "--preload", "--requests", "2000", "--out"])
+        .arg(dir.path())
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = report::json::load(&dir.path().join("result.json")).expect("a result");
+    assert_eq!(result.headline.hits, 2000, "each key is where it is looked for");
+    let names: Vec<&str> = result.servers.iter().map(|server| server.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let keys = [&one, &two].map(|redis| redis.ask(&["dbsize"]).parse::<u64>().expect("a number"));
+    assert_eq!(keys.iter().sum::<u64>(), 100_000);
+    assert!(keys.iter().all(|&keys| keys > 45_000), "{keys:?}");
+}
+
+#[test]
+fn a_password_is_asked_for_and_used_and_never_written() {
+    let Some(redis) = Redis::start(&["--requirepass", "s3cr:t@"]) else { return };
+    let dir = TempDir::new().expect("a folder");
+    let run = |login: &str| {
+        let target = format!("redis://{login}127.0.0.1:{}", redis.port);
+        kv_bench(&["run", "--requests", "100", "--target", &target, "--out"])
+            .arg(dir.path().join("results"))
+            .output()
+            .expect("it runs")
+    };
+    for (login, problem) in [("", "NOAUTH"), (":wrong@", "WRONGPASS")] {
+        let output = run(login);
+        assert_eq!(output.status.code(), Some(1));
+        let message = stderr(&output);
+        assert!(message.contains("wants a password") && message.contains(problem), "{message}");
+    }
+    for login in [":s3cr%3at%40@", "default:s3cr%3at%40@"] {
+        let output = run(login);
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    for entry in fs::read_dir(dir.path().join("results")).expect("written") {
+        let text = fs::read_to_string(entry.expect("readable").path()).unwrap_or_default();
+        assert!(!text.contains("s3cr"), "the password is in {text}");
+    }
+}
+
+#[test]
+fn a_unix_socket_is_driven_like_a_port() {
+    let dir = TempDir::new().expect("a folder");
+    let socket = dir.path().join("redis.sock");
+    let Some(_redis) = Redis::start(&["--unixsocket", socket.to_str().expect("a path")]) else {
+        return;
+    };
+    let target = format!("unix://{}", socket.display());
+    let output = kv_bench(&["run", "--requests", "1000", "--target", &target, "--pipeline", "8"])
+        .arg("--out")
+        .arg(dir.path().join("results"))
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn the_curve_spawns_fresh_servers_and_leaves_none() {
+    if !peer::is_there("redis-server") {
+        return;
+    }
+    let dir = TempDir::new().expect("a folder");
+    let out = dir.path().join("results");
+    let output = kv_bench(&["--servers", "2", "--threads", "2", "--requests", "3000"])
+        .args(["--server-bin", "redis-server", "--curve-time", "5s", "--keys", "1k", "--out"])
+        .arg(&out)
+        .env("TMPDIR", dir.path())
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let first = "2 servers (none) · 2 workers × 1 client × pipeline 1 · 4 connections · 3,000 \
+                 operations in total";
+    assert_eq!(text.lines().next(), Some(first));
+    let result = report::json::load(&out.join("result.json")).expect("a result");
+    assert_eq!(result.headline.operations, 3000);
+    assert!(!result.partial);
+    let points: Vec<(u32, u32)> =
+        result.points.iter().map(|point| (point.servers, point.threads)).collect();
+    assert_eq!(points, [(1, 1), (1, 2), (2, 1), (2, 2)]);
+    assert!(result.points.iter().all(|point| point.operations > 0 && point.errors == 0));
+    assert!(scratch_folders(dir.path()).is_empty(), "temporary folders are removed");
+    assert!(servers_in(dir.path()).is_empty(), "no server is left");
+}
+
+#[test]
+fn killing_kv_bench_leaves_no_server_and_the_next_start_sweeps_up() {
+    if !peer::is_there("redis-server") {
+        return;
+    }
+    let dir = TempDir::new().expect("a folder");
+    let mut run = start_long_run(dir.path(), &[]);
+    let servers = wait_for(|| Some(servers_in(dir.path())).filter(|pids| pids.len() == 2));
+    assert!(!scratch_folders(dir.path()).is_empty());
+    run.kill().expect("it runs");
+    run.wait().expect("it was ours");
+    wait_for(|| servers.iter().all(|pid| has_ended(*pid)).then_some(()));
+    assert!(!scratch_folders(dir.path()).is_empty(), "nobody could remove it");
+    let next = kv_bench(&["run", "--target", "127.0.0.1:1", "--out"])
+        .arg(dir.path().join("next"))
+        .env("TMPDIR", dir.path())
+        .output()
+        .expect("it runs");
+    assert_eq!(next.status.code(), Some(1));
+    assert!(scratch_folders(dir.path()).is_empty());
+}
+
+#[test]
+fn ctrl_c_keeps_a_partial_result_and_ends_the_servers() {
+    if !peer::is_there("redis-server") {
+        return;
+    }
+    let dir = TempDir::new().expect("a folder");
+    let run = start_long_run(dir.path(), &[]);
+    let servers = wait_for_load(dir.path());
+    signal(run.id(), "INT");
+    let output = run.wait_with_output().expect("it was ours");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted: what was measured is kept"));
+    let result = report::json::load(&dir.path().join("results/result.json")).expect("a result");
+    assert!(result.partial);
+    assert!(result.headline.operations > 0);
+    assert!(servers.iter().all(|pid| has_ended(*pid)));
+    assert!(scratch_folders(dir.path()).is_empty());
+}
+
+#[test]
+fn a_server_that_dies_ends_the_run_with_its_name_and_a_partial_result() {
+    if !peer::is_there("redis-server") {
+        return;
+    }
+    let dir = TempDir::new().expect("a folder");
+    let run = start_long_run(dir.path(), &[]);
+    let servers = wait_for_load(dir.path());
+    signal(servers[0], "KILL");
+    let output = run.wait_with_output().expect("it was ours");
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let message = stderr(&output);
+    let pid = format!("(pid {}): it was killed by signal 9", servers[0]);
+    assert!(message.contains("server_") && message.contains(&pid), "{message}");
+    let result = report::json::load(&dir.path().join("results/result.json")).expect("a result");
+    assert!(result.partial);
+    assert_eq!(
+        result.headline.errors, result.errors.connection,
+        "what it had in flight is counted: {:?}",
+        result.errors
+    );
+    assert!(servers.iter().all(|pid| has_ended(*pid)));
+}
+
+#[test]
+fn strict_turns_an_untrusted_headline_into_exit_code_5() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let dir = TempDir::new().expect("a folder");
+    let target = format!("127.0.0.1:{}", redis.port);
+    // Sixteen busy threads wait for cores on any machine with fewer than sixteen to spare.
+    let threads = (std::thread::available_parallelism().map_or(1, usize::from) * 8).to_string();
+    let output = kv_bench(&["run", "--strict", "--duration", "500ms", "--threads", &threads])
+        .args(["--clients", "4", "--target", &target, "--out"])
+        .arg(dir.path())
+        .output()
+        .expect("it runs");
+    let result = report::json::load(&dir.path().join("result.json")).expect("a result");
+    assert_eq!(result.trust.verdict, Verdict::Untrusted);
+    assert_eq!(output.status.code(), Some(5));
+}
+
+#[test]
+fn completions_are_printed_for_a_shell() {
+    let output = kv_bench(&["completions", "bash"]).output().expect("it runs");
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("--servers"));
+}
+
+/// A program for `--server-bin`.
+fn script(dir: &Path, body: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = dir.join("server.sh");
+    fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("writable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+    path
+}
+
+/// A run over two servers that would take minutes, with its temporary folders in `dir`.
+fn start_long_run(dir: &Path, words: &[&str]) -> Child {
+    kv_bench(&["run", "--servers", "2", "--server-bin", "redis-server", "--keys", "1k"])
+        .args(["--duration", "10m", "--warmup", "0", "--out"])
+        .arg(dir.join("results"))
+        .args(words)
+        .env("TMPDIR", dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs")
+}
+
+/// Waits until both servers have answered operations of the measurement; returns their pids.
+fn wait_for_load(dir: &Path) -> Vec<u32> {
+    let servers = wait_for(|| Some(servers_in(dir)).filter(|pids| pids.len() == 2));
+    for pid in &servers {
+        // A server that has used 50 ms of CPU time is past its preload of 500 keys.
+        wait_for(|| cpu_ticks(*pid).filter(|&ticks| ticks >= 5));
+    }
+    servers
+}
+
+fn cpu_ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    Some(fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?)
+}
+
+fn scratch_folders(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).expect("readable").flatten().map(|entry| entry.path());
+    entries.filter(|path| path.to_string_lossy().contains("/kv-bench-")).collect()
+}
+
+/// Processes whose working folder is below `dir`: the servers of a run that has its temporary
+/// folders there.
+fn servers_in(dir: &Path) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").expect("Linux").flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        fs::read_link(format!("/proc/{pid}/cwd"))
+            .is_ok_and(|cwd| cwd.starts_with(dir) && cwd != dir)
+    })
+    .collect()
+}
+
+fn has_ended(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // A zombie has ended; it waits for whoever adopted it.
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+}
+
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
+    assert!(sent.expect("kill is everywhere").success());
+}
+
+fn wait_for<T>(mut ready: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
