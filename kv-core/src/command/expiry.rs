@@ -116,9 +116,8 @@ pub(super) fn expire(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
     };
     let conditions = Conditions::parse(call.args.from(3))?;
     let number = parse_i64(call.args.at(2)).ok_or(CommandError::NotAnInteger)?;
-    let at_ms = unit
-        .at_ms(number, tx.now_ms())
-        .ok_or(CommandError::InvalidExpiry(call.spec.name))?;
+    let at_ms =
+        unit.at_ms(number, tx.now_ms()).ok_or(CommandError::InvalidExpiry(call.spec.name))?;
     let key = tx.key(call.args.at(1));
     let allowed = tx
         .peek(&key)

@@ -53,9 +53,8 @@ pub(super) fn dbsize(tx: &mut Transaction<'_>, _: &Call<'_>, out: &mut Encoder) 
 /// `FLUSHDB` and `FLUSHALL`; memory is given back after the reply's locks either way, so `ASYNC` and
 /// `SYNC` mean the same.
 pub(super) fn flush(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
-    let known = |word: &[u8]| {
-        word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync")
-    };
+    let known =
+        |word: &[u8]| word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync");
     if call.args.len() > 2 || !call.args.from(1).all(known) {
         return Err(CommandError::Syntax);
     }

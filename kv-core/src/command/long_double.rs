@@ -94,7 +94,8 @@ fn shifted_left(significand: u64, mut shift: u32) -> String {
         limbs.push(carry);
         shift -= step;
     }
-    let digits: String = limbs.iter().rev().map(|limb| format!("{limb:09}")).collect();
+    let digits: Vec<String> = limbs.iter().rev().map(|limb| format!("{limb:09}")).collect();
+    let digits = digits.concat();
     let text = digits.trim_start_matches('0');
     if text.is_empty() { "0".to_owned() } else { text.to_owned() }
 }

@@ -187,7 +187,7 @@ pub(super) fn msetnx(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
 }
 
 fn check_pairs(call: &Call<'_>) -> Outcome {
-    if call.args.len() % 2 == 0 {
+    if call.args.len().is_multiple_of(2) {
         return Err(CommandError::wrong_arity(call.spec.name.as_bytes()));
     }
     Ok(())

@@ -1,8 +1,6 @@
 //! The command table.
 
-use super::{
-    Access, ConnectionCommand, Run, Scope, Spec, counter, expiry, keyspace, scan, string,
-};
+use super::{Access, ConnectionCommand, Run, Scope, Spec, counter, expiry, keyspace, scan, string};
 
 const KEY: Scope = Scope::Keys { first: 1, last: 1, step: 1 };
 const KEYS: Scope = Scope::Keys { first: 1, last: -1, step: 1 };

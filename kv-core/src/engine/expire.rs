@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::table::{DATABASES, SHARDS};
+use crate::table::{DATABASES, Entry, SHARDS};
 
 use super::Engine;
 
@@ -71,11 +71,10 @@ impl Engine {
     /// Removes a key if it is there and has expired; answers how many were removed.
     pub(super) fn remove_expired(&self, db: u8, key: &[u8]) -> u64 {
         let key = self.table.key(key);
-        let mut shard =
-            self.table.shard(key.shard()).write().expect("no panic under a shard lock");
+        let mut shard = self.table.shard(key.shard()).write().expect("no panic under a shard lock");
         let expired = shard
             .find(db, &key)
-            .and_then(|entry| entry.expires_at_ms())
+            .and_then(Entry::expires_at_ms)
             .is_some_and(|at_ms| at_ms <= self.clock.now_ms());
         if expired {
             let version = self.sequence.fetch_add(1, Ordering::AcqRel) + 1;

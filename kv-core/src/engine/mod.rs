@@ -94,7 +94,11 @@ impl Engine {
     }
 
     /// As [`Engine::transaction`], with the watched keys locked too.
-    pub fn transaction_with<'e>(&'e self, calls: &[Call<'_>], watches: &[Watch]) -> Transaction<'e> {
+    pub fn transaction_with<'e>(
+        &'e self,
+        calls: &[Call<'_>],
+        watches: &[Watch],
+    ) -> Transaction<'e> {
         let data = || calls.iter().filter(|call| matches!(call.spec.run, Run::Data(_)));
         let access = match data().any(|call| call.spec.access == Access::Write) {
             true => Access::Write,
@@ -114,6 +118,9 @@ impl Engine {
     }
 
     /// The size of every database: each shard's part at its own moment, locked one by one.
+    ///
+    /// # Panics
+    /// When a thread panicked while it held a shard.
     pub fn sizes(&self) -> [DatabaseSize; DATABASES as usize] {
         let mut sizes = [DatabaseSize::default(); DATABASES as usize];
         for index in 0..SHARDS {
@@ -135,6 +142,11 @@ impl Engine {
     pub fn tick(&self) {
         let elapsed_s = self.clock.now_ms().saturating_sub(self.began_ms) / 1000;
         self.access_s.store(elapsed_s as u32, Ordering::Relaxed);
+    }
+
+    /// Seconds of the engine's life at the last [`Engine::tick`].
+    pub fn access_s(&self) -> u32 {
+        self.access_s.load(Ordering::Relaxed)
     }
 
     /// A number good enough to pick a key by: the seeded hash of a counter.

@@ -234,9 +234,7 @@ impl<'e> Transaction<'e> {
     }
 
     fn version(&mut self) -> u64 {
-        *self
-            .version
-            .get_or_insert_with(|| self.engine.sequence.fetch_add(1, Ordering::AcqRel) + 1)
+        *self.version.get_or_insert_with(|| self.engine.sequence.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
     /// Sets a key, whether it is there or not.

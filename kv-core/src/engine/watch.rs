@@ -40,9 +40,7 @@ impl Watch {
             .filter(|entry| entry.expires_at_ms().is_none_or(|at_ms| at_ms > now_ms));
         match (self.seen, entry) {
             (Seen::Present { version }, Some(entry)) => entry.version() == version,
-            (Seen::Absent { sequence }, None) => {
-                !shard.removed_since(self.db, &self.key, sequence)
-            }
+            (Seen::Absent { sequence }, None) => !shard.removed_since(self.db, &self.key, sequence),
             _ => false,
         }
     }
@@ -70,8 +68,7 @@ impl Engine {
     pub fn unwatch(&self, watch: &Watch) {
         if let Seen::Absent { .. } = watch.seen {
             let shard = self.table.key(&watch.key).shard();
-            let mut shard =
-                self.table.shard(shard).write().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = self.table.shard(shard).write().unwrap_or_else(PoisonError::into_inner);
             shard.unwatch_absent(watch.db, &watch.key);
         }
     }

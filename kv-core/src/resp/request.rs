@@ -226,11 +226,6 @@ impl RequestDecoder {
         self.limits = limits;
     }
 
-    /// True while a request has begun and is not whole.
-    pub fn is_mid_request(&self) -> bool {
-        self.position > 0
-    }
-
     /// Decodes the request at the start of `input`.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ impl Entry {
             pointer.write(header);
             let bytes = pointer.as_ptr().cast::<u8>();
             if let Some(at_ms) = expires_at_ms {
-                bytes.add(HEADER_BYTES).cast::<u64>().write(at_ms);
+                pointer.add(1).cast::<u64>().write(at_ms);
             }
             copy_nonoverlapping(key.as_ptr(), bytes.add(key_offset), key.len());
             bytes.add(key_offset + key.len()).write_bytes(0, value_len);
@@ -141,6 +141,9 @@ impl Entry {
     }
 
     /// Makes the value `len` bytes long, cutting it or adding zeros.
+    ///
+    /// # Panics
+    /// When `len` is 4 GiB or more.
     pub fn resize_value(&mut self, len: usize) {
         let old_len = self.header().value_len as usize;
         if len == old_len {
@@ -149,9 +152,8 @@ impl Entry {
         let value_offset = self.value_offset();
         let new_layout = layout(value_offset + len);
         // SAFETY: the pointer came from `alloc` or `realloc` with the layout of the current length.
-        let pointer = unsafe {
-            realloc(self.bytes(), layout(value_offset + old_len), new_layout.size())
-        };
+        let pointer =
+            unsafe { realloc(self.bytes(), layout(value_offset + old_len), new_layout.size()) };
         let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(new_layout) };
         self.0 = pointer.cast();
         // SAFETY: the new allocation holds `len` value bytes; those past the old length are not
@@ -174,8 +176,7 @@ impl Entry {
     #[inline]
     pub fn expires_at_ms(&self) -> Option<u64> {
         // SAFETY: with the flag set, the eight bytes behind the header hold the time.
-        (self.header().has_expiry != 0)
-            .then(|| unsafe { self.bytes().add(HEADER_BYTES).cast::<u64>().read() })
+        (self.header().has_expiry != 0).then(|| unsafe { self.0.add(1).cast::<u64>().read() })
     }
 
     /// Sets or clears the expiry; costs a new allocation only when there was none before, or is
@@ -185,7 +186,7 @@ impl Entry {
             (None, None) => {}
             // SAFETY: the flag is set, so the eight bytes behind the header are the expiry's.
             (Some(_), Some(at_ms)) => unsafe {
-                self.bytes().add(HEADER_BYTES).cast::<u64>().write(at_ms);
+                self.0.add(1).cast::<u64>().write(at_ms);
             },
             _ => {
                 let mut moved = Self::new(self.key(), self.value(), expires_at_ms);
@@ -260,7 +261,10 @@ mod tests {
         entry.resize_value(5);
         assert_eq!(entry.value(), b"abc\0\0");
         entry.resize_value(1);
-        assert_eq!((entry.key(), entry.value(), entry.expires_at_ms()), (&b"key"[..], &b"a"[..], Some(1)));
+        assert_eq!(
+            (entry.key(), entry.value(), entry.expires_at_ms()),
+            (&b"key"[..], &b"a"[..], Some(1))
+        );
     }
 
     #[test]

@@ -110,7 +110,12 @@ impl Segments {
         self.tables.push(go);
     }
 
-    pub(super) fn remove(&mut self, hash: u64, key: &[u8], hasher: &impl Fn(&[u8]) -> u64) -> Option<Entry> {
+    pub(super) fn remove(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        hasher: &impl Fn(&[u8]) -> u64,
+    ) -> Option<Entry> {
         if self.tables.is_empty() {
             return None;
         }

@@ -107,7 +107,11 @@ impl Shard {
 
     /// The entries from `position` to the end of its segment, and the position behind it, if there
     /// is one.
-    pub(crate) fn walk(&self, db: u8, position: u32) -> (impl Iterator<Item = &Entry>, Option<u32>) {
+    pub(crate) fn walk(
+        &self,
+        db: u8,
+        position: u32,
+    ) -> (impl Iterator<Item = &Entry>, Option<u32>) {
         let walked = self.database(db).map(|segments| segments.at_position(u64::from(position)));
         let next = walked.as_ref().map_or(POSITION_END, |(_, next)| *next);
         (walked.into_iter().flat_map(|(entries, _)| entries), u32::try_from(next).ok())
