@@ -8,6 +8,7 @@ use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
+use clap::Parser;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
 use crate::args::ServeArgs;
@@ -30,9 +31,17 @@ pub(crate) fn serve(args: &ServeArgs) -> ExitCode {
     serve_own(&args.server_args)
 }
 
-fn serve_own(_server_args: &[String]) -> ExitCode {
-    eprintln!("this build has no server of its own yet (give --server-bin PATH)");
-    ExitCode::FAILURE
+/// kv-server's own command line, behind ours.
+#[derive(Debug, Parser)]
+#[command(name = "kv-bench serve --")]
+struct OwnServer {
+    #[command(flatten)]
+    args: kv_server::Args,
+}
+
+fn serve_own(server_args: &[String]) -> ExitCode {
+    let words = std::iter::once("kv-bench serve --").chain(server_args.iter().map(String::as_str));
+    kv_server::serve(&OwnServer::parse_from(words).args)
 }
 
 fn end_with_standard_input() {

@@ -195,6 +195,9 @@ fn spawn(name: &str, program: Option<&Path>, scratch: &Scratch) -> anyhow::Resul
     }
     let child = command
         .args(["--", "--port", &port.to_string(), "--bind", "127.0.0.1"])
+        // Settings for the user's own server would make ours unreachable.
+        .env_remove("KV_PORT")
+        .env_remove("KV_REQUIREPASS")
         .current_dir(&folder)
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)

@@ -8,7 +8,7 @@
 //!
 //! Names, not addresses, place keys, so a server can move to another host without moving a key.
 //! A server added at the *end* of the list takes keys from the others, and no key moves between
-//! those. Ketama has one exception, inherited from twemproxy: see [`ketama`](self::ketama).
+//! those. Ketama has one exception, inherited from twemproxy: see [`ketama`].
 //!
 //! The ring has no memory and no fault handling: a server that is down keeps its keys.
 

@@ -1,0 +1,83 @@
+//! What can go wrong between a client and its server. Every message names the server.
+
+use std::io;
+use std::time::Duration;
+
+use super::Address;
+use crate::resp::reply::ReplyError;
+
+/// A call that got no reply. An error *reply* is none: it is a [`Value`](crate::resp::reply::Value).
+/// After any of these the connection is of no more use, and whether the server ran the command is
+/// unknown.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No connection.
+    #[error("cannot reach {address}: {}; is the server running there?", reason(source))]
+    Connect {
+        /// The server.
+        address: Address,
+        /// Why.
+        source: io::Error,
+    },
+    /// Silence for longer than the reply timeout.
+    #[error("{address} did not answer within {after:?}; a longer timeout may help")]
+    Timeout {
+        /// The server.
+        address: Address,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// The server hung up.
+    #[error("{address} closed the connection before it answered; its log may say why")]
+    Closed {
+        /// The server.
+        address: Address,
+    },
+    /// The connection broke.
+    #[error("lost the connection to {address}: {}", reason(source))]
+    Io {
+        /// The server.
+        address: Address,
+        /// Why.
+        source: io::Error,
+    },
+    /// What came back is no RESP.
+    #[error("{address}: {source}")]
+    Protocol {
+        /// The server.
+        address: Address,
+        /// What is wrong with it.
+        source: ReplyError,
+    },
+    /// User or password refused, or a password missing.
+    #[error("{address} refused the login: {message}; check user and password")]
+    Auth {
+        /// The server.
+        address: Address,
+        /// The server's words.
+        message: String,
+    },
+    /// `HELLO 3` or `SELECT` refused.
+    #[error("{address} refused {command}: {message}")]
+    Refused {
+        /// The server.
+        address: Address,
+        /// What we asked for.
+        command: String,
+        /// The server's words.
+        message: String,
+    },
+    /// A command without a name would get no reply.
+    #[error("empty command for {address}: there is nothing to send")]
+    Empty {
+        /// The server.
+        address: Address,
+    },
+}
+
+/// The operating system's words without its "(os error 111)".
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    words.strip_prefix("failed to lookup address information: ").unwrap_or(words).to_lowercase()
+}
