@@ -55,7 +55,13 @@ pub fn write_all(
     for (tag, histogram) in &histograms {
         written.add(&format!("{}_us.hgrm", file_stem(tag)), hgrm::text(histogram))?;
     }
-    let _ = plots; // drawn from the next change on
+    if plots {
+        for (name, figure) in plot::figures(result, &histograms) {
+            written.add(&format!("{name}.svg"), figure.svg()?)?;
+            let png = written.path(&format!("{name}.png"));
+            file::replace(&png, |temporary| figure.png(temporary))?;
+        }
+    }
     let page = markdown::page(result, &written.names);
     written.add("report.md", page)?;
     Ok(written.names.iter().map(|name| dir.join(name)).collect())

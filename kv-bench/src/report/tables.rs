@@ -11,6 +11,9 @@ use crate::result::{ErrorCounts, Percentiles, Point, RunResult, ServerShare, Ver
 /// Stands after a percentile that too few samples lie beyond.
 pub(super) const THIN: &str = "*";
 
+/// A last column of words.
+const TRUST: &str = "trust";
+
 /// Where a table will be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Medium {
@@ -37,26 +40,34 @@ impl Medium {
             }
             Self::Markdown => ASCII_MARKDOWN,
         });
-        table.set_header(header.iter().copied());
+        table.set_header(header.iter().map(|title| match self {
+            Self::Terminal => (*title).to_owned(),
+            Self::Markdown => title.replace('\n', " "),
+        }));
         table.add_rows(rows);
-        for column in table.column_iter_mut().skip(names) {
-            column.set_cell_alignment(CellAlignment::Right);
+        for (index, column) in table.column_iter_mut().enumerate() {
+            if self == Self::Terminal {
+                column.set_padding((0, 1));
+            }
+            if index >= names && header[index] != TRUST {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
         }
         let text = table.trim_fmt();
         match self {
             Self::Terminal => text,
-            Self::Markdown => align_right(&text, names),
+            Self::Markdown => align_right(&text, |index| index >= names && header[index] != TRUST),
         }
     }
 }
 
 /// `comfy-table` pads the cells but leaves Markdown's own alignment row neutral.
-fn align_right(markdown: &str, names: usize) -> String {
+fn align_right(markdown: &str, is_number: impl Fn(usize) -> bool) -> String {
     let mut lines: Vec<String> = markdown.lines().map(str::to_owned).collect();
     if let Some(rule) = lines.get_mut(1) {
         let cells = rule.trim_matches('|').split('|').enumerate().map(|(index, cell)| {
             let dashes = "-".repeat(cell.len().saturating_sub(1).max(2));
-            if index < names { format!("{dashes}-") } else { format!("{dashes}:") }
+            if is_number(index) { format!("{dashes}:") } else { format!("{dashes}-") }
         });
         *rule = format!("|{}|", cells.collect::<Vec<_>>().join("|"));
     }
@@ -85,13 +96,13 @@ pub(super) fn latencies(result: &RunResult, medium: Medium) -> String {
         "errors",
         "hits",
         "misses",
-        "min µs",
-        "p50 µs",
-        "p90 µs",
-        "p99 µs",
-        "p99.9 µs",
-        "p99.99 µs",
-        "max µs",
+        "min\nµs",
+        "p50\nµs",
+        "p90\nµs",
+        "p99\nµs",
+        "p99.9\nµs",
+        "p99.99\nµs",
+        "max\nµs",
     ];
     medium.table(2, &header, rows)
 }
@@ -164,12 +175,12 @@ pub(super) fn points(points: &[Point], medium: Medium) -> String {
         "threads",
         "clients",
         "pipeline",
-        "ops/s",
-        "p50 µs",
-        "p99 µs",
-        "p99.9 µs",
+        "throughput\nops/s",
+        "p50\nµs",
+        "p99\nµs",
+        "p99.9\nµs",
         "errors",
-        "trust",
+        TRUST,
     ];
     medium.table(0, &header, rows.collect())
 }
@@ -185,7 +196,7 @@ pub(super) fn servers(servers: &[ServerShare], medium: Medium) -> String {
             server.cpu_s.map_or_else(|| NOTHING.to_owned(), |cpu_s| decimal(cpu_s, 2)),
         ]
     });
-    medium.table(2, &["server", "address", "operations", "share %", "CPU s"], rows.collect())
+    medium.table(2, &["server", "address", "operations", "share\n%", "CPU\ns"], rows.collect())
 }
 
 /// `12 timeouts, 3 ERR replies`; `None` when nothing went wrong.
