@@ -1,0 +1,150 @@
+//! Pure parts of a run's plan: units, addresses, shares of work, the ladder of a curve, keys.
+
+use std::time::Duration;
+
+use kv_bench::curve::Ladder;
+use kv_bench::schedule::{Schedule, share};
+use kv_bench::target::{Address, Endpoint};
+use kv_bench::units;
+use kv_bench::workload::{KeyDistribution, Keys, Mix};
+use proptest::prelude::*;
+
+#[test]
+fn counts_take_k_m_and_g() {
+    let good =
+        [("7", 7), ("100k", 100_000), ("1.5m", 1_500_000), ("2G", 2_000_000_000), ("1_000", 1000)];
+    for (text, expected) in good {
+        assert_eq!(units::count(text), Ok(expected), "{text}");
+    }
+    for text in ["", "k", "-1", "1.5", "1e3", "inf", "1kb", "99999999999g", "0x10", "1 k"] {
+        assert!(units::count(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn durations_take_units_and_mean_seconds_without() {
+    let good = [
+        ("10s", 10_000_000),
+        ("5ms", 5_000),
+        ("250us", 250),
+        ("2m", 120_000_000),
+        ("3", 3_000_000),
+        ("1.5s", 1_500_000),
+    ];
+    for (text, us) in good {
+        assert_eq!(units::duration(text), Ok(Duration::from_micros(us)), "{text}");
+    }
+    for text in ["", "s", "-1s", "1e3s", "NaN", "5 parsecs", "99999999999999999999s"] {
+        assert!(units::duration(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn addresses_are_read_in_every_form() {
+    let parse = |text| Endpoint::parse(text).expect(text);
+    let plain = parse("127.0.0.1:7000");
+    assert_eq!(
+        (plain.name.as_str(), plain.address.to_string().as_str()),
+        ("127.0.0.1:7000", "127.0.0.1:7000")
+    );
+    assert_eq!(parse("redis://127.0.0.1").address.to_string(), "127.0.0.1:6379");
+    assert_eq!(parse("[::1]:7000").address.to_string(), "[::1]:7000");
+    assert_eq!(parse("blue=127.0.0.1:7000").name, "blue");
+    let full = parse("redis://ann:p%40ss=1@127.0.0.1:7000/3");
+    assert_eq!(full.name, "127.0.0.1:7000");
+    assert_eq!(full.credentials.username.as_deref(), Some("ann"));
+    assert_eq!(full.credentials.password.as_deref(), Some("p@ss=1"));
+    assert_eq!(full.credentials.database, 3);
+    assert_eq!(parse("unix:///run/kv.sock").address, Address::Unix("/run/kv.sock".into()));
+}
+
+#[test]
+fn addresses_that_are_none_say_why_and_keep_passwords_to_themselves() {
+    let cases = [
+        ("", "port is missing"),
+        ("host", "port is missing"),
+        (":7000", "host is missing"),
+        ("host:0", "port is not a number"),
+        ("host:70000", "port is not a number"),
+        ("unix://", "path is missing"),
+        ("redis://127.0.0.1:7000/x", "database is not a number"),
+        ("redis://u:secret%zz@127.0.0.1:1", "% is not followed by hex"),
+        ("memcached://127.0.0.1:1", "not supported"),
+    ];
+    for (text, expected) in cases {
+        let error = Endpoint::parse(text).expect_err(text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
+
+#[test]
+fn a_closed_loop_has_no_due_times() {
+    assert_eq!(Schedule::ClosedLoop.due_ns(0), None);
+    assert_eq!(Schedule::ClosedLoop.due_ns(u64::MAX), None);
+}
+
+#[test]
+fn the_main_job_measures_every_number_of_servers_with_doubling_workers() {
+    let ladder = Ladder::new((1..=4).collect(), 32, Duration::from_secs(30));
+    assert_eq!(ladder.servers, [1, 2, 3, 4]);
+    assert_eq!(ladder.threads, [1, 2, 4, 8, 16, 32]);
+    let odd = Ladder::new(vec![1], 12, Duration::from_secs(30));
+    assert_eq!(odd.threads, [1, 2, 4, 8, 12]);
+}
+
+proptest! {
+    #[test]
+    fn shares_cover_the_total_exactly_and_evenly(total in 0u64..1_000_000, parts in 1u64..200) {
+        let shares: Vec<(u64, u64)> = (0..parts).map(|part| share(total, part, parts)).collect();
+        let mut next = 0;
+        for (first, size) in &shares {
+            prop_assert_eq!(*first, next);
+            next += size;
+        }
+        prop_assert_eq!(next, total);
+        let sizes = shares.iter().map(|(_, size)| *size);
+        prop_assert!(sizes.clone().max().unwrap_or(0) - sizes.min().unwrap_or(0) <= 1);
+    }
+
+    #[test]
+    fn a_thinned_curve_keeps_to_its_time_and_to_the_full_load(
+        servers in 1u32..65, threads in 1u32..1025, seconds in 0u64..120,
+    ) {
+        let ladder = Ladder::new((1..=servers).collect(), threads, Duration::from_secs(seconds));
+        let points = ladder.points();
+        prop_assert!(points == 1 || points as f64 * 1.2 <= seconds as f64);
+        prop_assert_eq!(ladder.servers.last(), Some(&servers));
+        prop_assert_eq!(ladder.threads.last(), Some(&threads));
+        prop_assert!(ladder.threads.is_sorted() && ladder.servers.is_sorted());
+    }
+
+    #[test]
+    fn keys_spell_their_number(number in 0u64..1_000_000_000_000) {
+        let keys = Keys {
+            prefix: "key:".into(),
+            count: 1,
+            distribution: KeyDistribution::Uniform,
+            clients: 1,
+        };
+        let mut buffer = keys.buffer();
+        buffer.set(number);
+        let expected = format!("key:{number:012}");
+        prop_assert_eq!(buffer.bytes(), expected.as_bytes());
+    }
+
+    #[test]
+    fn a_mix_reads_back_what_it_prints(get in 0u32..1000, put in 0u32..1000, delete in 1u32..1000) {
+        let mix: Mix = format!("get={get},put={put},delete={delete}").parse().expect("valid");
+        prop_assert_eq!(mix.to_string().parse::<Mix>(), Ok(mix));
+    }
+
+    #[test]
+    fn no_text_breaks_a_parser(text in ".{0,40}") {
+        let _ = units::count(&text);
+        let _ = units::duration(&text);
+        let _ = text.parse::<Mix>();
+        // Without dots and letters there is no host to look up.
+        let _ = Endpoint::parse(&text.replace(|c: char| c.is_alphanumeric() || c == '.', "/"));
+    }
+}

@@ -1,0 +1,111 @@
+//! The verdict on a measurement follows from the facts about it, each at its threshold.
+
+use kv_bench::result::{Limit, Verdict};
+use kv_bench::trust::{Facts, judge};
+
+/// A measurement that nothing disturbed, on a machine with room.
+fn calm() -> Facts {
+    Facts {
+        cores: 8,
+        threads: 2,
+        clients: 4,
+        pipeline: 1,
+        wall_s: 10.0,
+        worker_shares: vec![0.4, 0.5],
+        queue_wait_share: Some(0.01),
+        throttled_share: Some(0.0),
+        steal_share: 0.0,
+        server_shares: vec![Some(0.6)],
+        arguments: ["run", "--servers", "1", "--threads", "2", "--value", "a b", "--clients=4"]
+            .map(str::to_owned)
+            .to_vec(),
+    }
+}
+
+fn verdict(facts: &Facts) -> (Verdict, Limit, String) {
+    let trust = judge(facts);
+    assert!(!trust.reasons.is_empty(), "every verdict gives its evidence");
+    (trust.verdict, trust.limited_by, trust.reasons.join("\n"))
+}
+
+#[test]
+fn a_calm_measurement_is_trusted() {
+    let (verdict, limit, reasons) = verdict(&calm());
+    assert_eq!((verdict, limit), (Verdict::Trusted, Limit::Unknown));
+    assert!(reasons.contains("waited for a core 1.0 %"), "{reasons}");
+}
+
+#[test]
+fn a_busy_server_is_the_limit_of_a_trusted_measurement() {
+    let facts = Facts { server_shares: vec![None, Some(0.97)], ..calm() };
+    let (verdict, limit, reasons) = verdict(&facts);
+    assert_eq!((verdict, limit), (Verdict::Trusted, Limit::Server));
+    assert!(reasons.contains("97.0 % of a core"), "{reasons}");
+}
+
+#[test]
+fn a_worker_at_the_end_of_its_core_makes_the_generator_the_limit() {
+    let at = |share| verdict(&Facts { worker_shares: vec![0.2, share], ..calm() });
+    assert_eq!(at(0.899).0, Verdict::Trusted);
+    let (verdict, limit, reasons) = at(0.90);
+    assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::Generator));
+    assert!(reasons.contains("90.0 % of a core"), "{reasons}");
+}
+
+#[test]
+fn waiting_for_cores_makes_shared_cores_the_limit() {
+    let at = |share| verdict(&Facts { queue_wait_share: Some(share), ..calm() });
+    assert_eq!(at(0.05).0, Verdict::Trusted);
+    let (verdict, limit, reasons) = at(0.051);
+    assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::SharedCores));
+    assert!(reasons.contains("5.1 %"), "{reasons}");
+}
+
+#[test]
+fn throttling_and_steal_above_one_percent_are_not_trusted() {
+    let throttled = |share| verdict(&Facts { throttled_share: Some(share), ..calm() });
+    let stolen = |share| verdict(&Facts { steal_share: share, ..calm() });
+    assert_eq!(throttled(0.01).0, Verdict::Trusted);
+    assert_eq!(stolen(0.01).0, Verdict::Trusted);
+    let (verdict, limit, reasons) = throttled(0.02);
+    assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::SharedCores));
+    assert!(reasons.contains("CPU quota stopped us for 2.0 %"), "{reasons}");
+    let (verdict, _, reasons) = stolen(0.02);
+    assert_eq!(verdict, Verdict::Untrusted);
+    assert!(reasons.contains("hypervisor took 2.0 %"), "{reasons}");
+}
+
+#[test]
+fn what_the_kernel_does_not_tell_is_not_trusted() {
+    let (verdict, limit, reasons) = verdict(&Facts { queue_wait_share: None, ..calm() });
+    assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::Unknown));
+    assert!(reasons.contains("schedstat"), "{reasons}");
+}
+
+#[test]
+fn no_quota_is_no_throttling() {
+    assert_eq!(verdict(&Facts { throttled_share: None, ..calm() }).0, Verdict::Trusted);
+}
+
+#[test]
+fn more_threads_than_cores_are_pointed_out_whatever_the_verdict() {
+    let facts = Facts { cores: 2, threads: 32, clients: 1, ..calm() };
+    let (_, _, reasons) = verdict(&facts);
+    assert!(reasons.contains("32 worker threads share 2 cores"), "{reasons}");
+    assert!(reasons.contains("--threads 1 --clients 32"), "{reasons}");
+}
+
+#[test]
+fn an_untrusted_measurement_prints_the_command_to_try() {
+    let facts = Facts { queue_wait_share: Some(0.5), ..calm() };
+    let (_, _, reasons) = verdict(&facts);
+    let command = "kv-bench run --servers 1 --value 'a b' --threads 4 --clients 1";
+    assert!(reasons.contains(command), "{reasons}");
+}
+
+#[test]
+fn the_lightest_load_is_told_to_move_the_servers() {
+    let facts = Facts { queue_wait_share: Some(0.5), cores: 2, threads: 1, clients: 1, ..calm() };
+    let (_, _, reasons) = verdict(&facts);
+    assert!(reasons.contains("run the servers elsewhere"), "{reasons}");
+}
