@@ -212,7 +212,7 @@ fn a_percentile_needs_a_hundred_samples_beyond_it() {
     assert_eq!(thin_warning("GET service", 1_000_000), None);
     assert_eq!(thin_warning("GET service", 0), None);
     let warning = thin_warning("GET service", 100_000).unwrap();
-    assert!(warning.contains("p99.99") && warning.contains("1000000"), "{warning}");
+    assert!(warning.contains("p99.99") && warning.contains("1,000,000"), "{warning}");
 }
 
 #[test]
