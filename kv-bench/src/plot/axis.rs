@@ -87,8 +87,8 @@ fn steps_125(smallest: f64, largest: f64) -> Vec<f64> {
     let all: Vec<f64> = decades
         .flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)))
         .collect();
-    let first = all.iter().rposition(|&step| step <= smallest * 0.97).unwrap_or(0);
-    let last = all.iter().position(|&step| step >= largest * 1.03).unwrap_or(all.len() - 1);
+    let first = all.iter().rposition(|&step| step <= smallest * 0.92).unwrap_or(0);
+    let last = all.iter().position(|&step| step >= largest * 1.08).unwrap_or(all.len() - 1);
     all[first..=last].to_vec()
 }
 
