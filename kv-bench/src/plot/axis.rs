@@ -28,7 +28,7 @@ pub(super) struct Axis {
 impl Axis {
     /// From zero to a little more than the largest of `values`, over the pixels `from..to`.
     pub(super) fn linear(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
-        const TICKS: f64 = 8.0;
+        const TICKS: f64 = 10.0;
         let largest = values.fold(0.0, f64::max);
         let largest = if largest > 0.0 { largest } else { 1.0 };
         let step = step_125(largest / TICKS);
