@@ -1,1 +1,39 @@
-//! Server.
+//! A key-value server, one thread per connection, speaking RESP2 and RESP3 as Redis 7 does.
+//!
+//! ```no_run
+//! use kv_server::{Config, Server};
+//!
+//! let server = Server::bind(&Config { port: 0, ..Config::default() })?;
+//! println!("listening on {:?}", server.local_addrs());
+//! let shutdown = server.shutdown();
+//! let serving = std::thread::spawn(|| server.run());
+//! shutdown.raise();
+//! serving.join().expect("the server does not panic")?;
+//! # Ok::<(), kv_server::ServerError>(())
+//! ```
+//!
+//! It is no cluster and has no async runtime; who outgrows it moves to Redis Cluster with the same
+//! commands and the same hash slots. It keeps nothing on disk.
+
+mod args;
+mod clients;
+mod config;
+mod connection;
+mod counters;
+mod info;
+mod request_log;
+mod scheduling;
+mod server;
+mod session;
+mod shared;
+mod shutdown;
+mod stream;
+mod ticker;
+
+pub use args::{Args, serve};
+pub use config::{Config, Limits, PORT_DEFAULT};
+pub use server::{Server, ServerError};
+pub use shutdown::Shutdown;
+
+/// The version of Redis whose replies we give. Test suites of clients skip what came later.
+pub const REDIS_VERSION: &str = "7.2.4";

@@ -1,0 +1,97 @@
+//! Commands on keys, whatever their values.
+
+use crate::engine::{Expiry, Transaction};
+use crate::resp::Encoder;
+use crate::table::DATABASES;
+
+use super::{Call, CommandError, Outcome, glob_match};
+
+/// Counts the keys among the arguments for which `each` is true.
+fn count(call: &Call<'_>, out: &mut Encoder, mut each: impl FnMut(&[u8]) -> bool) {
+    let count = call.keys().filter(|key| each(key)).count();
+    out.integer(count as i64);
+}
+
+/// `DEL` and `UNLINK`.
+pub(super) fn del(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    count(call, out, |key| tx.remove(&tx.key(key)).is_some());
+    Ok(())
+}
+
+/// `EXISTS` and `TOUCH`.
+pub(super) fn exists(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    count(call, out, |key| tx.read(&tx.key(key)).is_some());
+    Ok(())
+}
+
+pub(super) fn type_of(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    let present = tx.peek(&tx.key(call.args.at(1))).is_some();
+    out.simple(if present { "string" } else { "none" });
+    Ok(())
+}
+
+pub(super) fn keys(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    let pattern = call.args.at(1);
+    let mut matching = Encoder::new(out.protocol());
+    let mut len = 0;
+    tx.for_each(|entry| {
+        if glob_match(pattern, entry.key()) {
+            matching.bulk(entry.key());
+            len += 1;
+        }
+    });
+    out.array(len);
+    out.bytes_mut().extend_from_slice(matching.bytes());
+    Ok(())
+}
+
+pub(super) fn dbsize(tx: &mut Transaction<'_>, _: &Call<'_>, out: &mut Encoder) -> Outcome {
+    out.integer(tx.len() as i64);
+    Ok(())
+}
+
+/// `FLUSHDB` and `FLUSHALL`; memory is given back after the reply's locks either way, so `ASYNC` and
+/// `SYNC` mean the same.
+pub(super) fn flush(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    let known =
+        |word: &[u8]| word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync");
+    if call.args.len() > 2 || !call.args.from(1).all(known) {
+        return Err(CommandError::Syntax);
+    }
+    match call.spec.name {
+        "flushdb" => tx.clear(call.db),
+        _ => (0..DATABASES).for_each(|db| tx.clear(db)),
+    }
+    out.ok();
+    Ok(())
+}
+
+/// `RENAME` and `RENAMENX`.
+pub(super) fn rename(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    let (from, to) = (tx.key(call.args.at(1)), tx.key(call.args.at(2)));
+    let only_if_absent = call.spec.name == "renamenx";
+    if tx.peek(&from).is_none() {
+        return Err(CommandError::NoSuchKey);
+    }
+    let refused = only_if_absent && tx.peek(&to).is_some();
+    if !refused
+        && from.bytes != to.bytes
+        && let Some(entry) = tx.remove(&from)
+    {
+        let expiry = entry.expires_at_ms().map_or(Expiry::Never, Expiry::At);
+        tx.put(&to, entry.value(), expiry);
+    }
+    match only_if_absent {
+        true => out.integer((!refused).into()),
+        false => out.ok(),
+    }
+    Ok(())
+}
+
+pub(super) fn randomkey(tx: &mut Transaction<'_>, _: &Call<'_>, out: &mut Encoder) -> Outcome {
+    match tx.random_key() {
+        Some(key) => out.bulk(&key),
+        None => out.null(),
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! Expiry: lazy where a command meets an expired key, and a sweep for those that none meets.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::table::{DATABASES, Entry, SHARDS};
+
+use super::Engine;
+
+/// The sweep goes on while more than this share of what it looked at had expired, as Redis'
+/// `ACTIVE_EXPIRE_CYCLE_ACCEPTABLE_STALE` does.
+const STALE_SHARE: f64 = 0.10;
+
+/// Entries looked at before the share above means something.
+const SAMPLE_ENTRIES: usize = 1000;
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Entries looked at.
+    pub looked_at: usize,
+    /// Keys removed.
+    pub expired: u64,
+}
+
+impl Engine {
+    /// Removes expired keys, going round the table from where the last sweep stopped: a sample
+    /// first, and then on for as long as many had expired, at most for `budget`. Shards without
+    /// expiring keys cost one look.
+    pub fn sweep_expired(&self, budget: Duration) -> SweepReport {
+        let deadline = Instant::now() + budget;
+        let mut report = SweepReport::default();
+        for _ in 0..SHARDS {
+            let position = self.sweep_position.fetch_add(1, Ordering::Relaxed);
+            let shard = (position % SHARDS as u64) as usize;
+            for db in 0..DATABASES {
+                self.sweep_shard(shard, db, &mut report);
+            }
+            let stale = report.expired as f64 > report.looked_at as f64 * STALE_SHARE;
+            if (report.looked_at >= SAMPLE_ENTRIES && !stale) || Instant::now() >= deadline {
+                break;
+            }
+        }
+        report
+    }
+
+    fn sweep_shard(&self, index: usize, db: u8, report: &mut SweepReport) {
+        let now_ms = self.clock.now_ms();
+        let mut position = Some(0);
+        let mut expired = Vec::new();
+        while let Some(at) = position {
+            // The lock is held for one segment at a time.
+            let shard = self.table.shard(index).read().expect("no panic under a shard lock");
+            if shard.expiring(db) == 0 {
+                break;
+            }
+            let (entries, next) = shard.walk(db, at);
+            for entry in entries {
+                report.looked_at += 1;
+                if entry.expires_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+                    expired.push(entry.key().to_vec());
+                }
+            }
+            position = next;
+        }
+        for key in expired {
+            report.expired += self.remove_expired(db, &key);
+        }
+    }
+
+    /// Removes a key if it is there and has expired; answers how many were removed.
+    pub(super) fn remove_expired(&self, db: u8, key: &[u8]) -> u64 {
+        let key = self.table.key(key);
+        let mut shard = self.table.shard(key.shard()).write().expect("no panic under a shard lock");
+        let expired = shard
+            .find(db, &key)
+            .and_then(Entry::expires_at_ms)
+            .is_some_and(|at_ms| at_ms <= self.clock.now_ms());
+        if expired {
+            let version = self.sequence.fetch_add(1, Ordering::AcqRel) + 1;
+            shard.remove(db, &key, version, &|key| self.table.hash(key));
+        }
+        u64::from(expired)
+    }
+}

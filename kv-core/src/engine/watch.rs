@@ -1,0 +1,75 @@
+//! `WATCH`: has a key changed since?
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use crate::table::{Key, Shard};
+
+use super::Engine;
+
+/// A key as it was when somebody began to watch it. Give it back to [`Engine::unwatch`].
+#[derive(Debug)]
+pub struct Watch {
+    db: u8,
+    key: Vec<u8>,
+    seen: Seen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Present { version: u64 },
+    Absent { sequence: u64 },
+}
+
+impl Watch {
+    /// The watched key.
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+
+    /// The database of the watched key.
+    pub fn db(&self) -> u8 {
+        self.db
+    }
+
+    /// A present key is unchanged while its version is; an absent one while it is absent and has
+    /// not been removed, which it could only be after being set.
+    pub(super) fn is_unchanged(&self, shard: &Shard, key: &Key, now_ms: u64) -> bool {
+        let entry = shard
+            .find(self.db, key)
+            .filter(|entry| entry.expires_at_ms().is_none_or(|at_ms| at_ms > now_ms));
+        match (self.seen, entry) {
+            (Seen::Present { version }, Some(entry)) => entry.version() == version,
+            (Seen::Absent { sequence }, None) => !shard.removed_since(self.db, &self.key, sequence),
+            _ => false,
+        }
+    }
+}
+
+impl Engine {
+    /// Begins to watch a key.
+    pub fn watch(&self, db: u8, key: &[u8]) -> Watch {
+        // An expired key that is still there would count as removed later on.
+        self.remove_expired(db, key);
+        let hashed = self.table.key(key);
+        let mut shard =
+            self.table.shard(hashed.shard()).write().unwrap_or_else(PoisonError::into_inner);
+        let seen = match shard.find(db, &hashed) {
+            Some(entry) => Seen::Present { version: entry.version() },
+            None => {
+                shard.watch_absent(db, key);
+                Seen::Absent { sequence: self.sequence.load(Ordering::Acquire) }
+            }
+        };
+        Watch { db, key: key.to_vec(), seen }
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&self, watch: &Watch) {
+        if let Seen::Absent { .. } = watch.seen {
+            let shard = self.table.key(&watch.key).shard();
+            let mut shard = self.table.shard(shard).write().unwrap_or_else(PoisonError::into_inner);
+            shard.unwatch_absent(watch.db, &watch.key);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Replies into one reused buffer. Where RESP2 and RESP3 differ, they differ here.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// The protocol that a connection speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Resp2,
+    Resp3,
+}
+
+/// Writes replies to the end of its buffer.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    bytes: Vec<u8>,
+    protocol: Protocol,
+}
+
+impl Encoder {
+    /// An empty buffer for `protocol`.
+    pub fn new(protocol: Protocol) -> Self {
+        Self { bytes: Vec::new(), protocol }
+    }
+
+    /// What was written and not yet cleared.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The buffer itself, for the sender to drain.
+    pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Speaks `protocol` from the next reply on.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// `+OK`.
+    #[inline]
+    pub fn ok(&mut self) {
+        self.bytes.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// A status line; `text` holds no line break.
+    pub fn simple(&mut self, text: &str) {
+        self.bytes.push(b'+');
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// An error; line breaks in `error` become blanks, because the line is the frame.
+    pub fn error(&mut self, error: impl Display) {
+        self.bytes.push(b'-');
+        let start = self.bytes.len();
+        write!(self.bytes, "{error}").expect("writing to memory");
+        for byte in &mut self.bytes[start..] {
+            if matches!(*byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    pub fn integer(&mut self, value: i64) {
+        match value {
+            0 => self.bytes.extend_from_slice(b":0\r\n"),
+            1 => self.bytes.extend_from_slice(b":1\r\n"),
+            _ => {
+                self.bytes.push(b':');
+                if value < 0 {
+                    self.bytes.push(b'-');
+                }
+                self.decimal(value.unsigned_abs());
+                self.bytes.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    #[inline]
+    pub fn bulk(&mut self, value: &[u8]) {
+        // One reservation for header, value and both line ends keeps the pushes below cheap.
+        self.bytes.reserve(value.len() + 25);
+        self.header(b'$', value.len());
+        self.bytes.extend_from_slice(value);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// No such value.
+    #[inline]
+    pub fn null(&mut self) {
+        self.bytes.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"$-1\r\n",
+            Protocol::Resp3 => b"_\r\n",
+        });
+    }
+
+    /// No such list, such as the reply of an `EXEC` that was not run.
+    pub fn null_array(&mut self) {
+        self.bytes.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"*-1\r\n",
+            Protocol::Resp3 => b"_\r\n",
+        });
+    }
+
+    /// `len` replies follow.
+    pub fn array(&mut self, len: usize) {
+        self.header(b'*', len);
+    }
+
+    /// `len` pairs follow; RESP2 has no maps and sees a flat array.
+    pub fn map(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', len * 2),
+            Protocol::Resp3 => self.header(b'%', len),
+        }
+    }
+
+    /// `len` distinct replies follow; RESP2 sees an array.
+    pub fn set(&mut self, len: usize) {
+        self.header(if self.protocol == Protocol::Resp3 { b'~' } else { b'*' }, len);
+    }
+
+    /// Text for people, such as `INFO`'s.
+    pub fn verbatim(&mut self, text: &str) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => {
+                self.header(b'=', text.len() + 4);
+                self.bytes.extend_from_slice(b"txt:");
+                self.bytes.extend_from_slice(text.as_bytes());
+                self.bytes.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    fn header(&mut self, kind: u8, len: usize) {
+        self.bytes.push(kind);
+        self.decimal(len as u64);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    fn decimal(&mut self, mut value: u64) {
+        let mut digits = [0u8; 20];
+        let mut at = digits.len();
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (value % 10) as u8;
+            value /= 10;
+            if value == 0 {
+                break;
+            }
+        }
+        self.bytes.extend_from_slice(&digits[at..]);
+    }
+}

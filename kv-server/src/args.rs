@@ -1,0 +1,236 @@
+//! kv-server's command line: what was typed, and what it means.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use log::LevelFilter;
+
+use crate::config::{Config, Limits, PORT_DEFAULT};
+use crate::server::Server;
+
+/// Key-value server speaking the Redis protocol (RESP2, RESP3), one thread per connection.
+///
+/// Any Redis client works; `kv-cli` is the one that comes along. Nothing is kept on disk yet: what
+/// is in the store ends with the server.
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = "Examples:
+  kv-server                                    on 127.0.0.1:65432
+  kv-server 7000                               on another port
+  kv-server --port 0 --announce                on a free port, which it prints
+  kv-server --bind 0.0.0.0 --requirepass S     for other machines, with a password
+  kv-server --unixsocket /run/kv.sock --bind none
+
+Stop it with SIGTERM or SIGINT (replies are finished first, a second signal is immediate),
+or with `kv-cli end` on the same machine.")]
+pub struct Args {
+    /// TCP port; the same as --port
+    #[arg(value_name = "PORT", conflicts_with = "port")]
+    positional_port: Option<u16>,
+
+    /// TCP port; 0 chooses a free one
+    #[arg(long, short, env = "KV_PORT", default_value_t = PORT_DEFAULT)]
+    port: u16,
+
+    /// Addresses to listen on, separated by commas; `none` for a Unix socket alone
+    #[arg(long, value_delimiter = ',', value_name = "IP", default_value = "127.0.0.1")]
+    bind: Vec<String>,
+
+    /// Also listen on this Unix socket
+    #[arg(long, value_name = "PATH")]
+    unixsocket: Option<PathBuf>,
+
+    /// Password that clients must give with AUTH
+    #[arg(long, value_name = "PASSWORD", env = "KV_REQUIREPASS", hide_env_values = true)]
+    requirepass: Option<String>,
+
+    /// Without a password, serve only this machine
+    #[arg(long, value_name = "yes|no", default_value = "yes")]
+    protected_mode: YesNo,
+
+    /// Let clients on other machines stop the server (END, SHUTDOWN) without a password
+    #[arg(long)]
+    allow_shutdown: bool,
+
+    /// Connections at a time; fewer when the system allows fewer open files
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
+    maxclients: u32,
+
+    /// Close clients that send nothing for so many seconds; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    timeout: u64,
+
+    /// Seconds in which a request that has begun must arrive, plus one for each 16 KiB of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    partial_timeout: u64,
+
+    /// Largest key or value in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 536_870_912, value_parser = clap::value_parser!(u64).range(1_048_576..=536_870_912))]
+    proto_max_bulk_len: u64,
+
+    /// Bytes of replies that may wait for a client that does not read them; it is closed beyond
+    #[arg(long, value_name = "BYTES", default_value_t = 67_108_864, value_parser = clap::value_parser!(u64).range(1_048_576..))]
+    output_limit: u64,
+
+    /// The same, for a client that stays above it for a minute
+    #[arg(long, value_name = "BYTES", default_value_t = 16_777_216, value_parser = clap::value_parser!(u64).range(1_048_576..))]
+    output_soft_limit: u64,
+
+    /// Seconds of silence before a TCP connection is probed; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    tcp_keepalive: u64,
+
+    /// Connections that may wait to be accepted
+    #[arg(long, value_name = "N", default_value_t = 511, value_parser = clap::value_parser!(i32).range(1..))]
+    tcp_backlog: i32,
+
+    /// How an acknowledged write survives; only `none` exists so far: it ends with the process
+    #[arg(long, value_name = "MODE", default_value = "none")]
+    durability: Durability,
+
+    /// Folder for the data; checked to be writable, but nothing is written to it yet
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// How much to log: error, warn, info, debug
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    loglevel: LevelFilter,
+
+    /// Log to this file instead of standard error
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+
+    /// Record each request and its result in this file (`-`: standard error)
+    #[arg(long, value_name = "FILE")]
+    log_requests: Option<PathBuf>,
+
+    /// Print `ready HOST:PORT` on standard output once connections are accepted
+    #[arg(long)]
+    announce: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum YesNo {
+    Yes,
+    No,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Durability {
+    None,
+}
+
+impl Args {
+    /// What was typed, as settings.
+    ///
+    /// # Errors
+    /// When an address is none; the message says what one looks like.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let bind = match self.bind.as_slice() {
+            [none] if none == "none" => Vec::new(),
+            addresses => addresses.iter().map(|text| parse_ip(text)).collect::<Result<_, _>>()?,
+        };
+        if bind.is_empty() && self.unixsocket.is_none() {
+            bail!("--bind none leaves nothing to listen on: give --unixsocket PATH");
+        }
+        if self.requirepass.as_deref() == Some("") {
+            bail!("--requirepass is empty: leave it out for no password");
+        }
+        let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
+        Ok(Config {
+            bind,
+            port: self.positional_port.unwrap_or(self.port),
+            unix_socket: self.unixsocket.clone(),
+            password: self.requirepass.clone(),
+            protected_mode: self.protected_mode == YesNo::Yes,
+            allow_shutdown: self.allow_shutdown,
+            limits: Limits {
+                clients_max: self.maxclients as usize,
+                bulk_bytes_max: self.proto_max_bulk_len as usize,
+                output_bytes_max: self.output_limit as usize,
+                output_soft_bytes_max: self.output_soft_limit as usize,
+                idle_time: seconds(self.timeout),
+                partial_time: Duration::from_secs(self.partial_timeout),
+                ..Limits::default()
+            },
+            tcp_keepalive: seconds(self.tcp_keepalive),
+            tcp_backlog: self.tcp_backlog,
+            request_log: self.log_requests.clone(),
+        })
+    }
+
+    fn init_log(&self) -> anyhow::Result<()> {
+        let mut builder = env_logger::Builder::new();
+        builder.filter_level(self.loglevel).format_target(false);
+        if let Some(path) = &self.log_file {
+            let file = OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(path)
+                .with_context(|| format!("cannot open the log file {}", path.display()))?;
+            builder.target(env_logger::Target::Pipe(Box::new(file)));
+        }
+        // A program that embeds the server may have its own logger already.
+        drop(builder.try_init());
+        Ok(())
+    }
+
+    fn check_data_dir(&self) -> anyhow::Result<()> {
+        let Some(dir) = &self.data_dir else { return Ok(()) };
+        std::fs::create_dir_all(dir)
+            .and_then(|()| {
+                rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).map_err(Into::into)
+            })
+            .with_context(|| format!("cannot write to --data-dir {}", dir.display()))?;
+        log::warn!("--data-dir {}: nothing is kept there yet", dir.display());
+        Ok(())
+    }
+}
+
+fn parse_ip(text: &str) -> anyhow::Result<IpAddr> {
+    let text = text.trim();
+    if text == "localhost" {
+        return Ok(IpAddr::from([127, 0, 0, 1]));
+    }
+    text.parse().with_context(|| {
+        format!("--bind takes IP addresses such as 127.0.0.1, 0.0.0.0 or ::1, not '{text}'")
+    })
+}
+
+/// Runs a server as the command line says, to its end.
+pub fn serve(args: &Args) -> ExitCode {
+    match try_serve(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kv-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_serve(args: &Args) -> anyhow::Result<()> {
+    args.init_log()?;
+    let config = args.config()?;
+    args.check_data_dir()?;
+    let server = Server::bind(&config)?;
+    server.shutdown().on_signals().context("cannot handle signals")?;
+    for address in server.local_addrs() {
+        log::info!("ready on {address}");
+        if args.announce {
+            writeln!(io::stdout(), "ready {address}").context("cannot announce the address")?;
+        }
+    }
+    if let Some(path) = &config.unix_socket {
+        log::info!("ready on {}", path.display());
+    }
+    if args.data_dir.is_none() {
+        log::warn!("nothing is kept on disk: what is in the store ends with this process");
+    }
+    server.run()?;
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! What a server is told to be: validated once, then passed around.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Port of the original system.
+pub const PORT_DEFAULT: u16 = 65432;
+
+/// Settings of a server.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Addresses to listen on; empty with `unix_socket` alone.
+    pub bind: Vec<IpAddr>,
+    /// TCP port; 0 chooses a free one.
+    pub port: u16,
+    pub unix_socket: Option<PathBuf>,
+    /// Clients must give it with `AUTH` or `HELLO`.
+    pub password: Option<String>,
+    /// Refuse clients from other machines while there is no password.
+    pub protected_mode: bool,
+    /// Let clients from other machines that need no password stop the server.
+    pub allow_shutdown: bool,
+    pub limits: Limits,
+    pub tcp_keepalive: Option<Duration>,
+    pub tcp_backlog: i32,
+    /// Where each request and its result are recorded.
+    pub request_log: Option<PathBuf>,
+}
+
+/// What one client, and all of them, may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time.
+    pub clients_max: usize,
+    /// Bytes in one argument, and so in a key or a value.
+    pub bulk_bytes_max: usize,
+    /// Bytes of replies that wait for a client to read them.
+    pub output_bytes_max: usize,
+    /// The same, when they wait for longer than `output_soft_time`.
+    pub output_soft_bytes_max: usize,
+    pub output_soft_time: Duration,
+    /// A client that sends nothing for so long is closed.
+    pub idle_time: Option<Duration>,
+    /// A request that has begun must be whole within this time, and 16 KiB for each second more.
+    pub partial_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            clients_max: 10_000,
+            bulk_bytes_max: 512 * 1024 * 1024,
+            output_bytes_max: 64 * 1024 * 1024,
+            output_soft_bytes_max: 16 * 1024 * 1024,
+            output_soft_time: Duration::from_mins(1),
+            idle_time: None,
+            partial_time: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            bind: vec![IpAddr::from([127, 0, 0, 1])],
+            port: PORT_DEFAULT,
+            unix_socket: None,
+            password: None,
+            protected_mode: true,
+            allow_shutdown: false,
+            limits: Limits::default(),
+            tcp_keepalive: Some(Duration::from_mins(5)),
+            tcp_backlog: 511,
+            request_log: None,
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One connection: read what is there, run every complete request, write once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use kv_core::resp::request::Decoded;
+use kv_core::resp::{Encoder, Protocol, ProtocolError, RequestDecoder, RequestLimits};
+
+use crate::clients::Client;
+use crate::counters::Totals;
+use crate::session::{Flow, Session};
+use crate::shared::Shared;
+use crate::stream::{Ready, Stream};
+
+/// Room for one read: about 64 pipelined SETs of 100 bytes, twice over.
+const READ_BYTES: usize = 16 * 1024;
+
+/// Room for one read of a big argument.
+const READ_BYTES_MAX: usize = 1024 * 1024;
+
+/// Replies beyond this are offered to the socket before the next request runs.
+const REPLY_BYTES_FLUSH: usize = 64 * 1024;
+
+/// A buffer that grew beyond this is given back once it is empty.
+const BUFFER_BYTES_KEPT: usize = 256 * 1024;
+
+/// Bytes per second that a request must bring, once its time has passed, to be waited for further.
+const PARTIAL_BYTES_PER_S: usize = 16 * 1024;
+
+/// How long a closed conversation is listened to.
+const LINGER_TIME: Duration = Duration::from_millis(250);
+
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    stream: Arc<Stream>,
+    session: Session,
+    decoder: RequestDecoder,
+    input: Vec<u8>,
+    /// Bytes of `input` that were run.
+    consumed: usize,
+    /// Bytes that the request under way still needs.
+    missing_bytes: usize,
+    out: Encoder,
+    /// Bytes of `out` that were sent.
+    sent: usize,
+    /// Since when more than the soft limit has waited.
+    over_soft_limit: Option<Instant>,
+    /// Since when a request has begun and is not whole.
+    partial_since: Option<Instant>,
+}
+
+impl Connection {
+    pub(crate) fn new(shared: Arc<Shared>, client: Arc<Client>) -> Self {
+        let stream = Arc::clone(&client.stream);
+        let session = Session::new(Arc::clone(&shared), Arc::clone(&client), stream.is_local());
+        Self {
+            shared,
+            client,
+            stream,
+            session,
+            decoder: RequestDecoder::default(),
+            input: Vec::with_capacity(READ_BYTES),
+            consumed: 0,
+            missing_bytes: 1,
+            out: Encoder::new(Protocol::Resp2),
+            sent: 0,
+            over_soft_limit: None,
+            partial_since: None,
+        }
+    }
+
+    /// Serves the client to its end.
+    pub(crate) fn serve(mut self) {
+        if let Err(error) = self.converse() {
+            log::debug!("client {} ({}): {error}", self.client.id, self.client.address);
+        }
+        self.count(0, 0);
+    }
+
+    fn converse(&mut self) -> io::Result<()> {
+        loop {
+            let flow = self.run_requests()?;
+            if flow == Flow::Close {
+                return self.flush_and_close();
+            }
+            self.send()?;
+            let received = if self.pending() > 0 {
+                self.wait_both()?
+            } else if self.consumed < self.input.len() {
+                self.receive_rest()?
+            } else {
+                self.make_room();
+                Some(self.stream.recv(&mut self.input)?)
+            };
+            match received {
+                Some(0) => return self.flush_and_close(),
+                Some(received) => self.count(received, 0),
+                None => {}
+            }
+        }
+    }
+
+    /// Runs every complete request in the buffer.
+    fn run_requests(&mut self) -> io::Result<Flow> {
+        self.decoder.set_limits(self.request_limits());
+        let mut authenticated = self.session.is_authenticated();
+        loop {
+            match self.decoder.decode(&self.input[self.consumed..]) {
+                Ok(Decoded::Request { args, consumed }) => {
+                    self.consumed += consumed;
+                    self.partial_since = None;
+                    if !args.is_empty() && self.session.handle(args, &mut self.out) == Flow::Close {
+                        return Ok(Flow::Close);
+                    }
+                }
+                Ok(Decoded::More { missing_bytes }) => {
+                    self.missing_bytes = missing_bytes;
+                    return Ok(Flow::Continue);
+                }
+                Err(error) => {
+                    self.refuse(error);
+                    return Ok(Flow::Close);
+                }
+            }
+            if self.session.is_authenticated() != authenticated {
+                authenticated = !authenticated;
+                self.decoder.set_limits(self.request_limits());
+            }
+            if self.pending() >= REPLY_BYTES_FLUSH {
+                self.send()?;
+                self.check_output_limits()?;
+            }
+        }
+    }
+
+    fn request_limits(&self) -> RequestLimits {
+        RequestLimits {
+            bulk_bytes_max: self.shared.settings.limits.bulk_bytes_max,
+            authenticated: self.session.is_authenticated(),
+            ..RequestLimits::DEFAULT
+        }
+    }
+
+    fn refuse(&mut self, error: ProtocolError) {
+        log::debug!("client {} ({}): {error}", self.client.id, self.client.address);
+        if error == ProtocolError::RequestTooLong {
+            self.shared.stats.input_limit_closed.fetch_add(1, Ordering::Relaxed);
+        }
+        self.out.error(format_args!("ERR {error}"));
+    }
+
+    fn pending(&self) -> usize {
+        self.out.bytes().len() - self.sent
+    }
+
+    /// Sends what the socket takes.
+    fn send(&mut self) -> io::Result<()> {
+        if self.pending() == 0 {
+            return Ok(());
+        }
+        let sent = self.stream.try_send(&self.out.bytes()[self.sent..])?;
+        self.sent += sent;
+        self.count(0, sent);
+        if self.pending() == 0 {
+            self.sent = 0;
+            self.over_soft_limit = None;
+            shrink(self.out.bytes_mut());
+        }
+        Ok(())
+    }
+
+    /// Waits for a client that does not read its replies, and reads its requests meanwhile, so
+    /// that one which writes all of them before it reads any can finish writing.
+    fn wait_both(&mut self) -> io::Result<Option<usize>> {
+        self.check_output_limits()?;
+        // The soft limit must strike even when nothing happens.
+        let ready = self.stream.wait(Ready::BOTH, Some(Duration::from_secs(1)))?;
+        if ready.write {
+            self.send()?;
+        }
+        if !ready.read {
+            return Ok(None);
+        }
+        self.make_room();
+        match self.stream.try_recv(&mut self.input) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            received => received.map(Some),
+        }
+    }
+
+    fn check_output_limits(&mut self) -> io::Result<()> {
+        let limits = &self.shared.settings.limits;
+        let pending = self.pending();
+        if pending <= limits.output_soft_bytes_max {
+            self.over_soft_limit = None;
+        } else {
+            self.over_soft_limit.get_or_insert_with(Instant::now);
+        }
+        let too_long =
+            self.over_soft_limit.is_some_and(|since| since.elapsed() > limits.output_soft_time);
+        if pending > limits.output_bytes_max || too_long {
+            self.shared.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
+            log::warn!(
+                "closed client {} ({}): {pending} bytes of replies wait for it to read them",
+                self.client.id,
+                self.client.address
+            );
+            return Err(io::Error::other("output buffer limit"));
+        }
+        // Sent bytes go when they are the larger part, which keeps copying linear.
+        if self.sent > pending {
+            self.out.bytes_mut().drain(..self.sent);
+            self.sent = 0;
+        }
+        Ok(())
+    }
+
+    /// Waits for the rest of a request that has begun, but not for ever.
+    fn receive_rest(&mut self) -> io::Result<Option<usize>> {
+        let since = *self.partial_since.get_or_insert_with(Instant::now);
+        let brought =
+            Duration::from_secs(((self.input.len() - self.consumed) / PARTIAL_BYTES_PER_S) as u64);
+        let deadline = since + self.shared.settings.limits.partial_time + brought;
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            log::debug!("closed client {}: its request took too long", self.client.id);
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if !self.stream.wait(Ready::READ, Some(left))?.read {
+            return Ok(None);
+        }
+        self.make_room();
+        Ok(Some(self.stream.recv(&mut self.input)?))
+    }
+
+    /// Drops what was run and makes room for the next read: as much as arrives, however much a
+    /// request says that it will be.
+    fn make_room(&mut self) {
+        if self.consumed == self.input.len() {
+            self.consumed = 0;
+            shrink(&mut self.input);
+        } else if self.consumed > 0 {
+            self.input.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        let wanted = self.missing_bytes.clamp(READ_BYTES / 4, READ_BYTES_MAX);
+        if self.input.capacity() - self.input.len() < wanted {
+            self.input.reserve(wanted.max(READ_BYTES));
+        }
+    }
+
+    /// Gives the last replies a chance, then closes. Closing while unread bytes wait would reset
+    /// the connection and could destroy those replies on their way, so what still arrives is
+    /// swallowed for a moment.
+    fn flush_and_close(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + self.shared.settings.limits.partial_time;
+        while self.pending() > 0 && Instant::now() < deadline {
+            self.send()?;
+            if self.pending() > 0 {
+                self.stream.wait(Ready::WRITE, Some(Duration::from_millis(100)))?;
+            }
+        }
+        self.stream.shutdown(std::net::Shutdown::Write);
+        let deadline = Instant::now() + LINGER_TIME;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.stream.wait(Ready::READ, Some(left))?.read {
+                return Ok(());
+            }
+            self.input.clear();
+            self.input.reserve(READ_BYTES);
+            if self.stream.recv(&mut self.input)? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn count(&mut self, bytes_in: usize, bytes_out: usize) {
+        let mut batch = self.session.take_counted();
+        batch.add(&Totals {
+            bytes_in: bytes_in as u64,
+            bytes_out: bytes_out as u64,
+            ..Totals::default()
+        });
+        self.client.counters.add(&batch);
+        self.client.active_s.store(self.shared.engine.access_s(), Ordering::Relaxed);
+    }
+}
+
+/// Empties a buffer, and gives back one that has grown big.
+fn shrink(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    if buffer.capacity() > BUFFER_BYTES_KEPT {
+        buffer.shrink_to(READ_BYTES);
+    }
+}

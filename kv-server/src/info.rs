@@ -1,0 +1,135 @@
+//! The text of `INFO`, with the fields that clients and people read.
+
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+use kv_core::engine::DatabaseSize;
+
+use crate::REDIS_VERSION;
+use crate::shared::Shared;
+
+type Section = fn(&Shared, &[DatabaseSize], &mut String);
+
+const SECTIONS: [(&str, Section); 8] = [
+    ("Server", server),
+    ("Clients", clients),
+    ("Memory", memory),
+    ("Persistence", persistence),
+    ("Stats", stats),
+    ("Replication", replication),
+    ("Cluster", cluster),
+    ("Keyspace", keyspace),
+];
+
+/// The sections that are `wanted` by name in lower case; all of them when none, `all`, `default`
+/// or `everything` is.
+pub(crate) fn text(shared: &Shared, sizes: &[DatabaseSize], wanted: &[String]) -> String {
+    let all = wanted.is_empty()
+        || wanted.iter().any(|name| matches!(name.as_str(), "all" | "default" | "everything"));
+    let mut text = String::new();
+    for (name, write) in SECTIONS {
+        if all || wanted.contains(&name.to_lowercase()) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            field(&mut text, &format!("# {name}"), "");
+            write(shared, sizes, &mut text);
+        }
+    }
+    text
+}
+
+fn field(text: &mut String, name: &str, value: impl std::fmt::Display) {
+    let separator = if name.starts_with('#') { "" } else { ":" };
+    write!(text, "{name}{separator}{value}\r\n").expect("writing to memory");
+}
+
+fn server(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
+    field(text, "redis_version", REDIS_VERSION);
+    field(text, "server_name", "kv-server");
+    field(text, "kv_server_version", env!("CARGO_PKG_VERSION"));
+    field(text, "redis_mode", "standalone");
+    field(text, "os", std::env::consts::OS);
+    field(text, "arch_bits", usize::BITS);
+    field(text, "process_id", std::process::id());
+    field(text, "run_id", &shared.run_id);
+    field(text, "tcp_port", shared.port);
+    let uptime_s = shared.started_at.elapsed().as_secs();
+    field(text, "uptime_in_seconds", uptime_s);
+    field(text, "uptime_in_days", uptime_s / 86_400);
+}
+
+fn clients(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
+    field(text, "connected_clients", shared.clients.len());
+    field(text, "maxclients", shared.settings.clients_max.load(Ordering::Relaxed));
+    field(text, "blocked_clients", 0);
+}
+
+fn memory(_: &Shared, _: &[DatabaseSize], text: &mut String) {
+    let allocated_bytes = allocated_bytes();
+    field(text, "used_memory", allocated_bytes);
+    field(text, "used_memory_rss", resident_bytes().unwrap_or(allocated_bytes));
+    field(text, "maxmemory", 0);
+    field(text, "maxmemory_policy", "noeviction");
+    field(text, "mem_allocator", "libc");
+}
+
+fn persistence(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
+    field(text, "loading", 0);
+    field(text, "rdb_changes_since_last_save", shared.engine.sequence());
+    field(text, "rdb_bgsave_in_progress", 0);
+    field(text, "rdb_last_bgsave_status", "ok");
+    field(text, "aof_enabled", 0);
+    field(text, "aof_last_write_status", "ok");
+}
+
+fn stats(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
+    let (stats, totals) = (&shared.stats, shared.clients.totals());
+    let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    field(text, "total_connections_received", get(&stats.connections_accepted));
+    field(text, "total_commands_processed", totals.commands);
+    field(text, "instantaneous_ops_per_sec", get(&stats.ops_per_s));
+    field(text, "total_net_input_bytes", totals.bytes_in);
+    field(text, "total_net_output_bytes", totals.bytes_out);
+    field(text, "rejected_connections", get(&stats.connections_rejected));
+    field(text, "expired_keys", totals.tally.expired + get(&stats.expired));
+    field(text, "evicted_keys", 0);
+    field(text, "keyspace_hits", totals.tally.hits);
+    field(text, "keyspace_misses", totals.tally.misses);
+    field(text, "total_error_replies", totals.tally.errors);
+    field(text, "client_query_buffer_limit_disconnections", get(&stats.input_limit_closed));
+    field(text, "client_output_buffer_limit_disconnections", get(&stats.output_limit_closed));
+}
+
+fn replication(_: &Shared, _: &[DatabaseSize], text: &mut String) {
+    field(text, "role", "master");
+    field(text, "connected_slaves", 0);
+}
+
+fn cluster(_: &Shared, _: &[DatabaseSize], text: &mut String) {
+    field(text, "cluster_enabled", 0);
+}
+
+fn keyspace(_: &Shared, sizes: &[DatabaseSize], text: &mut String) {
+    for (db, size) in sizes.iter().enumerate().filter(|(_, size)| size.keys > 0) {
+        field(
+            text,
+            &format!("db{db}"),
+            format_args!("keys={},expires={},avg_ttl=0", size.keys, size.expiring),
+        );
+    }
+}
+
+/// Bytes that the allocator has given out.
+fn allocated_bytes() -> u64 {
+    // SAFETY: mallinfo2 takes nothing and reads the allocator's own statistics under its locks.
+    let info = unsafe { libc::mallinfo2() };
+    (info.uordblks + info.hblkhd) as u64
+}
+
+/// Bytes of this process that are in memory.
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}

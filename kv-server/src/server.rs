@@ -1,0 +1,361 @@
+//! The server: sockets to listen on, a thread for each connection, and the end.
+
+use std::fmt::Display;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kv_core::Engine;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use thiserror::Error;
+
+use crate::clients::{Clients, Registration};
+use crate::config::Config;
+use crate::connection::Connection;
+use crate::request_log::RequestLog;
+use crate::scheduling;
+use crate::shared::{Settings, Shared, Stats, new_run_id};
+use crate::shutdown::Shutdown;
+use crate::stream::Stream;
+use crate::ticker;
+
+/// How long connections may take to finish what they have received.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// Pause after `accept` failed for want of something, such as file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Descriptors kept free for logs, listeners and libraries.
+const DESCRIPTORS_RESERVED: u64 = 32;
+
+/// Stack of a connection thread: it calls no deeper than a dozen frames.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// Why a server could not start or go on.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    #[error("cannot listen on {address}: {source}{}", listen_hint(source))]
+    Listen { address: String, source: io::Error },
+    #[error("nothing to listen on: give an address with --bind or a path with --unixsocket")]
+    NothingToListenOn,
+    #[error("cannot open the request log {}: {source}", path.display())]
+    RequestLog { path: PathBuf, source: io::Error },
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+}
+
+fn listen_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; stop who uses it, or choose another --port (0: a free one)",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges, choose another",
+        io::ErrorKind::AddrNotAvailable => "; --bind takes addresses of this machine",
+        _ => "",
+    }
+}
+
+#[derive(Debug)]
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// A server that listens, and serves once it [`run`](Server::run)s.
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+    unix_socket: Option<PathBuf>,
+}
+
+impl Server {
+    /// Listens as `config` says.
+    ///
+    /// # Errors
+    /// When an address can't be listened on; the message names it and what to do.
+    pub fn bind(config: &Config) -> Result<Self, ServerError> {
+        let mut listeners = Vec::new();
+        let mut port = config.port;
+        for ip in &config.bind {
+            // With port 0, all addresses share the port that the first one got.
+            let address = SocketAddr::new(*ip, port);
+            let listener = listen_tcp(address, config.tcp_backlog)
+                .map_err(|source| ServerError::Listen { address: address.to_string(), source })?;
+            port = listener.local_addr()?.port();
+            listeners.push(Listener::Tcp(listener));
+        }
+        if let Some(path) = &config.unix_socket {
+            let listener = listen_unix(path, config.tcp_backlog).map_err(|source| {
+                ServerError::Listen { address: path.display().to_string(), source }
+            })?;
+            listeners.push(Listener::Unix(listener));
+        }
+        if listeners.is_empty() {
+            return Err(ServerError::NothingToListenOn);
+        }
+        let request_log = match &config.request_log {
+            None => None,
+            Some(path) => Some(
+                RequestLog::open(path)
+                    .map_err(|source| ServerError::RequestLog { path: path.clone(), source })?,
+            ),
+        };
+        let shared = Arc::new(Shared {
+            engine: Engine::default(),
+            clients: Arc::new(Clients::default()),
+            settings: Settings::new(config),
+            stats: Stats::default(),
+            shutdown: Shutdown::new()?,
+            request_log,
+            started_at: Instant::now(),
+            run_id: new_run_id(),
+            port: if config.bind.is_empty() { 0 } else { port },
+        });
+        limit_clients_to_descriptors(&shared);
+        Ok(Self { shared, listeners, unix_socket: config.unix_socket.clone() })
+    }
+
+    /// The TCP addresses that are listened on, with their real ports.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        let tcp = self.listeners.iter().filter_map(|listener| match listener {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(_) => None,
+        });
+        tcp.collect()
+    }
+
+    /// What stops the server.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shared.shutdown.clone()
+    }
+
+    /// Serves until told to stop, then drains the connections.
+    ///
+    /// # Errors
+    /// When the system refuses what a server can't do without.
+    pub fn run(self) -> Result<(), ServerError> {
+        let ticker = ticker::start(&self.shared)?;
+        let accepted = self.accept_until_shutdown();
+        let Self { shared, listeners, unix_socket } = self;
+        drop(listeners);
+        if let Some(path) = unix_socket {
+            drop(std::fs::remove_file(path));
+        }
+        shared.shutdown.raise();
+        let left = shared.clients.drain(DRAIN_TIME);
+        if left > 0 {
+            log::warn!("{left} connections did not end within {DRAIN_TIME:?} and were cut");
+        }
+        drop(ticker.join());
+        log::info!("stopped");
+        accepted.map_err(ServerError::from)
+    }
+
+    fn accept_until_shutdown(&self) -> io::Result<()> {
+        let fds: Vec<BorrowedFd<'_>> = std::iter::once(self.shared.shutdown.fd())
+            .chain(self.listeners.iter().map(Listener::fd))
+            .collect();
+        let mut complaint = Complaint::default();
+        while !self.shared.shutdown.is_raised() {
+            let mut polled: Vec<PollFd<'_>> =
+                fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+            match poll(&mut polled, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
+            for (listener, _) in self.listeners.iter().zip(&ready[1..]).filter(|(_, ready)| **ready)
+            {
+                match listener.accept() {
+                    Ok(stream) => self.welcome(stream, &mut complaint),
+                    Err(error) if is_transient(&error) => {}
+                    Err(error) => {
+                        complaint.about(format_args!("cannot accept a connection: {error}"));
+                        self.pause()?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for things to get better, but not for longer than a shutdown takes to come.
+    fn pause(&self) -> io::Result<()> {
+        let fd = self.shared.shutdown.fd();
+        let timeout = Timespec { tv_sec: 0, tv_nsec: ACCEPT_PAUSE.subsec_nanos().into() };
+        match poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Gives a connection its thread, or the reason why not.
+    fn welcome(&self, stream: Stream, complaint: &mut Complaint) {
+        let shared = &self.shared;
+        shared.stats.connections_accepted.fetch_add(1, Ordering::Relaxed);
+        let protected = shared.settings.protected_mode.load(Ordering::Relaxed);
+        if protected && !shared.settings.has_password() && !stream.is_local() {
+            shared.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+            send_off(
+                &stream,
+                "DENIED this server runs in protected mode: without a password it serves only \
+                 its own machine. Start it with --requirepass, or with --protected-mode no where \
+                 nobody else can reach it",
+            );
+            return;
+        }
+        set_options(&stream, shared.settings.tcp_keepalive_s);
+        let stream = Arc::new(stream);
+        let clients_max = shared.settings.clients_max.load(Ordering::Relaxed);
+        let Some(registration) = shared.clients.register(&stream, clients_max) else {
+            shared.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+            complaint.about(format_args!("refused a connection: there are {clients_max} already"));
+            send_off(&stream, "ERR max number of clients reached");
+            return;
+        };
+        if let Err(error) = spawn(Arc::clone(shared), registration) {
+            shared.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+            complaint.about(format_args!("refused a connection: no thread for it: {error}"));
+            send_off(&stream, "ERR max number of clients reached");
+        }
+    }
+}
+
+/// Starts the thread of a connection.
+fn spawn(shared: Arc<Shared>, registration: Registration) -> io::Result<()> {
+    let serve = move || {
+        scheduling::batch();
+        Connection::new(shared, Arc::clone(registration.client())).serve();
+    };
+    let thread = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
+    thread.spawn(serve).map(drop)
+}
+
+impl Listener {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+
+    fn accept(&self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(listener) => Stream::Tcp(listener.accept()?.0),
+            Self::Unix(listener) => Stream::Unix(listener.accept()?.0),
+        })
+    }
+}
+
+fn listen_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        // `::` and `0.0.0.0` can then both be listened on.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Listens on a path, over the socket that a dead server left there, but not over a living one.
+fn listen_unix(path: &Path, backlog: i32) -> io::Result<UnixListener> {
+    let address = SockAddr::unix(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    if let Err(error) = socket.bind(&address) {
+        let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        let dead = probe
+            .connect(&address)
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        if error.kind() != io::ErrorKind::AddrInUse || !dead {
+            return Err(error);
+        }
+        std::fs::remove_file(path)?;
+        socket.bind(&address)?;
+    }
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(OwnedFd::from(socket).into())
+}
+
+/// A connection without these still works.
+fn set_options(stream: &Stream, keepalive_s: u64) {
+    if let Stream::Tcp(stream) = stream {
+        let socket = SockRef::from(stream);
+        drop(socket.set_tcp_nodelay(true));
+        if keepalive_s > 0 {
+            let probe_every = Duration::from_secs((keepalive_s / 3).max(1));
+            let keepalive = TcpKeepalive::new()
+                .with_time(Duration::from_secs(keepalive_s))
+                .with_interval(probe_every)
+                .with_retries(3);
+            drop(socket.set_tcp_keepalive(&keepalive));
+        }
+    }
+}
+
+/// Says why and closes; a client that does not listen is not waited for.
+fn send_off(stream: &Stream, reason: impl Display) {
+    drop(stream.try_send(format!("-{reason}\r\n").as_bytes()));
+    stream.shutdown(std::net::Shutdown::Write);
+}
+
+/// Errors of a connection that was gone before it was accepted.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// Asks for as many descriptors as the clients need; with fewer, allows fewer clients.
+fn limit_clients_to_descriptors(shared: &Shared) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let clients_max = shared.settings.clients_max.load(Ordering::Relaxed) as u64;
+    let wanted = clients_max + DESCRIPTORS_RESERVED;
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    if current >= wanted {
+        return;
+    }
+    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
+    let raised = Rlimit { current: Some(allowed), maximum: limit.maximum };
+    let current = if setrlimit(Resource::Nofile, raised).is_ok() { allowed } else { current };
+    let affordable = current.saturating_sub(DESCRIPTORS_RESERVED);
+    if affordable < clients_max {
+        let affordable = affordable.max(1);
+        shared.settings.clients_max.store(affordable as usize, Ordering::Relaxed);
+        log::warn!(
+            "maxclients is {affordable} instead of {clients_max}: only {current} files may be \
+             open (ulimit -n)"
+        );
+    }
+}
+
+/// A warning that is not repeated for every connection of a flood.
+#[derive(Debug, Default)]
+struct Complaint {
+    last: Option<Instant>,
+}
+
+impl Complaint {
+    const EVERY: Duration = Duration::from_secs(5);
+
+    fn about(&mut self, what: impl Display) {
+        if self.last.is_none_or(|last| last.elapsed() >= Self::EVERY) {
+            log::warn!("{what}");
+            self.last = Some(Instant::now());
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `MULTI`, `EXEC`, `DISCARD`, `WATCH`.
+
+use kv_core::command::{Call, CommandError, ConnectionCommand, Run, Spec};
+use kv_core::resp::request::OwnedArgs;
+use kv_core::resp::{Args, Encoder};
+
+use super::{Flow, Session};
+
+/// Bytes of queued commands beyond which a transaction is refused.
+const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// The commands between `MULTI` and `EXEC`.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    commands: Vec<(&'static Spec, OwnedArgs)>,
+    bytes: usize,
+    /// A command was refused, so `EXEC` will be too.
+    pub(super) failed: bool,
+}
+
+impl Session {
+    pub(super) fn enqueue(&mut self, spec: &'static Spec, args: Args<'_>, out: &mut Encoder) {
+        if spec.flags.contains(&"no_multi") {
+            self.refuse(&"ERR Command not allowed inside a transaction", out);
+            return;
+        }
+        let Some(queue) = &mut self.queue else { return };
+        let owned = OwnedArgs::from(args);
+        queue.bytes += owned.bytes_len();
+        if queue.bytes > QUEUE_BYTES_MAX {
+            queue.commands.clear();
+            self.refuse(&"ERR transaction is larger than 256 MB, split it", out);
+            return;
+        }
+        if !queue.failed {
+            queue.commands.push((spec, owned));
+        }
+        out.simple("QUEUED");
+    }
+
+    pub(super) fn multi(&mut self, out: &mut Encoder) {
+        if self.queue.is_some() {
+            self.fail("ERR MULTI calls can not be nested", out);
+            return;
+        }
+        self.queue = Some(Queue::default());
+        out.ok();
+    }
+
+    pub(super) fn discard(&mut self, out: &mut Encoder) {
+        if self.queue.take().is_none() {
+            self.fail("ERR DISCARD without MULTI", out);
+            return;
+        }
+        self.unwatch_all();
+        out.ok();
+    }
+
+    pub(super) fn watch(&mut self, args: Args<'_>, out: &mut Encoder) {
+        if self.queue.is_some() {
+            self.fail("ERR WATCH inside MULTI is not allowed", out);
+            return;
+        }
+        for key in args.from(1) {
+            let known =
+                self.watches.iter().any(|watch| watch.db() == self.db && watch.key() == key);
+            if !known {
+                self.watches.push(self.shared.engine.watch(self.db, key));
+            }
+        }
+        out.ok();
+    }
+
+    /// Runs the queue under the locks of all its keys; the answers of the connection's own
+    /// commands stand between those of the others.
+    pub(super) fn exec(&mut self, out: &mut Encoder) -> Flow {
+        let Some(queue) = self.queue.take() else {
+            self.fail("ERR EXEC without MULTI", out);
+            return Flow::Continue;
+        };
+        if queue.failed {
+            self.unwatch_all();
+            self.fail("EXECABORT Transaction discarded because of previous errors.", out);
+            return Flow::Continue;
+        }
+        let watches = std::mem::take(&mut self.watches);
+        let shared = std::sync::Arc::clone(&self.shared);
+        let calls: Vec<Call<'_>> = queue
+            .commands
+            .iter()
+            .map(|(spec, args)| Call { spec, args: args.view(), db: self.db })
+            .collect();
+        // INFO counts keys, which it could not under locks that this thread holds.
+        let sizes = queue.has_info().then(|| shared.engine.sizes());
+        let mut transaction = shared.engine.transaction_with(&calls, &watches);
+        let mut flow = Flow::Continue;
+        if transaction.unchanged(&watches) {
+            out.array(calls.len());
+            for call in calls {
+                match (call.spec.run, sizes) {
+                    (Run::Data(_), _) => transaction.run(&Call { db: self.db, ..call }, out),
+                    (Run::Connection(ConnectionCommand::Info), Some(sizes)) => {
+                        self.info(call.args, &sizes, out);
+                    }
+                    (Run::Connection(command), _) => {
+                        if self.run_connection_command(command, call.args, out) == Flow::Close {
+                            flow = Flow::Close;
+                        }
+                    }
+                }
+            }
+        } else {
+            out.null_array();
+        }
+        transaction.commit(&mut self.counted.tally);
+        self.watches = watches;
+        self.unwatch_all();
+        flow
+    }
+
+    /// An error that leaves a queue as it is.
+    pub(super) fn fail(&mut self, error: impl std::fmt::Display, out: &mut Encoder) {
+        self.counted.tally.errors += 1;
+        out.error(error);
+    }
+
+    /// The syntax error.
+    pub(super) fn fail_syntax(&mut self, out: &mut Encoder) {
+        self.fail(CommandError::Syntax, out);
+    }
+}
+
+impl Queue {
+    fn has_info(&self) -> bool {
+        self.commands
+            .iter()
+            .any(|(spec, _)| matches!(spec.run, Run::Connection(ConnectionCommand::Info)))
+    }
+}

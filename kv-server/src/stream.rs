@@ -1,0 +1,135 @@
+//! A connection's socket: blocking where there is nothing to do but wait, never where a client
+//! could make it wait for good.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+/// Any kind of connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// What a socket is ready for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ready {
+    pub read: bool,
+    pub write: bool,
+}
+
+impl Ready {
+    pub(crate) const READ: Self = Self { read: true, write: false };
+    pub(crate) const WRITE: Self = Self { read: false, write: true };
+    pub(crate) const BOTH: Self = Self { read: true, write: true };
+}
+
+impl Stream {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+
+    /// Waits for bytes and appends them to `buffer`, at most its spare capacity. 0 means that the
+    /// peer is done.
+    pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.recv_with(buffer, RecvFlags::empty())
+    }
+
+    /// Appends what is there, without waiting; [`io::ErrorKind::WouldBlock`] when that is nothing.
+    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        self.recv_with(buffer, RecvFlags::DONTWAIT)
+    }
+
+    fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
+        loop {
+            match recv(self.fd(), spare_capacity(buffer), flags) {
+                Ok((received, _)) => return Ok(received),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Sends what fits into the socket's buffer, without waiting; 0 when that is nothing.
+    pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match send(self.fd(), bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+                Ok(sent) => return Ok(sent),
+                Err(Errno::AGAIN) => return Ok(0),
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Waits until the socket is ready for any of what is `wanted`, or until `timeout` has passed,
+    /// which leaves both false.
+    pub(crate) fn wait(&self, wanted: Ready, timeout: Option<Duration>) -> io::Result<Ready> {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, wanted.read);
+        flags.set(PollFlags::OUT, wanted.write);
+        let fd = self.fd();
+        let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let events = fds[0].revents();
+        // A hang-up is told by the read that it makes possible.
+        let read = events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
+        Ok(Ready { read, write: events.contains(PollFlags::OUT) })
+    }
+
+    /// Ends one direction or both; a thread that waits in [`Stream::recv`] wakes up.
+    pub(crate) fn shutdown(&self, how: std::net::Shutdown) {
+        // A peer that is gone already is no news.
+        drop(match self {
+            Self::Tcp(stream) => stream.shutdown(how),
+            Self::Unix(stream) => stream.shutdown(how),
+        });
+    }
+
+    /// The peer's address; a Unix socket has none.
+    pub(crate) fn peer_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Our own address on this connection.
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether the peer is on this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Tcp(_) => self.peer_addr().is_some_and(|addr| match addr.ip() {
+                IpAddr::V4(ip) => ip.is_loopback(),
+                IpAddr::V6(ip) => {
+                    ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
+                }
+            }),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What happens ten times a second, whoever is connected: the access clock, expiry, idle clients.
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::shared::Shared;
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// A quarter of the tick, as Redis gives its expiry cycle.
+const SWEEP_TIME: Duration = Duration::from_millis(25);
+
+const TICKS_PER_S: u32 = 10;
+
+/// Starts the ticker, which ends with the server.
+pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name("ticker".to_owned()).spawn(move || run(&shared))
+}
+
+fn run(shared: &Shared) {
+    let mut ticks = 0u32;
+    let mut second_began = Instant::now();
+    let mut commands_before = 0;
+    while !shared.shutdown.is_raised() {
+        wait(shared);
+        shared.engine.tick();
+        let swept = shared.engine.sweep_expired(SWEEP_TIME);
+        shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
+        ticks += 1;
+        if ticks.is_multiple_of(TICKS_PER_S) {
+            let commands = shared.clients.totals().commands;
+            let elapsed_s = second_began.elapsed().as_secs_f64();
+            let ops_per_s = commands.saturating_sub(commands_before) as f64 / elapsed_s;
+            shared.stats.ops_per_s.store(ops_per_s as u64, Ordering::Relaxed);
+            (second_began, commands_before) = (Instant::now(), commands);
+            close_idle(shared);
+        }
+    }
+}
+
+/// Sleeps for a tick, or until the shutdown is raised.
+fn wait(shared: &Shared) {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
+    let mut fds = [PollFd::from_borrowed_fd(shared.shutdown.fd(), PollFlags::IN)];
+    // Woken early, the tick is early: no harm.
+    let _ = poll(&mut fds, Some(&timeout));
+}
+
+fn close_idle(shared: &Shared) {
+    let idle_s = shared.settings.idle_s.load(Ordering::Relaxed);
+    if idle_s == 0 {
+        return;
+    }
+    let now_s = u64::from(shared.engine.access_s());
+    for client in shared.clients.list() {
+        let active_s = u64::from(client.active_s.load(Ordering::Relaxed));
+        if now_s.saturating_sub(active_s) > idle_s {
+            log::debug!("closed client {} ({}): idle", client.id, client.address);
+            client.stream.shutdown(Shutdown::Both);
+        }
+    }
+}
