@@ -72,6 +72,11 @@ impl RingClient {
         &self.ring
     }
 
+    /// How connections are made from now on; those that exist stay as they are.
+    pub fn options_mut(&mut self) -> &mut ConnectOptions {
+        &mut self.options
+    }
+
     /// Sends a command to the server that owns its keys; tells which, as an index of
     /// [`addresses`](Self::addresses).
     ///
