@@ -1,6 +1,7 @@
 //! One client for many servers: each command goes to the server that owns its keys.
 
 use crate::client::{Address, Client, ClientError, ConnectOptions};
+use crate::command::{Scope, Spec};
 use crate::resp::reply::Value;
 use crate::ring::{Ring, RingError, RingMode};
 
@@ -71,6 +72,11 @@ impl RingClient {
         &self.ring
     }
 
+    /// How connections are made from now on; those that exist stay as they are.
+    pub fn options_mut(&mut self) -> &mut ConnectOptions {
+        &mut self.options
+    }
+
     /// Sends a command to the server that owns its keys; tells which, as an index of
     /// [`addresses`](Self::addresses).
     ///
@@ -126,67 +132,17 @@ impl RingClient {
     }
 }
 
-/// Commands without a key, or about a connection or a whole server.
-const KEYLESS: &[&str] = &[
-    "ACL",
-    "AUTH",
-    "BGREWRITEAOF",
-    "BGSAVE",
-    "CLIENT",
-    "CLUSTER",
-    "COMMAND",
-    "CONFIG",
-    "DBSIZE",
-    "DEBUG",
-    "DISCARD",
-    "ECHO",
-    "END",
-    "EXEC",
-    "FLUSHALL",
-    "FLUSHDB",
-    "FUNCTION",
-    "HELLO",
-    "INFO",
-    "KEYS",
-    "LASTSAVE",
-    "LATENCY",
-    "MONITOR",
-    "MULTI",
-    "PING",
-    "PSUBSCRIBE",
-    "PUBLISH",
-    "QUIT",
-    "RANDOMKEY",
-    "RESET",
-    "ROLE",
-    "SAVE",
-    "SCAN",
-    "SCRIPT",
-    "SELECT",
-    "SHUTDOWN",
-    "SLOWLOG",
-    "SUBSCRIBE",
-    "SWAPDB",
-    "TIME",
-    "UNWATCH",
-    "WAIT",
-    "WAITAOF",
-];
-
-/// The keys of a command: where Redis' own command table says they are.
+/// The keys of a command, by our command table. A command it lacks, as servers of other makes have,
+/// is taken to have its first argument as its key.
 fn keys<A: AsRef<[u8]>>(args: &[A]) -> impl Iterator<Item = &[u8]> {
-    let name = args.first().map_or(&[][..], AsRef::as_ref).to_ascii_uppercase();
-    let (first, last, step) = match name.as_slice() {
-        b"DEL" | b"DELETE" | b"UNLINK" | b"EXISTS" | b"TOUCH" | b"MGET" | b"WATCH" => {
-            (1, args.len(), 1)
-        }
-        b"MSET" | b"MSETNX" => (1, args.len(), 2),
-        b"RENAME" | b"RENAMENX" | b"COPY" | b"LCS" => (1, 3, 1),
-        b"OBJECT" | b"MEMORY" => (2, 3, 1),
-        b"BITOP" => (2, args.len(), 1),
-        keyless if KEYLESS.iter().any(|name| name.as_bytes() == keyless) => (0, 0, 1),
-        _ => (1, 2, 1),
+    let spec = args.first().and_then(|name| Spec::find(name.as_ref()));
+    let (first, last, step) = match spec.map(|spec| spec.scope) {
+        None => (1, 1, 1),
+        Some(Scope::Keys { first, last, step }) => (first, last, step),
+        Some(Scope::None | Scope::Keyspace | Scope::Walk) => (1, 0, 1),
     };
-    let last = last.min(args.len());
-    args[first.min(last)..last].iter().step_by(step).map(AsRef::as_ref)
+    // Past-the-end keys of a command with too few arguments are for the server to complain about.
+    let after_last = if last < 0 { args.len() as i32 + last } else { last } + 1;
+    let end = usize::try_from(after_last).unwrap_or(0).min(args.len());
+    args[first.min(end)..end].iter().step_by(step).map(AsRef::as_ref)
 }

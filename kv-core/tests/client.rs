@@ -7,7 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use kv_core::client::{Address, AddressError, Client, ClientError, ConnectOptions, Protocol};
+use kv_core::client::{Address, AddressError, Client, ClientError, ConnectOptions};
+use kv_core::resp::Protocol;
 use kv_core::resp::reply::Value;
 use kv_core::ring::{Ring, RingMode};
 use kv_core::ring_client::{RingClient, RingClientError};
@@ -255,7 +256,7 @@ fn commands_are_routed_by_all_their_keys_or_refused() {
     for args in [
         &["get", "k"][..],
         &["MSET", "k", &other, "k{k}", "v"],
-        &["OBJECT", "ENCODING", "k"],
+        &["HSET", "k", &other, "v"],
         &["RENAME", "k", "new{k}"],
         &["PUT", "k", &other],
     ] {

@@ -17,22 +17,13 @@ pub use address::{Address, AddressError, Endpoint};
 pub use error::ClientError;
 use stream::Stream;
 
+use crate::resp::Protocol;
 use crate::resp::reply::{Scanner, Value, decode};
 
 /// Bytes asked of the socket at once: a default socket buffer's worth.
 const READ_BYTES: usize = 64 << 10;
 /// Unsent bytes at which `send` starts writing, so that a long pipeline is not held twice.
 const UNSENT_BYTES_MAX: usize = 256 << 10;
-
-/// The version of RESP to speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Protocol {
-    /// What every server speaks.
-    #[default]
-    Resp2,
-    /// Maps, sets, doubles and booleans; asked for with `HELLO 3`.
-    Resp3,
-}
 
 /// How to connect.
 #[derive(Debug, Clone)]

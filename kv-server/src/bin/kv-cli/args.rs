@@ -1,0 +1,194 @@
+//! kv-cli's command line: what was typed, and what it means.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{ArgAction, Parser};
+use kv_core::client::{Address, ConnectOptions};
+use kv_core::resp::Protocol;
+use kv_core::ring::RingMode;
+use kv_core::ring_client::RingClient;
+
+use crate::format::Format;
+use crate::session::{Session, To};
+
+/// Command-line client of kv-server and every other server that speaks RESP.
+///
+/// With a command, runs it and ends. Without one, runs the lines of standard input, or offers a
+/// prompt when that is a terminal. Replies look as redis-cli prints them on a terminal, and are
+/// bare values when piped on.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kv-cli",
+    version,
+    disable_help_flag = true,
+    after_help = "Examples:
+  kv-cli put key1 value1              store a value (the same as: set key1 value1)
+  kv-cli get key1                     print it
+  kv-cli delete key1                  remove it
+  kv-cli set key1 value1 EX 60        any other command works, too
+  kv-cli end                          stop the server
+  kv-cli                              a prompt; 'help' there says more
+  printf 'put a 1\\nget a\\n' | kv-cli  a command per line, quoted as in redis-cli
+  kv-cli -p 6379 ping                 any Redis server
+  kv-cli --servers :8001,:8002 get k  ask the server that owns the key
+  kv-cli --servers :8001,:8002 --all-servers dbsize
+
+Exit status: 0 fine; 1 the key is not there (a null reply, or nothing deleted) or the server
+answered with an error; 2 wrong usage; 3 the server cannot be reached. Of several lines or servers,
+the highest."
+)]
+pub(crate) struct Args {
+    /// Server's host name or address
+    #[arg(short = 'h', long, default_value = "127.0.0.1")]
+    host: String,
+
+    /// Server's port
+    #[arg(short, long, default_value_t = 65432, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+
+    /// Server's Unix socket, instead of host and port
+    #[arg(short, long, value_name = "PATH", conflicts_with_all = ["host", "port"])]
+    socket: Option<PathBuf>,
+
+    /// Password; better given as `KVCLI_AUTH` or `REDISCLI_AUTH` in the environment
+    #[arg(short = 'a', long, env = "KVCLI_AUTH", hide_env_values = true)]
+    password: Option<String>,
+
+    /// User, where it is not the default one
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+
+    /// Database number
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 0)]
+    db: u32,
+
+    /// Several servers, `[name=]host:port` or `[name=]/socket`, separated by commas: a command goes
+    /// to the one that owns its key by the ring, and the answer says which that was
+    #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with_all = ["host", "port", "socket"])]
+    servers: Vec<String>,
+
+    /// How keys are placed on --servers: slots, ketama or uhashring
+    #[arg(long, value_name = "MODE", default_value_t, requires = "servers")]
+    ring: RingMode,
+
+    /// Send every command to each of --servers
+    #[arg(long, requires = "servers")]
+    all_servers: bool,
+
+    /// Print bare values, also on a terminal
+    #[arg(long, conflicts_with_all = ["no_raw", "json"])]
+    raw: bool,
+
+    /// Print types and quotes, also into a pipe
+    #[arg(long, conflicts_with = "json")]
+    no_raw: bool,
+
+    /// Print each reply as one line of JSON
+    #[arg(long)]
+    json: bool,
+
+    /// Speak RESP3
+    #[arg(short = '3')]
+    resp3: bool,
+
+    /// Longest wait for a connection and for a reply: seconds, or 500ms, 2s, 1m
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+
+    /// Print this help
+    #[arg(long, short = '?', action = ArgAction::Help)]
+    help: Option<bool>,
+
+    /// The command and its arguments
+    #[arg(trailing_var_arg = true)]
+    command: Vec<OsString>,
+}
+
+impl Args {
+    /// The command, empty when none was given.
+    pub(crate) fn command(&self) -> Vec<Vec<u8>> {
+        self.command.iter().cloned().map(OsString::into_vec).collect()
+    }
+
+    /// How to print, on a terminal or not.
+    pub(crate) fn format(&self, terminal: bool) -> Format {
+        match (self.json, self.raw, self.no_raw) {
+            (true, ..) => Format::Json,
+            (_, true, _) => Format::Raw,
+            (_, _, true) => Format::Typed,
+            _ if terminal => Format::Typed,
+            _ => Format::Raw,
+        }
+    }
+
+    /// The servers to talk to. Connects to none yet.
+    pub(crate) fn session(&self) -> anyhow::Result<Session> {
+        let mut options = ConnectOptions {
+            username: self.user.clone(),
+            password: self.password.clone().or_else(|| std::env::var("REDISCLI_AUTH").ok()),
+            db: self.db,
+            protocol: if self.resp3 { Protocol::Resp3 } else { Protocol::Resp2 },
+            ..ConnectOptions::default()
+        };
+        if options.username.is_some() && options.password.is_none() {
+            bail!("--user needs a password: give --password, or KVCLI_AUTH in the environment");
+        }
+        if let Some(timeout) = self.timeout {
+            options.connect_timeout = timeout;
+            options.reply_timeout = Some(timeout);
+        }
+        let (addresses, to) = if self.servers.is_empty() {
+            (vec![self.address()?], To::Only)
+        } else {
+            let addresses = self.servers.iter().map(|text| listed(text)).collect::<Result<_, _>>();
+            (addresses.context("--servers")?, if self.all_servers { To::All } else { To::Owner })
+        };
+        let client = RingClient::new(self.ring, addresses, options).context("--servers")?;
+        Ok(Session::new(client, to))
+    }
+
+    fn address(&self) -> anyhow::Result<Address> {
+        if let Some(path) = &self.socket {
+            return Ok(Address::unix(path));
+        }
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || host.contains('/') {
+            bail!("--host '{}' is no host name: a socket's path goes to --socket", self.host);
+        }
+        Ok(Address::tcp(host, self.port))
+    }
+}
+
+/// One of `--servers`; `:8001` is short for a port of this machine.
+fn listed(text: &str) -> anyhow::Result<Address> {
+    let text = text.trim();
+    let local = text.strip_prefix(':').map(|port| format!("127.0.0.1:{port}"));
+    Ok(local.as_deref().unwrap_or(text).parse()?)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0)];
+    let (number, seconds) = units
+        .iter()
+        .find_map(|&(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
+        .unwrap_or((text, 1.0));
+    let value = number.parse::<f64>().ok().filter(|value| *value > 0.0 && *value < 1e6);
+    let duration = value.and_then(|value| Duration::try_from_secs_f64(value * seconds).ok());
+    duration
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write a time above 0, such as 2, 500ms or 1m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <super::Args as CommandFactory>::command().debug_assert();
+    }
+}
