@@ -89,9 +89,9 @@ pub struct LoadArgs {
 
     /// A running server; several times for several servers that share the keys.
     ///
-    /// Valid: host:port, redis://[user:password@]host:port[/db], unix:///path/to.sock. Its keys
+    /// Valid: `host:port`, `redis://[user:password@]host:port[/db]`, `unix:///path/to.sock`. Its keys
     /// start with `kvb:`; nothing is flushed, and nothing is written unless --mix or --preload says
-    /// so. Example: --target redis://127.0.0.1:6379
+    /// so. Example: `--target redis://127.0.0.1:6379`
     #[arg(long, value_name = "URL", alias = "uri")]
     pub target: Vec<String>,
 
