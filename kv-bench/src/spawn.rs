@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
 use crate::scratch::Scratch;
 use crate::target::{Address, Credentials, Endpoint};
@@ -50,6 +51,7 @@ impl Servers {
         count: u32,
         program: Option<&Path>,
         scratch: &Scratch,
+        interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
         let mut servers = Self { list: Vec::new() };
         for number in 1..=count {
@@ -58,7 +60,7 @@ impl Servers {
         }
         for server in &mut servers.list {
             let mut attempt = 1;
-            while let Err(error) = server.await_answer() {
+            while let Err(error) = server.await_answer(interrupt) {
                 if attempt == ATTEMPTS || !server.lost_its_port() {
                     return Err(error);
                 }
@@ -111,7 +113,7 @@ impl Spawned {
         Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
     }
 
-    fn await_answer(&mut self) -> anyhow::Result<()> {
+    fn await_answer(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
         let endpoint = Endpoint {
             name: self.name.clone(),
             address: self.address(),
@@ -125,6 +127,7 @@ impl Spawned {
                 bail!("cannot start {}", self.describe_end(status));
             }
             match answer {
+                _ if interrupt.is_wanted() => bail!("interrupted while {} started", self.name),
                 Ok(identity) => {
                     self.identity = Identity { pid: Some(self.child.id()), ..identity };
                     return Ok(());
