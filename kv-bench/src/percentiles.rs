@@ -2,6 +2,7 @@
 
 use hdrhistogram::Histogram;
 
+use crate::number::grouped;
 use crate::result::Percentiles;
 
 /// A percentile of a result and how rare the values beyond it are.
@@ -58,9 +59,10 @@ pub fn thin_warning(what: &str, samples: u64) -> Option<String> {
     let names: Vec<&str> = thin.iter().map(|quantile| quantile.name).collect();
     let enough = thin.last()?.one_in * TAIL_SAMPLES_MIN;
     Some(format!(
-        "{what}: {} of {samples} operations rest on fewer than {TAIL_SAMPLES_MIN} samples beyond \
-         them; {enough} operations would support all of them",
+        "{what}: fewer than {TAIL_SAMPLES_MIN} of {} samples lie beyond {}; {} would be enough",
+        grouped(samples),
         names.join(", "),
+        grouped(enough),
     ))
 }
 

@@ -19,6 +19,7 @@ pub const SCHEMA: &str = "kv-bench/result/1";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     /// Always [`SCHEMA`].
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// The name given with `--name`, or the subcommand.
     pub name: String,

@@ -28,7 +28,7 @@ pub(super) struct Axis {
 impl Axis {
     /// From zero to a little more than the largest of `values`, over the pixels `from..to`.
     pub(super) fn linear(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
-        const TICKS: f64 = 8.0;
+        const TICKS: f64 = 10.0;
         let largest = values.fold(0.0, f64::max);
         let largest = if largest > 0.0 { largest } else { 1.0 };
         let step = step_125(largest / TICKS);
@@ -87,8 +87,8 @@ fn steps_125(smallest: f64, largest: f64) -> Vec<f64> {
     let all: Vec<f64> = decades
         .flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10_f64.powi(decade)))
         .collect();
-    let first = all.iter().rposition(|&step| step <= smallest * 0.97).unwrap_or(0);
-    let last = all.iter().position(|&step| step >= largest * 1.03).unwrap_or(all.len() - 1);
+    let first = all.iter().rposition(|&step| step <= smallest * 0.92).unwrap_or(0);
+    let last = all.iter().position(|&step| step >= largest * 1.08).unwrap_or(all.len() - 1);
     all[first..=last].to_vec()
 }
 

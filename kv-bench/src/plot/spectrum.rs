@@ -214,8 +214,7 @@ fn claim(lines: &[Line], trusted: bool) -> String {
     if shown.is_empty() {
         return format!("{}: too few operations to speak of percentiles", line.name);
     }
-    format!("{}: answered {}", line.name, shown.join(", "))
-        + if trusted { "" } else { " (untrusted)" }
+    format!("{}: {}", line.name, shown.join(", ")) + if trusted { "" } else { " (untrusted)" }
 }
 
 /// One in a thousand as `99.9 %`.

@@ -1,6 +1,6 @@
 //! `.hgrm`: one distribution as the percentile text of HdrHistogram's plotter.
 //!
-//! Line for line what Java's `AbstractHistogram.outputPercentileDistribution` prints, five steps
+//! Byte for byte what Java's `AbstractHistogram.outputPercentileDistribution` prints, five ticks
 //! per half distance, which is `HistogramLogProcessor`'s default. Values are in microseconds: the
 //! format prints three decimals, and in milliseconds those would round 49.6 µs to 0.050.
 
@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use hdrhistogram::Histogram;
 
 const NS_PER_US: f64 = 1_000.0;
-const TICKS_PER_HALF_DISTANCE: u32 = 5;
 
 /// The text of one histogram of nanoseconds.
 pub(super) fn text(histogram_ns: &Histogram<u64>) -> String {
@@ -18,19 +17,48 @@ pub(super) fn text(histogram_ns: &Histogram<u64>) -> String {
         "{:>12} {:>14} {:>10} {:>14}\n\n",
         "Value", "Percentile", "TotalCount", "1/(1-Percentile)"
     );
-    let mut total = 0;
-    for step in histogram_ns.iter_quantiles(TICKS_PER_HALF_DISTANCE) {
-        total += step.count_since_last_iteration();
-        let value_us = step.value_iterated_to() as f64 / NS_PER_US;
-        let quantile = step.quantile_iterated_to();
-        let _ = write!(out, "{value_us:12.digits$} {quantile:2.12} {total:10}");
-        if quantile < 1.0 {
-            let _ = write!(out, " {:14.2}", 1.0 / (1.0 - quantile));
+    let total = histogram_ns.len() as f64;
+    let mut count = 0;
+    let mut percent = 0.0;
+    for bucket in histogram_ns.iter_recorded() {
+        count += bucket.count_at_value();
+        let value_us = bucket.value_iterated_to() as f64 / NS_PER_US;
+        while percent < 100.0 && 100.0 * count as f64 / total >= percent {
+            let quantile = percent / 100.0;
+            let rarity = 1.0 / (1.0 - quantile);
+            let quantile = half_up(quantile);
+            let _ = writeln!(out, "{value_us:12.digits$} {quantile} {count:10} {rarity:14.2}");
+            percent = next_tick(percent);
+            if count == histogram_ns.len() {
+                break;
+            }
         }
-        out.push('\n');
+        if count == histogram_ns.len() {
+            let _ = writeln!(out, "{value_us:12.digits$} {:2.12} {count:10}", 1.0);
+        }
     }
     out.push_str(&footer(histogram_ns, digits));
     out
+}
+
+/// The next percentage to print: a fifth of the way to where the distance to 100 % has halved.
+///
+/// In percent and not with `Histogram::iter_quantiles`: that counts in fractions, and 1/5 adds up
+/// to a little more than 98.4375 % where 20 % does not, which shifts a line by a bucket.
+fn next_tick(percent: f64) -> f64 {
+    const TICKS_PER_HALF_DISTANCE: f64 = 5.0;
+    let halvings = (100.0 / (100.0 - percent)).log2().floor();
+    percent + 100.0 / (TICKS_PER_HALF_DISTANCE * 2_f64.powf(halvings + 1.0))
+}
+
+/// A quantile with twelve decimals as Java rounds it: the shortest decimal that means the number,
+/// half up; Rust rounds the binary number itself, which may lie just below that half.
+fn half_up(quantile: f64) -> String {
+    const DECIMALS: usize = 12;
+    let shortest = quantile.to_string();
+    let dropped = shortest.split_once('.').and_then(|(_, fraction)| fraction.get(DECIMALS..));
+    let rounded = if dropped == Some("5") { quantile.next_up() } else { quantile };
+    format!("{rounded:.DECIMALS$}")
 }
 
 fn footer(histogram_ns: &Histogram<u64>, digits: usize) -> String {
