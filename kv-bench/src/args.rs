@@ -95,7 +95,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "URL", alias = "uri")]
     pub target: Vec<String>,
 
-    /// How running servers share the keys: slots (as Redis Cluster), ketama, uhashring.
+    /// How several servers share the keys: slots (as Redis Cluster), ketama, uhashring.
     #[arg(long, value_name = "MODE", default_value = "slots")]
     pub ring: String,
 
@@ -193,7 +193,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
-    /// Folder for the results; made if need be. Default: results/<utc>-<name>
+    /// Folder for the results; made if need be. Default: `results/<utc>-<name>`
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 

@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
@@ -163,22 +164,23 @@ impl Spawned {
 
     fn ask_to_end(&mut self) {
         drop(self.child.stdin.take());
-        if let (Ok(None), Some(pid)) =
-            (self.child.try_wait(), rustix::process::Pid::from_raw(self.child.id() as i32))
-        {
-            // One that has ended in between needs no signal.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        self.signal(Signal::TERM);
     }
 
     fn end(&mut self, deadline: Instant) {
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if Instant::now() > deadline {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
-            }
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
+        }
+        self.signal(Signal::KILL);
+        // Nobody can outlive that; waiting takes it off the process table.
+        let _ = self.child.wait();
+    }
+
+    /// Signals the server's whole process group: `--server-bin` may name a script around a server.
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = Pid::from_raw(self.child.id() as i32) {
+            // A group that has ended needs no signal.
+            let _ = kill_process_group(group, signal);
         }
     }
 }

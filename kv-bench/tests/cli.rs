@@ -26,7 +26,7 @@ fn stderr(output: &Output) -> String {
 fn measure(redis: &Redis, dir: &Path, words: &[&str]) -> RunResult {
     let target = format!("redis://127.0.0.1:{}", redis.port);
     let dir = dir.to_str().expect("a plain path");
-    let output = kv_bench(&["run", "--target", &target, "--out", dir, "--warmup", "20ms"])
+    let output = kv_bench(&["run", "--target", &target, "--out", dir, "--warmup", "0"])
         .args(words)
         .output()
         .expect("it runs");
