@@ -89,13 +89,13 @@ pub struct LoadArgs {
 
     /// A running server; several times for several servers that share the keys.
     ///
-    /// Valid: host:port, redis://[user:password@]host:port[/db], unix:///path/to.sock. Its keys
+    /// Valid: `host:port`, `redis://[user:password@]host:port[/db]`, `unix:///path/to.sock`. Its keys
     /// start with `kvb:`; nothing is flushed, and nothing is written unless --mix or --preload says
-    /// so. Example: --target redis://127.0.0.1:6379
+    /// so. Example: `--target redis://127.0.0.1:6379`
     #[arg(long, value_name = "URL", alias = "uri")]
     pub target: Vec<String>,
 
-    /// How running servers share the keys: slots (as Redis Cluster), ketama, uhashring.
+    /// How several servers share the keys: slots (as Redis Cluster), ketama, uhashring.
     #[arg(long, value_name = "MODE", default_value = "slots")]
     pub ring: String,
 
@@ -193,7 +193,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
-    /// Folder for the results; made if need be. Default: results/<utc>-<name>
+    /// Folder for the results; made if need be. Default: `results/<utc>-<name>`
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 

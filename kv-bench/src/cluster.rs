@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kv_core::ring::Ring;
 
+use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
 use crate::scenario::{Place, Scenario, plural};
 use crate::scratch::Scratch;
@@ -20,10 +21,15 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts `count` servers, or looks at those that run already.
-    pub(crate) fn open(scenario: &Scenario, count: u32, scratch: &Scratch) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        scenario: &Scenario,
+        count: u32,
+        scratch: &Scratch,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Self> {
         match &scenario.place {
             Place::Spawned { program, .. } => {
-                let servers = Servers::start(count, program.as_deref(), scratch)?;
+                let servers = Servers::start(count, program.as_deref(), scratch, interrupt)?;
                 Ok(Self {
                     endpoints: servers.endpoints(),
                     identities: servers.identities(),

@@ -1,4 +1,18 @@
-//! Load tester.
+//! A load tester for key-value servers that says when its own numbers cannot be believed.
+//!
+//! ```text
+//! args → scenario → workload → driver( worker × N → target ) → recorder → result → report, plot
+//! ```
+//!
+//! * [`args`] is what was typed, [`scenario`] what it means.
+//! * [`workload`] draws each client's operations from a seed; [`schedule`] says when they are due.
+//! * [`driver`] sends them: threads that share nothing, each one event loop over many clients.
+//!   [`target`] is what it drives, without sockets or clocks.
+//! * [`recorder`] keeps each worker's latencies and counts; [`trust`] judges the measurement.
+//! * [`result`] is what a run leaves; [`report`] and [`plot`] show it.
+//!
+//! It is not a library of statistics, and it has no scripting language: what it can ask of a server
+//! is on its command line.
 
 pub mod args;
 mod cluster;

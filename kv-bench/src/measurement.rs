@@ -80,7 +80,7 @@ fn facts(
     let wall_s = outcomes.iter().map(|o| o.wall_ns).max().unwrap_or(0) as f64 / 1e9;
     let share = |seconds: f64| if wall_s > 0.0 { seconds / wall_s } else { 0.0 };
     let waits: Option<u64> = outcomes.iter().map(|o| o.run_queue_wait_ns).sum();
-    let wall_ns: u64 = outcomes.iter().map(|o| o.wall_ns).sum();
+    let worker_ns: u64 = outcomes.iter().map(|o| o.wall_ns).sum();
     Facts {
         cores: machine::cores(),
         threads: plan.shape.threads,
@@ -88,7 +88,7 @@ fn facts(
         pipeline: plan.shape.pipeline,
         wall_s,
         worker_shares: outcomes.iter().map(|o| o.cpu_ns as f64 / o.wall_ns.max(1) as f64).collect(),
-        queue_wait_share: waits.map(|wait| wait as f64 / wall_ns.max(1) as f64),
+        queue_wait_share: waits.map(|wait| wait as f64 / worker_ns.max(1) as f64),
         throttled_share: now.throttled_s(before).map(share),
         steal_share: now.steal_share(before),
         server_shares: server_cpu_s.iter().map(|cpu| cpu.map(share)).collect(),

@@ -78,9 +78,10 @@ impl Outputs {
 fn default_folder(name: &str, now: Timestamp) -> PathBuf {
     let stamp = now.strftime("%Y%m%dT%H%M%SZ");
     let folder = |suffix: &str| Path::new("results").join(format!("{stamp}-{name}{suffix}"));
-    std::iter::once(String::new())
-        .chain((2..).map(|number| format!("-{number}")))
-        .map(|suffix| folder(&suffix))
+    // Runs that begin in the same second: more than these do not fit into one.
+    let taken = (2..100).map(|number| folder(&format!("-{number}")));
+    std::iter::once(folder(""))
+        .chain(taken)
         .find(|path| !path.exists())
         .unwrap_or_else(|| folder(""))
 }

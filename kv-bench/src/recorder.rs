@@ -24,6 +24,10 @@ const ERROR_TAG: &str = "ERROR-service";
 
 /// An empty histogram as every latency uses: 1 ns to 60 s, three digits, about 220 KB, whose pages
 /// the system provides only when they are touched.
+///
+/// # Panics
+///
+/// Never: the bounds are constants that the crate accepts.
 pub fn histogram() -> Histogram<u64> {
     #[expect(clippy::expect_used, reason = "constant bounds that the crate accepts")]
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("1 ns to 60 s at three digits")
@@ -220,7 +224,7 @@ impl Recorder {
 
 /// Counts an error reply by its first word, as Redis names kinds of errors.
 fn count_word(words: &mut BTreeMap<String, u64>, message: &[u8]) {
-    let word = message.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let word = message.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let valid = !word.is_empty()
         && word.len() <= 32
         && word.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());

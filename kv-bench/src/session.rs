@@ -107,7 +107,8 @@ impl Session<'_> {
         let scenario = self.scenario;
         let started_at = Timestamp::now();
         self.progress.step("starting servers");
-        let mut cluster = Cluster::open(scenario, scenario.servers() as u32, &self.scratch)?;
+        let mut cluster =
+            Cluster::open(scenario, scenario.servers() as u32, &self.scratch, &self.interrupt)?;
         self.announce(&cluster);
         // Before the load: the load average is to describe the machine without it.
         let environment = machine::environment(cluster.versions());
@@ -241,7 +242,7 @@ impl Session<'_> {
         let ladder = Ladder::new(servers, scenario.shape.threads, time);
         for &servers in &ladder.servers {
             self.progress.step("starting servers");
-            let mut cluster = Cluster::open(scenario, servers, &self.scratch)?;
+            let mut cluster = Cluster::open(scenario, servers, &self.scratch, &self.interrupt)?;
             let target = cluster.target(scenario)?;
             let own_keys = scenario.key_distribution == KeyDistribution::OwnKey;
             for (index, &threads) in ladder.threads.iter().enumerate() {

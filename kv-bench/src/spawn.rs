@@ -12,7 +12,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
 use crate::scratch::Scratch;
 use crate::target::{Address, Credentials, Endpoint};
@@ -50,6 +52,7 @@ impl Servers {
         count: u32,
         program: Option<&Path>,
         scratch: &Scratch,
+        interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
         let mut servers = Self { list: Vec::new() };
         for number in 1..=count {
@@ -58,7 +61,7 @@ impl Servers {
         }
         for server in &mut servers.list {
             let mut attempt = 1;
-            while let Err(error) = server.await_answer() {
+            while let Err(error) = server.await_answer(interrupt) {
                 if attempt == ATTEMPTS || !server.lost_its_port() {
                     return Err(error);
                 }
@@ -111,7 +114,7 @@ impl Spawned {
         Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
     }
 
-    fn await_answer(&mut self) -> anyhow::Result<()> {
+    fn await_answer(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
         let endpoint = Endpoint {
             name: self.name.clone(),
             address: self.address(),
@@ -125,6 +128,7 @@ impl Spawned {
                 bail!("cannot start {}", self.describe_end(status));
             }
             match answer {
+                _ if interrupt.is_wanted() => bail!("interrupted while {} started", self.name),
                 Ok(identity) => {
                     self.identity = Identity { pid: Some(self.child.id()), ..identity };
                     return Ok(());
@@ -160,22 +164,23 @@ impl Spawned {
 
     fn ask_to_end(&mut self) {
         drop(self.child.stdin.take());
-        if let (Ok(None), Some(pid)) =
-            (self.child.try_wait(), rustix::process::Pid::from_raw(self.child.id() as i32))
-        {
-            // One that has ended in between needs no signal.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+        self.signal(Signal::TERM);
     }
 
     fn end(&mut self, deadline: Instant) {
-        while matches!(self.child.try_wait(), Ok(None)) {
-            if Instant::now() > deadline {
-                let _ = self.child.kill();
-                let _ = self.child.wait();
-                return;
-            }
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(2));
+        }
+        self.signal(Signal::KILL);
+        // Nobody can outlive that; waiting takes it off the process table.
+        let _ = self.child.wait();
+    }
+
+    /// Signals the server's whole process group: `--server-bin` may name a script around a server.
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = Pid::from_raw(self.child.id() as i32) {
+            // A group that has ended needs no signal.
+            let _ = kill_process_group(group, signal);
         }
     }
 }

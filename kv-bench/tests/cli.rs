@@ -26,7 +26,7 @@ fn stderr(output: &Output) -> String {
 fn measure(redis: &Redis, dir: &Path, words: &[&str]) -> RunResult {
     let target = format!("redis://127.0.0.1:{}", redis.port);
     let dir = dir.to_str().expect("a plain path");
-    let output = kv_bench(&["run", "--target", &target, "--out", dir, "--warmup", "20ms"])
+    let output = kv_bench(&["run", "--target", &target, "--out", dir, "--warmup", "0"])
         .args(words)
         .output()
         .expect("it runs");
@@ -217,13 +217,10 @@ fn a_unix_socket_is_driven_like_a_port() {
 
 #[test]
 fn the_curve_spawns_fresh_servers_and_leaves_none() {
-    if !peer::is_there("redis-server") {
-        return;
-    }
     let dir = TempDir::new().expect("a folder");
     let out = dir.path().join("results");
     let output = kv_bench(&["--servers", "2", "--threads", "2", "--requests", "3000"])
-        .args(["--server-bin", "redis-server", "--curve-time", "5s", "--keys", "1k", "--out"])
+        .args(["--curve-time", "5s", "--keys", "1k", "--out"])
         .arg(&out)
         .env("TMPDIR", dir.path())
         .output()
@@ -246,11 +243,19 @@ fn the_curve_spawns_fresh_servers_and_leaves_none() {
 
 #[test]
 fn killing_kv_bench_leaves_no_server_and_the_next_start_sweeps_up() {
-    if !peer::is_there("redis-server") {
-        return;
+    kill_and_sweep(&[]);
+}
+
+#[test]
+fn killing_kv_bench_leaves_no_foreign_server_either() {
+    if peer::is_there("redis-server") {
+        kill_and_sweep(&["--server-bin", "redis-server"]);
     }
+}
+
+fn kill_and_sweep(words: &[&str]) {
     let dir = TempDir::new().expect("a folder");
-    let mut run = start_long_run(dir.path(), &[]);
+    let mut run = start_long_run(dir.path(), words);
     let servers = wait_for(|| Some(servers_in(dir.path())).filter(|pids| pids.len() == 2));
     assert!(!scratch_folders(dir.path()).is_empty());
     run.kill().expect("it runs");
@@ -268,9 +273,6 @@ fn killing_kv_bench_leaves_no_server_and_the_next_start_sweeps_up() {
 
 #[test]
 fn ctrl_c_keeps_a_partial_result_and_ends_the_servers() {
-    if !peer::is_there("redis-server") {
-        return;
-    }
     let dir = TempDir::new().expect("a folder");
     let run = start_long_run(dir.path(), &[]);
     let servers = wait_for_load(dir.path());
@@ -286,10 +288,28 @@ fn ctrl_c_keeps_a_partial_result_and_ends_the_servers() {
 }
 
 #[test]
+fn a_second_ctrl_c_ends_at_once_and_leaves_no_server() {
+    let dir = TempDir::new().expect("a folder");
+    let stuck = script(dir.path(), "exec sleep 1000");
+    let run = kv_bench(&["run", "--server-bin"])
+        .arg(stuck)
+        .arg("--out")
+        .arg(dir.path().join("results"))
+        .env("TMPDIR", dir.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    // It never answers: kv-bench is waiting for it when the signals come.
+    let servers = wait_for(|| Some(servers_in(dir.path())).filter(|pids| pids.len() == 1));
+    signal(run.id(), "INT");
+    signal(run.id(), "INT");
+    let output = run.wait_with_output().expect("it was ours");
+    assert!(matches!(output.status.code(), Some(130 | 1)), "{:?}", output.status);
+    wait_for(|| servers.iter().all(|pid| has_ended(*pid)).then_some(()));
+}
+
+#[test]
 fn a_server_that_dies_ends_the_run_with_its_name_and_a_partial_result() {
-    if !peer::is_there("redis-server") {
-        return;
-    }
     let dir = TempDir::new().expect("a folder");
     let run = start_long_run(dir.path(), &[]);
     let servers = wait_for_load(dir.path());
@@ -344,7 +364,7 @@ fn script(dir: &Path, body: &str) -> PathBuf {
 
 /// A run over two servers that would take minutes, with its temporary folders in `dir`.
 fn start_long_run(dir: &Path, words: &[&str]) -> Child {
-    kv_bench(&["run", "--servers", "2", "--server-bin", "redis-server", "--keys", "1k"])
+    kv_bench(&["run", "--servers", "2", "--keys", "1k"])
         .args(["--duration", "10m", "--warmup", "0", "--out"])
         .arg(dir.join("results"))
         .args(words)

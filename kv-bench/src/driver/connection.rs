@@ -230,7 +230,7 @@ fn connect(address: &Address) -> io::Result<Socket> {
         socket.set_tcp_nodelay(true)?;
     }
     match socket.connect(&address) {
-        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error),
+        Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => Err(error),
         _ => Ok(socket),
     }
 }

@@ -148,7 +148,7 @@ impl Fleet {
         while outcomes.len() < self.phases.len() {
             match self.messages.recv_timeout(WATCH_EVERY) {
                 Ok(Message::Batch(batch)) => collector.take(batch),
-                Ok(Message::Done(outcome)) => outcomes.push(outcome?),
+                Ok(Message::Done(outcome)) => outcomes.push((*outcome)?),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(io::Error::other("a worker ended early"));
@@ -237,6 +237,6 @@ fn work<T: Target>(
     let _ = messages.send(Message::Connected);
     for phase in inbox {
         let outcome = worker.run(&phase, &mut handover);
-        let _ = messages.send(Message::Done(outcome));
+        let _ = messages.send(Message::Done(Box::new(outcome)));
     }
 }

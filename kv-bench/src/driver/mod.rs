@@ -71,5 +71,5 @@ enum Message {
     Connected,
     Refused(String),
     Batch(Batch),
-    Done(io::Result<Outcome>),
+    Done(Box<io::Result<Outcome>>),
 }

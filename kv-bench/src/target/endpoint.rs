@@ -53,7 +53,7 @@ impl Endpoint {
             None => parse_host(text, rest, None),
         }?;
         if let Some(name) = name {
-            endpoint.name = name.to_owned();
+            name.clone_into(&mut endpoint.name);
         }
         Ok(endpoint)
     }

@@ -8,7 +8,7 @@ mod endpoint;
 mod resp;
 
 pub use endpoint::{Credentials, Endpoint, EndpointError, redacted};
-pub use resp::{Resp, RespCodec};
+pub use resp::{Owner, Resp, RespCodec};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -73,6 +73,9 @@ pub enum Reply<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Garbage;
 
+/// What stood at the front of the bytes and how many of them it took; `None` while it is incomplete.
+pub type Decoded<T> = Result<Option<(usize, T)>, Garbage>;
+
 /// The servers and the rule that places keys.
 pub trait Target: Send + Sync + 'static {
     type Codec: Codec;
@@ -89,15 +92,8 @@ pub trait Codec: Send {
 
     /// Reads the reply to an operation of `kind` from the front of `bytes`: the bytes it took and
     /// its meaning, or `None` while it is incomplete.
-    fn decode<'a>(
-        &self,
-        kind: Kind,
-        bytes: &'a [u8],
-    ) -> Result<Option<(usize, Reply<'a>)>, Garbage>;
+    fn decode<'a>(&self, kind: Kind, bytes: &'a [u8]) -> Decoded<Reply<'a>>;
 
     /// Reads one reply to the handshake: the bytes it took, and the message if it is an error.
-    fn decode_handshake<'a>(
-        &self,
-        bytes: &'a [u8],
-    ) -> Result<Option<(usize, Option<&'a [u8]>)>, Garbage>;
+    fn decode_handshake<'a>(&self, bytes: &'a [u8]) -> Decoded<Option<&'a [u8]>>;
 }

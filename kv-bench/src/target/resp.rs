@@ -2,26 +2,26 @@
 
 use kv_core::resp::reply::{Skim, skim};
 
-use super::{Codec, Credentials, Endpoint, Garbage, Handshake, Node, Operation, Reply, Target};
+use super::{
+    Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Node, Operation, Reply, Target,
+};
 use crate::workload::Kind;
+
+/// Maps a key to the index of the server that holds it.
+pub type Owner = Box<dyn Fn(&[u8]) -> usize + Send + Sync>;
 
 /// One or several RESP servers; several share the keys by `owner`.
 pub struct Resp {
     nodes: Vec<Node>,
     handshakes: Vec<Handshake>,
-    owner: Box<dyn Fn(&[u8]) -> usize + Send + Sync>,
+    owner: Owner,
     codec: RespCodec,
 }
 
 impl Resp {
     /// Drives `endpoints`. `owner` maps a key to an index into them and is not asked when there is
     /// only one. Every key is `key_size` bytes long and every value `value_size`.
-    pub fn new(
-        endpoints: &[Endpoint],
-        owner: Box<dyn Fn(&[u8]) -> usize + Send + Sync>,
-        key_size: usize,
-        value_size: usize,
-    ) -> Self {
+    pub fn new(endpoints: &[Endpoint], owner: Owner, key_size: usize, value_size: usize) -> Self {
         let nodes = endpoints
             .iter()
             .map(|e| Node { name: e.name.clone(), address: e.address.clone() })
@@ -114,11 +114,7 @@ impl Codec for RespCodec {
     }
 
     #[inline]
-    fn decode<'a>(
-        &self,
-        kind: Kind,
-        bytes: &'a [u8],
-    ) -> Result<Option<(usize, Reply<'a>)>, Garbage> {
+    fn decode<'a>(&self, kind: Kind, bytes: &'a [u8]) -> Decoded<Reply<'a>> {
         let Some((skim, size)) = skim(bytes).map_err(|_| Garbage)? else { return Ok(None) };
         let reply = match (kind, skim) {
             (_, Skim::Error(message)) => Reply::Error(message),
@@ -130,10 +126,7 @@ impl Codec for RespCodec {
         Ok(Some((size, reply)))
     }
 
-    fn decode_handshake<'a>(
-        &self,
-        bytes: &'a [u8],
-    ) -> Result<Option<(usize, Option<&'a [u8]>)>, Garbage> {
+    fn decode_handshake<'a>(&self, bytes: &'a [u8]) -> Decoded<Option<&'a [u8]>> {
         Ok(match skim(bytes).map_err(|_| Garbage)? {
             Some((Skim::Error(message), size)) => Some((size, Some(message))),
             Some((Skim::Simple(_), size)) => Some((size, None)),
