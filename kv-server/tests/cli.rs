@@ -293,6 +293,8 @@ fn replies_look_exactly_as_redis_cli_prints_them() {
         &["hgetall", "none"],
         &["smembers", "none"],
         &["eval", "redis.setresp(3); return {map={a={double=3.5}}}", "0"],
+        &["eval", "redis.setresp(3); return {map={a={}}}", "0"],
+        &["eval", "redis.setresp(3); return {map={a={set={x=true}}}}", "0"],
         &["eval", "redis.setresp(3); return true", "0"],
         &["client", "getname"],
         &["lolwut", "version", "9"],

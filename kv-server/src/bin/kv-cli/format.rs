@@ -101,7 +101,20 @@ fn typed_pairs(pairs: &[(Value, Value)], indent: &str, out: &mut Vec<u8>) {
         typed(key, &inner, out);
         out.pop(); // the newline: the value stands on the same line
         out.extend_from_slice(b" => ");
+        if is_list(value) {
+            out.push(b'\n');
+            out.extend_from_slice(inner.as_bytes());
+        }
         typed(value, &inner, out);
+    }
+}
+
+/// Whether a map's value starts on a line of its own, which redis-cli does not ask of sets.
+fn is_list(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => !items.is_empty(),
+        Value::Map(pairs) => !pairs.is_empty(),
+        _ => false,
     }
 }
 
