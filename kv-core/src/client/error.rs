@@ -12,12 +12,12 @@ use crate::resp::reply::ReplyError;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No connection.
-    #[error("cannot reach {address}: {}; is the server running there?", reason(source))]
+    #[error("cannot reach {address}: {}; is the server running there?", reason(cause))]
     Connect {
         /// The server.
         address: Address,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// Silence for longer than the reply timeout.
     #[error("{address} did not answer within {after:?}; a longer timeout may help")]
@@ -34,20 +34,20 @@ pub enum ClientError {
         address: Address,
     },
     /// The connection broke.
-    #[error("lost the connection to {address}: {}", reason(source))]
+    #[error("lost the connection to {address}: {}", reason(cause))]
     Io {
         /// The server.
         address: Address,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// What came back is no RESP.
-    #[error("{address}: {source}")]
+    #[error("{address}: {cause}")]
     Protocol {
         /// The server.
         address: Address,
         /// What is wrong with it.
-        source: ReplyError,
+        cause: ReplyError,
     },
     /// User or password refused, or a password missing.
     #[error("{address} refused the login: {message}; check user and password")]

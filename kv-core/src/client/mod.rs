@@ -80,7 +80,7 @@ impl Client {
     /// The server cannot be reached, or refuses one of these.
     pub fn connect(address: &Address, options: &ConnectOptions) -> Result<Self, ClientError> {
         let stream = Stream::connect(address.endpoint(), options.connect_timeout)
-            .map_err(|source| ClientError::Connect { address: address.clone(), source })?;
+            .map_err(|cause| ClientError::Connect { address: address.clone(), cause })?;
         let mut client = Self {
             address: address.clone(),
             stream,
@@ -133,7 +133,7 @@ impl Client {
         let sent = self.write_all(&unsent);
         self.unsent = unsent;
         self.unsent.clear();
-        sent.map_err(|source| self.failed(source))
+        sent.map_err(|cause| self.failed(cause))
     }
 
     /// The next reply. Waits for ever, or for the reply timeout, when no command is unanswered.
@@ -149,7 +149,7 @@ impl Client {
             match self.read_waiting() {
                 Ok(0) => return Err(self.failed(io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) => {}
-                Err(source) => return Err(self.failed(source)),
+                Err(cause) => return Err(self.failed(cause)),
             }
         }
     }
@@ -194,17 +194,17 @@ impl Client {
         Ok(())
     }
 
-    fn failed(&mut self, source: io::Error) -> ClientError {
+    fn failed(&mut self, cause: io::Error) -> ClientError {
         self.broken = true;
         let address = self.address.clone();
-        match source.kind() {
+        match cause.kind() {
             io::ErrorKind::TimedOut => {
                 ClientError::Timeout { address, after: self.reply_timeout.unwrap_or_default() }
             }
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::BrokenPipe => ClientError::Closed { address },
-            _ => ClientError::Io { address, source },
+            _ => ClientError::Io { address, cause },
         }
     }
 
@@ -225,9 +225,9 @@ impl Client {
                 }
                 Ok(value.map(|(value, _)| value))
             }
-            Err(source) => {
+            Err(cause) => {
                 self.broken = true;
-                Err(ClientError::Protocol { address: self.address.clone(), source })
+                Err(ClientError::Protocol { address: self.address.clone(), cause })
             }
         }
     }
