@@ -202,22 +202,32 @@ fn parse_ip(text: &str) -> anyhow::Result<IpAddr> {
     })
 }
 
+/// The server could not start or go on.
+const EXIT_FAILED: u8 = 1;
+
+/// The command line makes no sense, as clap's own errors say with the same code.
+const EXIT_USAGE: u8 = 2;
+
 /// Runs a server as the command line says, to its end.
 pub fn serve(args: &Args) -> ExitCode {
-    match try_serve(args) {
+    let fail = |error: &anyhow::Error, code: u8| {
+        eprintln!("kv-server: {error:#}");
+        ExitCode::from(code)
+    };
+    let config = match args.config() {
+        Ok(config) => config,
+        Err(error) => return fail(&error, EXIT_USAGE),
+    };
+    match try_serve(args, &config) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("kv-server: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error, EXIT_FAILED),
     }
 }
 
-fn try_serve(args: &Args) -> anyhow::Result<()> {
+fn try_serve(args: &Args, config: &Config) -> anyhow::Result<()> {
     args.init_log()?;
-    let config = args.config()?;
     args.check_data_dir()?;
-    let server = Server::bind(&config)?;
+    let server = Server::bind(config)?;
     server.shutdown().on_signals().context("cannot handle signals")?;
     for address in server.local_addrs() {
         log::info!("ready on {address}");
