@@ -27,6 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use rayon::prelude::*;
 
 use crate::plot;
 use crate::result::{Interval, RunResult};
@@ -56,15 +57,23 @@ pub fn write_all(
         written.add(&format!("{}_us.hgrm", file_stem(tag)), hgrm::text(histogram))?;
     }
     if plots {
-        for (name, figure) in plot::figures(result, &histograms) {
-            written.add(&format!("{name}.svg"), figure.svg()?)?;
-            let png = written.path(&format!("{name}.png"));
-            file::replace(&png, |temporary| figure.png(temporary))?;
-        }
+        let figures = plot::figures(result, &histograms);
+        // Drawing takes most of the time here, and each figure has nothing to do with the others.
+        let drawn: anyhow::Result<Vec<_>> =
+            figures.par_iter().map(|(name, figure)| draw(dir, name, figure)).collect();
+        written.names.extend(drawn?.into_iter().flatten());
     }
     let page = markdown::page(result, &written.names);
     written.add("report.md", page)?;
     Ok(written.names.iter().map(|name| dir.join(name)).collect())
+}
+
+/// Draws one figure in both forms; answers the names of the files.
+fn draw(dir: &Path, name: &str, figure: &plot::Figure) -> anyhow::Result<[String; 2]> {
+    let names = ["svg", "png"].map(|form| format!("{name}.{form}"));
+    file::replace_with(&dir.join(&names[0]), figure.svg()?)?;
+    file::replace(&dir.join(&names[1]), |temporary| figure.png(temporary))?;
+    Ok(names)
 }
 
 /// What is in the run folder so far.
