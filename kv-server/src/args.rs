@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -13,6 +14,11 @@ use log::LevelFilter;
 
 use crate::config::{Config, Limits, PORT_DEFAULT};
 use crate::server::Server;
+
+/// What the port is unless it is typed. To clap a variable would be as good as typed, and so a
+/// conflict with the positional port.
+static PORT_FROM_ENVIRONMENT: LazyLock<String> =
+    LazyLock::new(|| std::env::var("KV_PORT").unwrap_or_else(|_| PORT_DEFAULT.to_string()));
 
 /// Key-value server speaking the Redis protocol (RESP2, RESP3), one thread per connection.
 ///
@@ -33,8 +39,8 @@ pub struct Args {
     #[arg(value_name = "PORT", conflicts_with = "port")]
     positional_port: Option<u16>,
 
-    /// TCP port; 0 chooses a free one
-    #[arg(long, short, env = "KV_PORT", default_value_t = PORT_DEFAULT)]
+    /// TCP port; 0 chooses a free one; the environment's `KV_PORT` says it too
+    #[arg(long, short, default_value = PORT_FROM_ENVIRONMENT.as_str())]
     port: u16,
 
     /// Addresses to listen on, separated by commas; `none` for a Unix socket alone
@@ -73,7 +79,8 @@ pub struct Args {
     #[arg(long, value_name = "BYTES", default_value_t = 536_870_912, value_parser = clap::value_parser!(u64).range(1_048_576..=536_870_912))]
     proto_max_bulk_len: u64,
 
-    /// Bytes of replies that may wait for a client that does not read them; it is closed beyond
+    /// Bytes of replies that may wait for a client that does not read them; with more, its next
+    /// request closes it
     #[arg(long, value_name = "BYTES", default_value_t = 67_108_864, value_parser = clap::value_parser!(u64).range(1_048_576..))]
     output_limit: u64,
 
@@ -109,7 +116,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     log_requests: Option<PathBuf>,
 
-    /// Print `ready HOST:PORT` on standard output once connections are accepted
+    /// Print `ready HOST:PORT` or `ready unix:PATH` on standard output, a line for each
     #[arg(long)]
     announce: bool,
 }
@@ -229,14 +236,17 @@ fn try_serve(args: &Args, config: &Config) -> anyhow::Result<()> {
     args.check_data_dir()?;
     let server = Server::bind(config)?;
     server.shutdown().on_signals().context("cannot handle signals")?;
-    for address in server.local_addrs() {
+    let tcp = server.local_addrs().into_iter().map(|address| address.to_string());
+    let unix = config.unix_socket.iter().map(|path| format!("unix:{}", path.display()));
+    let addresses: Vec<String> = tcp.chain(unix).collect();
+    for address in &addresses {
         log::info!("ready on {address}");
-        if args.announce {
-            writeln!(io::stdout(), "ready {address}").context("cannot announce the address")?;
-        }
     }
-    if let Some(path) = &config.unix_socket {
-        log::info!("ready on {}", path.display());
+    if args.announce {
+        let lines: Vec<String> =
+            addresses.iter().map(|address| format!("ready {address}\n")).collect();
+        // In one piece, because who waits for the first line may close the pipe behind it.
+        io::stdout().write_all(lines.concat().as_bytes()).context("cannot announce the address")?;
     }
     if args.data_dir.is_none() {
         log::warn!("nothing is kept on disk: what is in the store ends with this process");

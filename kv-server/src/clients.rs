@@ -23,7 +23,7 @@ pub(crate) struct Client {
     pub(crate) db: AtomicU8,
     /// 2 or 3.
     pub(crate) protocol: AtomicU8,
-    /// Seconds of the server's life at the last request.
+    /// Seconds of the server's life when it connected or was last heard.
     pub(crate) active_s: AtomicU32,
     /// Its thread's socket, for others to end it.
     pub(crate) stream: Arc<Stream>,
@@ -83,11 +83,13 @@ impl Clients {
         self.connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a connection, unless there are `clients_max` already or the server is closing.
+    /// Registers a connection that begins at `uptime_s`, unless there are `clients_max` already or
+    /// the server is closing.
     pub(crate) fn register(
         self: &Arc<Self>,
         stream: &Arc<Stream>,
         clients_max: usize,
+        uptime_s: u32,
     ) -> Option<Registration> {
         let address = |addr: Option<std::net::SocketAddr>| {
             addr.map_or_else(|| "unix:0".to_owned(), |addr| addr.to_string())
@@ -101,7 +103,7 @@ impl Clients {
             labels: Mutex::default(),
             db: AtomicU8::new(0),
             protocol: AtomicU8::new(2),
-            active_s: AtomicU32::new(0),
+            active_s: AtomicU32::new(uptime_s),
             stream: Arc::clone(stream),
         });
         let mut connected = self.lock();

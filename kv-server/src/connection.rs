@@ -108,7 +108,10 @@ impl Connection {
         self.decoder.set_limits(self.request_limits());
         let mut authenticated = self.session.is_authenticated();
         loop {
+            // Looked at only when another request comes: a single reply may be of any size.
+            let over_limit = self.pending() > self.shared.settings.limits.output_bytes_max;
             match self.decoder.decode(&self.input[self.consumed..]) {
+                Ok(Decoded::Request { .. }) if over_limit => return Err(self.overflow()),
                 Ok(Decoded::Request { args, consumed }) => {
                     self.consumed += consumed;
                     self.partial_since = None;
@@ -131,7 +134,7 @@ impl Connection {
             }
             if self.pending() >= REPLY_BYTES_FLUSH {
                 self.send()?;
-                self.check_output_limits()?;
+                self.drop_sent();
             }
         }
     }
@@ -175,7 +178,8 @@ impl Connection {
     /// Waits for a client that does not read its replies, and reads its requests meanwhile, so
     /// that one which writes all of them before it reads any can finish writing.
     fn wait_both(&mut self) -> io::Result<Option<usize>> {
-        self.check_output_limits()?;
+        self.check_soft_limit()?;
+        self.drop_sent();
         // The soft limit must strike even when nothing happens.
         let ready = self.stream.wait(Ready::BOTH, Some(Duration::from_secs(1)))?;
         if ready.write {
@@ -191,31 +195,34 @@ impl Connection {
         }
     }
 
-    fn check_output_limits(&mut self) -> io::Result<()> {
+    /// Closes a client that has left more than the soft limit unread for too long.
+    fn check_soft_limit(&mut self) -> io::Result<()> {
         let limits = &self.shared.settings.limits;
-        let pending = self.pending();
-        if pending <= limits.output_soft_bytes_max {
+        if self.pending() <= limits.output_soft_bytes_max {
             self.over_soft_limit = None;
-        } else {
-            self.over_soft_limit.get_or_insert_with(Instant::now);
+            return Ok(());
         }
-        let too_long =
-            self.over_soft_limit.is_some_and(|since| since.elapsed() > limits.output_soft_time);
-        if pending > limits.output_bytes_max || too_long {
-            self.shared.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
-            log::warn!(
-                "closed client {} ({}): {pending} bytes of replies wait for it to read them",
-                self.client.id,
-                self.client.address
-            );
-            return Err(io::Error::other("output buffer limit"));
-        }
-        // Sent bytes go when they are the larger part, which keeps copying linear.
-        if self.sent > pending {
+        let since = *self.over_soft_limit.get_or_insert_with(Instant::now);
+        if since.elapsed() > limits.output_soft_time { Err(self.overflow()) } else { Ok(()) }
+    }
+
+    fn overflow(&self) -> io::Error {
+        self.shared.stats.output_limit_closed.fetch_add(1, Ordering::Relaxed);
+        log::warn!(
+            "closed client {} ({}): {} bytes of replies wait for it to read them",
+            self.client.id,
+            self.client.address,
+            self.pending()
+        );
+        io::Error::other("output buffer limit")
+    }
+
+    /// Sent bytes go when they are the larger part, which keeps copying linear.
+    fn drop_sent(&mut self) {
+        if self.sent > self.pending() {
             self.out.bytes_mut().drain(..self.sent);
             self.sent = 0;
         }
-        Ok(())
     }
 
     /// Waits for the rest of a request that has begun, but not for ever.
@@ -256,10 +263,14 @@ impl Connection {
     /// the connection and could destroy those replies on their way, so what still arrives is
     /// swallowed for a moment.
     fn flush_and_close(&mut self) -> io::Result<()> {
-        let deadline = Instant::now() + self.shared.settings.limits.partial_time;
+        let patience = self.shared.settings.limits.partial_time;
+        let mut deadline = Instant::now() + patience;
         while self.pending() > 0 && Instant::now() < deadline {
+            let before = self.pending();
             self.send()?;
-            if self.pending() > 0 {
+            if self.pending() < before {
+                deadline = Instant::now() + patience;
+            } else {
                 self.stream.wait(Ready::WRITE, Some(Duration::from_millis(100)))?;
             }
         }
@@ -286,7 +297,8 @@ impl Connection {
             ..Totals::default()
         });
         self.client.counters.add(&batch);
-        self.client.active_s.store(self.shared.engine.access_s(), Ordering::Relaxed);
+        let uptime_s = self.shared.uptime_s.load(Ordering::Relaxed);
+        self.client.active_s.store(uptime_s, Ordering::Relaxed);
     }
 }
 

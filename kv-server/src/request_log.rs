@@ -21,8 +21,15 @@ const SHOWN_BYTES_MAX: usize = 64;
 /// The sending end of the log.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
-    lines: Sender<Line>,
+    messages: Sender<Message>,
     dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Line),
+    /// All that came before is written when the sender is dropped.
+    End(Sender<()>),
 }
 
 #[derive(Debug)]
@@ -41,9 +48,9 @@ impl RequestLog {
         } else {
             Box::new(OpenOptions::new().create(true).append(true).open(path)?)
         };
-        let (lines, received) = bounded(LINES_MAX);
+        let (messages, received) = bounded(LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
-        let log = Self { lines, dropped: Arc::clone(&dropped) };
+        let log = Self { messages, dropped: Arc::clone(&dropped) };
         thread::Builder::new().name("request-log".to_owned()).spawn(move || {
             if let Err(error) = write_lines(&received, &dropped, BufWriter::new(out)) {
                 log::error!("request log: {error}; requests are no longer recorded");
@@ -59,40 +66,83 @@ impl RequestLog {
             if index > 0 {
                 request.push(b' ');
             }
-            // What authenticates is not for a file.
-            let secret = index > 0 && args[0].eq_ignore_ascii_case(b"auth");
+            let secret = is_secret(args, index);
             request.extend_from_slice(if secret { b"(redacted)" } else { shown(arg) });
         }
-        let line = Line { at: SystemTime::now(), client, request, reply: shown(reply).to_vec() };
-        if self.lines.try_send(line).is_err() {
+        let reply = if shows_settings(args) { b"(redacted)" } else { shown(reply) };
+        let line = Line { at: SystemTime::now(), client, request, reply: reply.to_vec() };
+        if self.messages.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// Waits until everything recorded so far is written.
+    pub(crate) fn close(&self) {
+        let (written, wait) = bounded(0);
+        if self.messages.send(Message::End(written)).is_ok() {
+            // Nothing is ever sent: the other end is dropped.
+            let _ = wait.recv();
+        }
+    }
+}
+
+/// Whether an argument authenticates, which is not for a file.
+fn is_secret(args: &Args<'_>, index: usize) -> bool {
+    let command = |name: &[u8]| args[0].eq_ignore_ascii_case(name);
+    let follows = |word: &[u8], distance: usize| {
+        index > distance && args[index - distance].eq_ignore_ascii_case(word)
+    };
+    (command(b"auth") && index > 0)
+        || (command(b"hello") && (follows(b"auth", 1) || follows(b"auth", 2)))
+        || (command(b"config") && follows(b"requirepass", 1))
+}
+
+/// Whether the reply holds settings, and so maybe the password.
+fn shows_settings(args: &Args<'_>) -> bool {
+    args[0].eq_ignore_ascii_case(b"config")
+        && args.get(1).is_some_and(|sub| sub.eq_ignore_ascii_case(b"get"))
 }
 
 fn shown(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(SHOWN_BYTES_MAX)]
 }
 
-fn write_lines(lines: &Receiver<Line>, dropped: &AtomicU64, mut out: impl Write) -> io::Result<()> {
-    while let Ok(line) = lines.recv() {
-        let since = line.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        writeln!(
-            out,
-            "{}.{:06} client={} \"{}\" -> \"{}\"",
-            since.as_secs(),
-            since.subsec_micros(),
-            line.client,
-            line.request.escape_ascii(),
-            line.reply.trim_ascii_end().escape_ascii(),
-        )?;
-        if lines.is_empty() {
+fn write_lines(
+    messages: &Receiver<Message>,
+    dropped: &AtomicU64,
+    mut out: impl Write,
+) -> io::Result<()> {
+    while let Ok(message) = messages.recv() {
+        let end = match message {
+            Message::Line(line) => {
+                line.write(&mut out)?;
+                None
+            }
+            Message::End(written) => Some(written),
+        };
+        if messages.is_empty() || end.is_some() {
             let lost = dropped.swap(0, Ordering::Relaxed);
             if lost > 0 {
                 writeln!(out, "# {lost} requests were not recorded: the disk was behind")?;
             }
             out.flush()?;
         }
+        drop(end);
     }
     out.flush()
+}
+
+impl Line {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let since = self.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        writeln!(
+            out,
+            "{}.{:06} client={} \"{}\" -> \"{}\"",
+            since.as_secs(),
+            since.subsec_micros(),
+            self.client,
+            self.request.escape_ascii(),
+            self.reply.trim_ascii_end().escape_ascii(),
+        )
+    }
 }

@@ -2,24 +2,26 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam::utils::CachePadded;
 use kv_core::Engine;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 
 use crate::clients::{Clients, Registration};
 use crate::config::Config;
 use crate::connection::Connection;
+use crate::descriptors;
+use crate::listener::Listener;
 use crate::request_log::RequestLog;
 use crate::scheduling;
 use crate::shared::{Settings, Shared, Stats, new_run_id};
@@ -27,14 +29,12 @@ use crate::shutdown::Shutdown;
 use crate::stream::Stream;
 use crate::ticker;
 
-/// How long connections may take to finish what they have received.
-const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// How long connections may take to finish what they have received: half of what service managers
+/// and container engines wait before they kill.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Pause after `accept` failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Descriptors kept free for logs, listeners and libraries.
-const DESCRIPTORS_RESERVED: u64 = 32;
 
 /// Stack of a connection thread: it calls no deeper than a dozen frames.
 const STACK_BYTES: usize = 256 * 1024;
@@ -42,8 +42,10 @@ const STACK_BYTES: usize = 256 * 1024;
 /// Why a server could not start or go on.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    #[error("cannot listen on {address}: {source}{}", listen_hint(source))]
-    Listen { address: String, source: io::Error },
+    #[error("cannot listen on {address}: {source}{}", tcp_hint(source))]
+    Tcp { address: SocketAddr, source: io::Error },
+    #[error("cannot listen on {}: {source}{}", path.display(), unix_hint(source))]
+    Unix { path: PathBuf, source: io::Error },
     #[error("nothing to listen on: give an address with --bind or a path with --unixsocket")]
     NothingToListenOn,
     #[error("cannot open the request log {}: {source}", path.display())]
@@ -52,7 +54,7 @@ pub enum ServerError {
     Start(#[from] io::Error),
 }
 
-fn listen_hint(error: &io::Error) -> &'static str {
+fn tcp_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; stop who uses it, or choose another --port (0: a free one)",
         io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges, choose another",
@@ -61,17 +63,19 @@ fn listen_hint(error: &io::Error) -> &'static str {
     }
 }
 
-#[derive(Debug)]
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+fn unix_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; stop the server that listens there, or choose another --unixsocket"
+        }
+        _ => "",
+    }
 }
 
 /// A server that listens, and serves once it [`run`](Server::run)s.
 pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<Listener>,
-    unix_socket: Option<PathBuf>,
 }
 
 impl Server {
@@ -85,16 +89,15 @@ impl Server {
         for ip in &config.bind {
             // With port 0, all addresses share the port that the first one got.
             let address = SocketAddr::new(*ip, port);
-            let listener = listen_tcp(address, config.tcp_backlog)
-                .map_err(|source| ServerError::Listen { address: address.to_string(), source })?;
-            port = listener.local_addr()?.port();
-            listeners.push(Listener::Tcp(listener));
+            let listener = Listener::tcp(address, config.tcp_backlog)
+                .map_err(|source| ServerError::Tcp { address, source })?;
+            port = listener.local_addr().map_or(port, |address| address.port());
+            listeners.push(listener);
         }
         if let Some(path) = &config.unix_socket {
-            let listener = listen_unix(path, config.tcp_backlog).map_err(|source| {
-                ServerError::Listen { address: path.display().to_string(), source }
-            })?;
-            listeners.push(Listener::Unix(listener));
+            let listener = Listener::unix(path, config.tcp_backlog)
+                .map_err(|source| ServerError::Unix { path: path.clone(), source })?;
+            listeners.push(listener);
         }
         if listeners.is_empty() {
             return Err(ServerError::NothingToListenOn);
@@ -114,20 +117,17 @@ impl Server {
             shutdown: Shutdown::new()?,
             request_log,
             started_at: Instant::now(),
+            uptime_s: CachePadded::default(),
             run_id: new_run_id(),
             port: if config.bind.is_empty() { 0 } else { port },
         });
-        limit_clients_to_descriptors(&shared);
-        Ok(Self { shared, listeners, unix_socket: config.unix_socket.clone() })
+        limit_clients(&shared.settings);
+        Ok(Self { shared, listeners })
     }
 
     /// The TCP addresses that are listened on, with their real ports.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        let tcp = self.listeners.iter().filter_map(|listener| match listener {
-            Listener::Tcp(listener) => listener.local_addr().ok(),
-            Listener::Unix(_) => None,
-        });
-        tcp.collect()
+        self.listeners.iter().filter_map(Listener::local_addr).collect()
     }
 
     /// What stops the server.
@@ -142,17 +142,17 @@ impl Server {
     pub fn run(self) -> Result<(), ServerError> {
         let ticker = ticker::start(&self.shared)?;
         let accepted = self.accept_until_shutdown();
-        let Self { shared, listeners, unix_socket } = self;
+        let Self { shared, listeners } = self;
         drop(listeners);
-        if let Some(path) = unix_socket {
-            drop(std::fs::remove_file(path));
-        }
         shared.shutdown.raise();
         let left = shared.clients.drain(DRAIN_TIME);
         if left > 0 {
             log::warn!("{left} connections did not end within {DRAIN_TIME:?} and were cut");
         }
         drop(ticker.join());
+        if let Some(log) = &shared.request_log {
+            log.close();
+        }
         log::info!("stopped");
         accepted.map_err(ServerError::from)
     }
@@ -213,7 +213,9 @@ impl Server {
         set_options(&stream, shared.settings.tcp_keepalive_s);
         let stream = Arc::new(stream);
         let clients_max = shared.settings.clients_max.load(Ordering::Relaxed);
-        let Some(registration) = shared.clients.register(&stream, clients_max) else {
+        let Some(registration) =
+            shared.clients.register(&stream, clients_max, shared.uptime_s.load(Ordering::Relaxed))
+        else {
             shared.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
             complaint.about(format_args!("refused a connection: there are {clients_max} already"));
             send_off(&stream, "ERR max number of clients reached");
@@ -235,55 +237,6 @@ fn spawn(shared: Arc<Shared>, registration: Registration) -> io::Result<()> {
     };
     let thread = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
     thread.spawn(serve).map(drop)
-}
-
-impl Listener {
-    fn fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener) => listener.as_fd(),
-        }
-    }
-
-    fn accept(&self) -> io::Result<Stream> {
-        Ok(match self {
-            Self::Tcp(listener) => Stream::Tcp(listener.accept()?.0),
-            Self::Unix(listener) => Stream::Unix(listener.accept()?.0),
-        })
-    }
-}
-
-fn listen_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // `::` and `0.0.0.0` can then both be listened on.
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&SockAddr::from(address))?;
-    socket.listen(backlog)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
-}
-
-/// Listens on a path, over the socket that a dead server left there, but not over a living one.
-fn listen_unix(path: &Path, backlog: i32) -> io::Result<UnixListener> {
-    let address = SockAddr::unix(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    if let Err(error) = socket.bind(&address) {
-        let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        let dead = probe
-            .connect(&address)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if error.kind() != io::ErrorKind::AddrInUse || !dead {
-            return Err(error);
-        }
-        std::fs::remove_file(path)?;
-        socket.bind(&address)?;
-    }
-    socket.listen(backlog)?;
-    socket.set_nonblocking(true)?;
-    Ok(OwnedFd::from(socket).into())
 }
 
 /// A connection without these still works.
@@ -319,27 +272,13 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// Asks for as many descriptors as the clients need; with fewer, allows fewer clients.
-fn limit_clients_to_descriptors(shared: &Shared) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let clients_max = shared.settings.clients_max.load(Ordering::Relaxed) as u64;
-    let wanted = clients_max + DESCRIPTORS_RESERVED;
-    let limit = getrlimit(Resource::Nofile);
-    let current = limit.current.unwrap_or(u64::MAX);
-    if current >= wanted {
-        return;
-    }
-    let allowed = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(current);
-    let raised = Rlimit { current: Some(allowed), maximum: limit.maximum };
-    let current = if setrlimit(Resource::Nofile, raised).is_ok() { allowed } else { current };
-    let affordable = current.saturating_sub(DESCRIPTORS_RESERVED);
+/// With fewer files than the clients need, allows fewer clients.
+fn limit_clients(settings: &Settings) {
+    let clients_max = settings.clients_max.load(Ordering::Relaxed);
+    let affordable = descriptors::afford(clients_max);
     if affordable < clients_max {
-        let affordable = affordable.max(1);
-        shared.settings.clients_max.store(affordable as usize, Ordering::Relaxed);
-        log::warn!(
-            "maxclients is {affordable} instead of {clients_max}: only {current} files may be \
-             open (ulimit -n)"
-        );
+        settings.clients_max.store(affordable, Ordering::Relaxed);
+        log::warn!("maxclients is {affordable} instead of {clients_max}: raise ulimit -n for more");
     }
 }
 

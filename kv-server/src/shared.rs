@@ -1,9 +1,10 @@
 //! What all threads of a server share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crossbeam::utils::CachePadded;
 use kv_core::Engine;
 use subtle::ConstantTimeEq;
 
@@ -20,6 +21,9 @@ pub(crate) struct Shared {
     pub(crate) shutdown: Shutdown,
     pub(crate) request_log: Option<RequestLog>,
     pub(crate) started_at: Instant,
+    /// Whole seconds since then, as of the last tick: coarse, so that who is active costs no clock,
+    /// and unmoved by what happens to the time of day.
+    pub(crate) uptime_s: CachePadded<AtomicU32>,
     /// 40 hexadecimal digits, different for every start, as Redis' `run_id`.
     pub(crate) run_id: String,
     /// The TCP port that was bound; 0 without one.

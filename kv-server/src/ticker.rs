@@ -31,6 +31,7 @@ fn run(shared: &Shared) {
     while !shared.shutdown.is_raised() {
         wait(shared);
         shared.engine.tick();
+        shared.uptime_s.store(shared.started_at.elapsed().as_secs() as u32, Ordering::Relaxed);
         let swept = shared.engine.sweep_expired(SWEEP_TIME);
         shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
         ticks += 1;
@@ -58,7 +59,7 @@ fn close_idle(shared: &Shared) {
     if idle_s == 0 {
         return;
     }
-    let now_s = u64::from(shared.engine.access_s());
+    let now_s = u64::from(shared.uptime_s.load(Ordering::Relaxed));
     for client in shared.clients.list() {
         let active_s = u64::from(client.active_s.load(Ordering::Relaxed));
         if now_s.saturating_sub(active_s) > idle_s {

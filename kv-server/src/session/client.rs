@@ -3,16 +3,18 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use kv_core::command::CommandError;
 use kv_core::engine::DatabaseSize;
 use kv_core::resp::{Args, Encoder};
 
-use super::{Flow, Replies, Session};
+use super::{Flow, Replies, Session, subcommands};
 use crate::clients::Client;
 use crate::info;
 
 impl Session {
     pub(super) fn info(&mut self, args: Args<'_>, sizes: &[DatabaseSize], out: &mut Encoder) {
+        // Who asks wants what came before counted, also within one pipeline.
+        let counted = self.take_counted();
+        self.client.counters.add(&counted);
         let wanted: Vec<String> =
             args.from(1).map(|word| String::from_utf8_lossy(word).to_lowercase()).collect();
         out.verbatim(&info::text(&self.shared, sizes, &wanted));
@@ -48,15 +50,8 @@ impl Session {
                 None => self.fail_syntax(out),
             },
             (b"reply", 3) => self.set_replies(args.at(2), out),
-            (
-                b"id" | b"getname" | b"setname" | b"setinfo" | b"info" | b"list" | b"no-evict"
-                | b"reply",
-                _,
-            ) => {
-                let name = format!("client|{}", String::from_utf8_lossy(&sub));
-                self.fail(CommandError::wrong_arity(name.as_bytes()), out);
-            }
-            _ => self.fail_subcommand(args, "CLIENT", out),
+            (b"help", _) => subcommands::help("CLIENT", out),
+            _ => self.fail_syntax(out),
         }
         Flow::Continue
     }
@@ -66,7 +61,7 @@ impl Session {
     }
 
     fn uptime_s(&self) -> u32 {
-        self.shared.started_at.elapsed().as_secs() as u32
+        self.shared.uptime_s.load(Ordering::Relaxed)
     }
 
     fn set_info(&mut self, args: Args<'_>, out: &mut Encoder) {
@@ -100,8 +95,8 @@ impl Session {
                 out.ok();
             }
             b"off" => self.replies = Replies::Off,
-            b"skip" if self.replies == Replies::On => self.replies = Replies::SkipNext,
-            b"skip" => {}
+            b"skip" if self.replies == Replies::Off => {}
+            b"skip" => self.replies = Replies::SkipNext,
             _ => self.fail_syntax(out),
         }
     }

@@ -3,7 +3,7 @@
 use kv_core::command::{Access, COMMANDS, Scope, Spec};
 use kv_core::resp::{Args, Encoder};
 
-use super::Session;
+use super::{Session, subcommands};
 
 impl Session {
     pub(super) fn command_command(&mut self, args: Args<'_>, out: &mut Encoder) {
@@ -26,7 +26,7 @@ impl Session {
                 for name in args.from(2) {
                     match Spec::find(name) {
                         Some(spec) => write_spec(spec, out),
-                        None => out.null_array(),
+                        None => out.null(),
                     }
                 }
             }
@@ -40,7 +40,8 @@ impl Session {
                     write_docs(spec, out);
                 }
             }
-            _ => self.fail_subcommand(args, "COMMAND", out),
+            b"help" => subcommands::help("COMMAND", out),
+            _ => self.fail_syntax(out),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use kv_core::command::{CommandError, glob_match};
+use kv_core::command::glob_match;
 use kv_core::resp::request::parse_i64;
 use kv_core::resp::{Args, Encoder};
 
-use super::Session;
+use super::{Session, subcommands};
+use crate::descriptors;
 
 impl Session {
     pub(super) fn config(&mut self, args: Args<'_>, out: &mut Encoder) {
@@ -18,26 +19,26 @@ impl Session {
                 self.shared.stats.reset();
                 out.ok();
             }
-            (sub @ (b"get" | b"set" | b"resetstat"), _) => {
-                let name = format!("config|{}", String::from_utf8_lossy(sub));
-                self.fail(CommandError::wrong_arity(name.as_bytes()), out);
-            }
-            _ => self.fail_subcommand(args, "CONFIG", out),
+            (b"help", _) => subcommands::help("CONFIG", out),
+            _ => self.fail_syntax(out),
         }
     }
 
+    /// A name that was typed in full is answered as it was typed.
     fn config_get(&self, args: Args<'_>, out: &mut Encoder) {
-        let matching: Vec<(&str, String)> = self
-            .settings()
-            .into_iter()
-            .filter(|(name, _)| {
-                args.from(2)
-                    .any(|pattern| glob_match(&pattern.to_ascii_lowercase(), name.as_bytes()))
-            })
-            .collect();
+        let mut matching = Vec::new();
+        for (name, value) in self.settings() {
+            let pattern = args
+                .from(2)
+                .find(|pattern| glob_match(&pattern.to_ascii_lowercase(), name.as_bytes()));
+            if let Some(pattern) = pattern {
+                let typed = pattern.eq_ignore_ascii_case(name.as_bytes());
+                matching.push((if typed { pattern } else { name.as_bytes() }, value));
+            }
+        }
         out.map(matching.len());
         for (name, value) in matching {
-            out.bulk(name.as_bytes());
+            out.bulk(name);
             out.bulk(value.as_bytes());
         }
     }
@@ -79,8 +80,13 @@ impl Session {
     fn config_set(&mut self, args: Args<'_>, out: &mut Encoder) {
         let pairs: Vec<(&[u8], &[u8])> =
             args.from(2).step_by(2).zip(args.from(3).step_by(2)).collect();
-        for (name, value) in &pairs {
-            if let Err(error) = check_setting(name, value) {
+        for (index, (name, value)) in pairs.iter().enumerate() {
+            let twice = pairs[..index].iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+            let checked = check_setting(name, value).and_then(|()| match twice {
+                true => Err(refusal(name, "duplicate parameter")),
+                false => Ok(()),
+            });
+            if let Err(error) = checked {
                 return self.fail(error, out);
             }
         }
@@ -114,7 +120,7 @@ fn check_setting(name: &[u8], value: &[u8]) -> Result<(), String> {
         None => Err("argument couldn't be parsed into an integer".to_owned()),
     };
     let checked = match name.to_ascii_lowercase().as_slice() {
-        b"maxclients" => in_range(1..=i64::from(u32::MAX)),
+        b"maxclients" => in_range(1..=i64::from(u32::MAX)).and_then(|()| check_clients_max(value)),
         b"timeout" => in_range(0..=i64::from(i32::MAX)),
         b"protected-mode" => match value.to_ascii_lowercase().as_slice() {
             b"yes" | b"no" => Ok(()),
@@ -128,8 +134,22 @@ fn check_setting(name: &[u8], value: &[u8]) -> Result<(), String> {
             ));
         }
     };
-    checked.map_err(|reason| {
-        let name = String::from_utf8_lossy(name);
-        format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
-    })
+    checked.map_err(|reason| refusal(name, &reason))
+}
+
+fn refusal(name: &[u8], reason: &str) -> String {
+    let name = String::from_utf8_lossy(name);
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+}
+
+/// Whether the system can handle so many clients.
+fn check_clients_max(value: &[u8]) -> Result<(), String> {
+    let clients = parse_i64(value).unwrap_or_default() as usize;
+    match descriptors::afford(clients) {
+        affordable if affordable < clients => Err(format!(
+            "The operating system is not able to handle the specified number of clients, try \
+             with {affordable}"
+        )),
+        _ => Ok(()),
+    }
 }

@@ -9,7 +9,7 @@ use kv_core::resp::request::parse_i64;
 use kv_core::resp::{Args, Encoder, Protocol};
 use kv_core::table::DATABASES;
 
-use super::{Flow, Replies, Session};
+use super::{Flow, Replies, Session, subcommands};
 use crate::REDIS_VERSION;
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
@@ -67,13 +67,22 @@ impl Session {
     }
 
     fn select(&mut self, args: Args<'_>, out: &mut Encoder) {
-        match parse_i64(args.at(1)).map(u8::try_from) {
+        match parse_i64(args.at(1)).map(i32::try_from) {
             None => self.fail(CommandError::NotAnInteger, out),
-            Some(Ok(db)) if db < DATABASES => {
-                self.set_db(db);
+            // Redis' wording, its grammar included.
+            Some(Err(_)) => self.fail(
+                format_args!(
+                    "ERR value is out of range, value must between {} and {}",
+                    i32::MIN,
+                    i32::MAX
+                ),
+                out,
+            ),
+            Some(Ok(db)) if (0..i32::from(DATABASES)).contains(&db) => {
+                self.set_db(db as u8);
                 out.ok();
             }
-            Some(_) => self.fail("ERR DB index is out of range", out),
+            Some(Ok(_)) => self.fail("ERR DB index is out of range", out),
         }
     }
 
@@ -129,7 +138,7 @@ impl Session {
                 return self.fail(format!("ERR Syntax error in HELLO option '{word}'"), out);
             }
         }
-        if !self.authenticated {
+        if !self.is_authenticated() {
             return self.fail(
                 "NOAUTH HELLO must be called with the client already authenticated, otherwise \
                  the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the \
@@ -206,31 +215,20 @@ impl Session {
     }
 
     fn function(&mut self, args: Args<'_>, out: &mut Encoder) {
-        if args[1].eq_ignore_ascii_case(b"flush") && args.len() <= 3 {
-            out.ok();
-        } else {
-            self.fail_subcommand(args, "FUNCTION", out);
+        let how = args.get(2).map(<[u8]>::to_ascii_lowercase);
+        match (args[1].eq_ignore_ascii_case(b"help"), how.as_deref(), args.len()) {
+            (true, ..) => subcommands::help("FUNCTION", out),
+            (false, None | Some(b"sync" | b"async"), ..=3) => out.ok(),
+            _ => self.fail("ERR FUNCTION FLUSH only supports SYNC|ASYNC option", out),
         }
-    }
-
-    /// The error of an unknown subcommand.
-    pub(super) fn fail_subcommand(&mut self, args: Args<'_>, command: &str, out: &mut Encoder) {
-        let sub = String::from_utf8_lossy(&args[1][..args[1].len().min(128)]).into_owned();
-        self.fail(format!("ERR unknown subcommand '{sub}'. Try {command} HELP."), out);
     }
 
     /// `SHUTDOWN` and its other spelling `END`. Who succeeds sees the connection close; `END`, as
     /// the original did, answers first.
     fn shutdown(&mut self, args: Args<'_>, out: &mut Encoder) -> Flow {
         let is_end = args[0].eq_ignore_ascii_case(b"end");
-        let options: [&[u8]; 5] = [b"nosave", b"save", b"now", b"force", b"abort"];
-        let known = |word: &[u8]| options.iter().any(|option| word.eq_ignore_ascii_case(option));
-        if !is_end && !args.from(1).all(known) {
-            self.fail_syntax(out);
-            return Flow::Continue;
-        }
-        if !is_end && args.from(1).any(|word| word.eq_ignore_ascii_case(b"abort")) {
-            self.fail("ERR No shutdown in progress.", out);
+        if !is_end && let Err(error) = check_shutdown_options(args) {
+            self.fail(error, out);
             return Flow::Continue;
         }
         let settings = &self.shared.settings;
@@ -248,6 +246,23 @@ impl Session {
         }
         self.shared.shutdown.raise();
         Flow::Close
+    }
+}
+
+/// Nothing is saved yet, and there is never a shutdown to abort: it can't be kept waiting.
+fn check_shutdown_options(args: Args<'_>) -> Result<(), &'static str> {
+    const SYNTAX: &str = "ERR syntax error";
+    let has = |option: &[u8]| args.from(1).any(|word| word.eq_ignore_ascii_case(option));
+    let known = |word: &[u8]| {
+        let options: [&[u8]; 5] = [b"nosave", b"save", b"now", b"force", b"abort"];
+        options.iter().any(|option| word.eq_ignore_ascii_case(option))
+    };
+    let alone = args.from(1).all(|word| word.eq_ignore_ascii_case(b"abort"));
+    match has(b"abort") {
+        _ if !args.from(1).all(known) || (has(b"save") && has(b"nosave")) => Err(SYNTAX),
+        true if !alone => Err(SYNTAX),
+        true => Err("ERR No shutdown in progress."),
+        false => Ok(()),
     }
 }
 

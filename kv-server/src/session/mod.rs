@@ -4,6 +4,7 @@ mod client;
 mod command;
 mod config;
 mod connection_commands;
+mod subcommands;
 mod transaction;
 
 use std::sync::Arc;
@@ -40,8 +41,10 @@ pub(crate) struct Session {
 enum Replies {
     On,
     Off,
-    /// Not the next one.
+    /// Not to the next request.
     SkipNext,
+    /// Not to the request under way.
+    SkipThis,
 }
 
 /// Whether the conversation goes on.
@@ -68,8 +71,9 @@ impl Session {
         }
     }
 
+    /// Whether the client may do as it likes: it has given the password, or none is asked for.
     pub(crate) fn is_authenticated(&self) -> bool {
-        self.authenticated
+        self.authenticated || !self.shared.settings.has_password()
     }
 
     /// Hands over the figures since the last call.
@@ -80,17 +84,21 @@ impl Session {
     /// Answers one request.
     pub(crate) fn handle(&mut self, args: Args<'_>, out: &mut Encoder) -> Flow {
         let before = out.bytes().len();
-        let skip = self.replies != Replies::On;
+        if self.replies == Replies::SkipNext {
+            self.replies = Replies::SkipThis;
+        }
+        let silent = self.replies != Replies::On;
         self.counted.commands += 1;
         let flow = self.dispatch(args, out);
         if let Some(log) = &self.shared.request_log {
             log.record(self.client.id, &args, &out.bytes()[before..]);
         }
-        if skip && self.replies != Replies::On {
+        // A request may have asked for replies again, its own included.
+        if silent && self.replies != Replies::On {
             out.bytes_mut().truncate(before);
-            if self.replies == Replies::SkipNext {
-                self.replies = Replies::On;
-            }
+        }
+        if self.replies == Replies::SkipThis {
+            self.replies = Replies::On;
         }
         flow
     }
@@ -101,10 +109,15 @@ impl Session {
             return self.refuse_unknown(args, out);
         };
         if !spec.accepts(args.len()) {
-            return self.refuse(&CommandError::wrong_arity(args.at(0)), out);
+            return self.refuse_call(spec, &CommandError::wrong_arity(args.at(0)), out);
         }
-        if !self.authenticated && !spec.flags.contains(&"no_auth") {
-            return self.refuse(&"NOAUTH Authentication required.", out);
+        if let Run::Connection(command) = spec.run
+            && let Err(error) = subcommands::check(command, args)
+        {
+            return self.refuse(&error, out);
+        }
+        if !self.is_authenticated() && !spec.flags.contains(&"no_auth") {
+            return self.refuse_call(spec, &"NOAUTH Authentication required.", out);
         }
         if self.queue.is_some() && !runs_within_multi(spec) {
             self.enqueue(spec, args, out);
@@ -129,6 +142,23 @@ impl Session {
         let spec = Spec::find(name)?;
         self.last = Some((spec, Box::from(name)));
         Some(spec)
+    }
+
+    /// Refuses a known command. Whatever is wrong with an `EXEC`, it ends the transaction.
+    fn refuse_call(
+        &mut self,
+        spec: &Spec,
+        error: &dyn std::fmt::Display,
+        out: &mut Encoder,
+    ) -> Flow {
+        if !matches!(spec.run, Run::Connection(ConnectionCommand::Exec)) {
+            return self.refuse(error, out);
+        }
+        self.queue = None;
+        self.unwatch_all();
+        let error = error.to_string();
+        let reason = error.strip_prefix("ERR ").unwrap_or(&error);
+        self.refuse(&format_args!("EXECABORT Transaction discarded because of: {reason}"), out)
     }
 
     fn refuse(&mut self, error: &dyn std::fmt::Display, out: &mut Encoder) -> Flow {

@@ -1,0 +1,28 @@
+//! Servers to talk to and sockets to talk through. Each test file uses a part of it.
+#![allow(dead_code, unused_imports, reason = "every test file is a crate of its own")]
+
+mod namespace;
+mod peer;
+mod process;
+mod served;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use namespace::Namespace;
+pub(crate) use peer::{Redis, skip};
+pub(crate) use process::Process;
+pub(crate) use served::Served;
+pub(crate) use wire::{Wire, request, shown};
+
+/// How long anything may take that happens soon, on the slowest of machines.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `condition` holds, and fails with `what` if it never does.
+pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "it never came true that {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
