@@ -51,37 +51,49 @@ impl CommandError {
 
     /// The error for a request whose command is not in the table.
     pub fn unknown_command(args: &Args<'_>) -> Self {
-        Self::UnknownCommand(UnknownCommand(args.from(0).map(<[u8]>::to_vec).take(40).collect()))
+        Self::UnknownCommand(UnknownCommand::new(args.from(0)))
     }
 }
 
 /// The request whose command is not known, quoted as Redis does: 128 bytes of the name, and of the
-/// arguments as many as begin within 128 bytes.
+/// arguments as many as begin within 128 bytes; of each, what stands before a NUL. What is not
+/// UTF-8 is replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownCommand(Vec<Vec<u8>>);
+pub struct UnknownCommand {
+    name: String,
+    /// `'a' 'b' `, blanks included.
+    quoted_args: String,
+}
 
 const QUOTED_BYTES_MAX: usize = 128;
 
-impl Display for UnknownCommand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quote = |bytes: &[u8], bytes_max: usize| {
-            String::from_utf8_lossy(&bytes[..bytes.len().min(bytes_max)]).into_owned()
-        };
-        let name = self.0.first().map_or(&[][..], Vec::as_slice);
-        write!(
-            f,
-            "ERR unknown command '{}', with args beginning with: ",
-            quote(name, QUOTED_BYTES_MAX)
-        )?;
-        let mut quoted = 0;
-        for arg in self.0.iter().skip(1) {
-            if quoted >= QUOTED_BYTES_MAX {
+impl UnknownCommand {
+    fn new<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Self {
+        let name = c_string(args.next().unwrap_or_default(), QUOTED_BYTES_MAX).to_vec();
+        let mut quoted = Vec::new();
+        for arg in args {
+            if quoted.len() >= QUOTED_BYTES_MAX {
                 break;
             }
-            let text = quote(arg, QUOTED_BYTES_MAX - quoted);
-            quoted += text.len() + 3;
-            write!(f, "'{text}' ")?;
+            let arg = c_string(arg, QUOTED_BYTES_MAX - quoted.len());
+            quoted.extend_from_slice(&[b"'", arg, b"' "].concat());
         }
-        Ok(())
+        Self {
+            name: String::from_utf8_lossy(&name).into_owned(),
+            quoted_args: String::from_utf8_lossy(&quoted).into_owned(),
+        }
+    }
+}
+
+/// What C's `%.*s` prints of these bytes.
+fn c_string(bytes: &[u8], bytes_max: usize) -> &[u8] {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    &bytes[..end.min(bytes_max)]
+}
+
+impl Display for UnknownCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, quoted_args } = self;
+        write!(f, "ERR unknown command '{name}', with args beginning with: {quoted_args}")
     }
 }

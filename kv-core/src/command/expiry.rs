@@ -48,7 +48,19 @@ pub(super) struct Deadline<'a> {
     pub(super) number: &'a [u8],
 }
 
-impl Deadline<'_> {
+impl<'a> Deadline<'a> {
+    /// What an option makes of an earlier one: the same unit again replaces it, as in Redis; another
+    /// unit, an unknown word or a missing number is an error.
+    pub(super) fn replace(
+        earlier: Option<Self>,
+        unit: Option<Unit>,
+        number: Option<&'a [u8]>,
+    ) -> Result<Self, CommandError> {
+        let unit = unit.filter(|unit| earlier.is_none_or(|earlier| earlier.unit == *unit));
+        let (unit, number) = unit.zip(number).ok_or(CommandError::Syntax)?;
+        Ok(Self { unit, number })
+    }
+
     /// Unix time in milliseconds; a number that is not positive is an error of `command`.
     pub(super) fn at_ms(
         self,
@@ -147,7 +159,7 @@ pub(super) fn persist(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encod
 /// `TTL`, `PTTL`, `EXPIRETIME`, `PEXPIRETIME`: -2 without the key, -1 without an expiry.
 pub(super) fn ttl(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
     let key = tx.key(call.args.at(1));
-    let at_ms = tx.read(&key).map(Entry::expires_at_ms);
+    let at_ms = tx.read(&key, |entry| entry.map(Entry::expires_at_ms));
     let now_ms = tx.now_ms();
     let answer = match (at_ms, call.spec.name) {
         (None, _) => -2,

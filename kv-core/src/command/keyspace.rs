@@ -20,7 +20,7 @@ pub(super) fn del(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) 
 
 /// `EXISTS` and `TOUCH`.
 pub(super) fn exists(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
-    count(call, out, |key| tx.read(&tx.key(key)).is_some());
+    count(call, out, |key| tx.read(&tx.key(key), |entry| entry.is_some()));
     Ok(())
 }
 

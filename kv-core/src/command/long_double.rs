@@ -14,7 +14,7 @@ pub(super) struct LongDouble(X87DoubleExtended);
 /// Digits behind the point in `%.17Lf`.
 const DECIMALS: usize = 17;
 
-/// Longest text that Redis reads as a number (`MAX_LONG_DOUBLE_CHARS`).
+/// Texts that Redis reads as numbers are shorter (`MAX_LONG_DOUBLE_CHARS`, with C's final NUL).
 const TEXT_BYTES_MAX: usize = 5 * 1024;
 
 /// Exponent bias, and the fraction bits of the 64-bit significand.
@@ -27,17 +27,14 @@ impl LongDouble {
     /// Reads a whole text as C's `strtold` does; blanks and `nan` are refused, as Redis refuses
     /// them.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok().filter(|text| text.len() <= TEXT_BYTES_MAX)?;
+        let text = std::str::from_utf8(text).ok().filter(|text| text.len() < TEXT_BYTES_MAX)?;
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
         let negative = text.starts_with('-');
         if unsigned.eq_ignore_ascii_case("inf") || unsigned.eq_ignore_ascii_case("infinity") {
             let infinity = X87DoubleExtended::INFINITY;
             return Some(Self(if negative { -infinity } else { infinity }));
         }
-        if !unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.') {
-            return None;
-        }
-        let value = X87DoubleExtended::from_str(unsigned).ok().filter(|value| value.is_finite())?;
+        let value = parse_finite(&unsigned.to_ascii_lowercase())?;
         Some(Self(if negative { -value } else { value }))
     }
 
@@ -45,6 +42,32 @@ impl LongDouble {
     pub(super) fn add(self, other: Self) -> Option<Self> {
         Some((self.0 + other.0).value).filter(|sum| sum.is_finite()).map(Self)
     }
+}
+
+/// Reads `12.5e3` or `0x1.8p3`; what is too large or too small for a long double is refused.
+fn parse_finite(lower: &str) -> Option<X87DoubleExtended> {
+    let hexadecimal = lower.strip_prefix("0x");
+    let (digits, radix, mark) = match hexadecimal {
+        Some(digits) => (digits, 16, 'p'),
+        None => (lower, 10, 'e'),
+    };
+    let (mantissa, exponent) = digits.split_once(mark).unwrap_or((digits, "0"));
+    let exponent_digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut mantissa_digits = whole.chars().chain(fraction.chars());
+    let is_number = mantissa.len() > usize::from(mantissa.contains('.'))
+        && mantissa_digits.clone().all(|digit| digit.is_digit(radix))
+        && !exponent_digits.is_empty()
+        && exponent_digits.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_number {
+        return None;
+    }
+    if mantissa_digits.all(|digit| digit == '0') {
+        return Some(X87DoubleExtended::ZERO);
+    }
+    let prefix = if hexadecimal.is_some() { "0x" } else { "" };
+    let value = X87DoubleExtended::from_str(&format!("{prefix}{mantissa}{mark}{exponent}"));
+    value.ok().filter(|value| value.is_finite() && !value.is_zero())
 }
 
 impl fmt::Display for LongDouble {
@@ -130,7 +153,10 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_is_refused() {
-        for text in ["", " 1", "1 ", "abc", "nan", "1..2", "0x", "--1", "1e5000"] {
+        for text in [
+            "", " 1", "1 ", "abc", "nan", "1..2", "0x", "--1", "1e", "1e+", "e1", ".", "1e5000",
+            "1e-5000",
+        ] {
             assert!(LongDouble::parse(text.as_bytes()).is_none(), "{text}");
         }
         assert!(sum("inf", "1").is_none());

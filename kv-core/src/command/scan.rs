@@ -10,6 +10,11 @@ use super::{Call, CommandError, Outcome, glob_match};
 /// Keys looked at by one call unless `COUNT` says otherwise.
 const COUNT_DEFAULT: usize = 10;
 
+/// Segments visited by one call are at most this many times `COUNT`, as buckets are in Redis, but
+/// always enough for one round of a small table: a table that lost most of its keys keeps its
+/// segments, and no call may walk millions of them.
+const EMPTY_SEGMENTS_PER_COUNT: usize = 10;
+
 /// A cursor is the place where the walk goes on: the shard above, the position within it below. 42
 /// bits, so that clients which keep cursors as floats keep them whole. 0 is both the beginning and
 /// the end.
@@ -19,13 +24,19 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// Redis reads any unsigned number of 64 bits; one beyond the end is the end.
+    /// What C's `strtoul` reads, as in Redis: nothing is 0, and a sign is no error. A cursor beyond
+    /// the end is the end.
     fn parse(text: &[u8]) -> Result<Self, CommandError> {
-        let number: u64 = std::str::from_utf8(text)
-            .ok()
-            .filter(|text| !text.starts_with('+'))
-            .and_then(|text| text.parse().ok())
-            .ok_or(CommandError::InvalidCursor)?;
+        let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
+        let is_number =
+            unsigned.iter().all(u8::is_ascii_digit) && unsigned.is_empty() == text.is_empty();
+        let magnitude: Option<u64> = match is_number {
+            true if text.is_empty() => Some(0),
+            true => std::str::from_utf8(unsigned).ok().and_then(|digits| digits.parse().ok()),
+            false => None,
+        };
+        let magnitude = magnitude.ok_or(CommandError::InvalidCursor)?;
+        let number = if text.starts_with(b"-") { magnitude.wrapping_neg() } else { magnitude };
         let shard = usize::try_from(number >> 32).unwrap_or(SHARDS).min(SHARDS);
         Ok(Self { shard, position: number as u32 })
     }
@@ -71,7 +82,9 @@ pub(super) fn scan(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder)
     let options = ScanOptions::parse(call.args.from(2))?;
     let mut found = Encoder::new(out.protocol());
     let (mut looked_at, mut len) = (0, 0);
-    while cursor.shard < SHARDS && looked_at < options.count {
+    let mut segments_left = options.count.saturating_mul(EMPTY_SEGMENTS_PER_COUNT).max(2 * SHARDS);
+    while cursor.shard < SHARDS && looked_at < options.count && segments_left > 0 {
+        segments_left -= 1;
         let next = tx.walk(cursor.shard, cursor.position, &mut |entry| {
             looked_at += 1;
             if options.strings

@@ -10,12 +10,13 @@ use super::{Call, CommandError, Outcome};
 
 /// Writes the value of `key`, or null; answers whether it was there.
 fn reply_value(tx: &mut Transaction<'_>, key: &Key, out: &mut Encoder) -> bool {
-    let entry = tx.read(key);
-    match entry {
-        Some(entry) => out.bulk(entry.value()),
-        None => out.null(),
-    }
-    entry.is_some()
+    tx.read(key, |entry| {
+        match entry {
+            Some(entry) => out.bulk(entry.value()),
+            None => out.null(),
+        }
+        entry.is_some()
+    })
 }
 
 pub(super) fn get(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
@@ -39,7 +40,6 @@ impl<'a> SetOptions<'a> {
         let mut options = Self::default();
         let mut rest = args.from(3);
         while let Some(word) = rest.next() {
-            let has_expiry = options.keep_expiry || options.deadline.is_some();
             if word.eq_ignore_ascii_case(b"nx") && !options.if_present {
                 options.if_absent = true;
             } else if word.eq_ignore_ascii_case(b"xx") && !options.if_absent {
@@ -49,9 +49,8 @@ impl<'a> SetOptions<'a> {
             } else if word.eq_ignore_ascii_case(b"keepttl") && options.deadline.is_none() {
                 options.keep_expiry = true;
             } else {
-                let unit = Unit::of_option(word).filter(|_| !has_expiry);
-                let (unit, number) = unit.zip(rest.next()).ok_or(CommandError::Syntax)?;
-                options.deadline = Some(Deadline { unit, number });
+                let unit = Unit::of_option(word).filter(|_| !options.keep_expiry);
+                options.deadline = Some(Deadline::replace(options.deadline, unit, rest.next())?);
             }
         }
         Ok(options)
@@ -124,22 +123,21 @@ pub(super) fn getdel(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
 
 pub(super) fn getex(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
     let mut rest = call.args.from(2);
-    let word = rest.next();
-    let persist = word.is_some_and(|word| word.eq_ignore_ascii_case(b"persist"));
-    let deadline = match word {
-        None => None,
-        Some(_) if persist => None,
-        Some(word) => {
-            let unit = Unit::of_option(word);
-            let (unit, number) = unit.zip(rest.next()).ok_or(CommandError::Syntax)?;
-            Some(Deadline { unit, number })
+    let (mut persist, mut deadline) = (false, None);
+    while let Some(word) = rest.next() {
+        if word.eq_ignore_ascii_case(b"persist") && deadline.is_none() {
+            persist = true;
+        } else {
+            let unit = Unit::of_option(word).filter(|_| !persist);
+            deadline = Some(Deadline::replace(deadline, unit, rest.next())?);
         }
-    };
-    if rest.next().is_some() {
-        return Err(CommandError::Syntax);
     }
-    let at_ms = deadline.map(|deadline| deadline.at_ms(tx, "getex")).transpose()?;
     let key = tx.key(call.args.at(1));
+    // As in Redis, a number is looked at only when there is a key whose expiry it is for.
+    let at_ms = match tx.peek(&key) {
+        Some(_) => deadline.map(|deadline| deadline.at_ms(tx, "getex")).transpose()?,
+        None => None,
+    };
     if !reply_value(tx, &key, out) {
         return Ok(());
     }
@@ -194,7 +192,8 @@ fn check_pairs(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) fn strlen(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
-    let len = tx.read(&tx.key(call.args.at(1))).map_or(0, |entry| entry.value().len());
+    let key = tx.key(call.args.at(1));
+    let len = tx.read(&key, |entry| entry.map_or(0, |entry| entry.value().len()));
     out.integer(len as i64);
     Ok(())
 }
@@ -238,10 +237,9 @@ fn checked_len(first: usize, second: usize) -> Result<usize, CommandError> {
 pub(super) fn getrange(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
     let start = parse_i64(call.args.at(2)).ok_or(CommandError::NotAnInteger)?;
     let end = parse_i64(call.args.at(3)).ok_or(CommandError::NotAnInteger)?;
-    match tx.read(&tx.key(call.args.at(1))) {
-        Some(entry) => out.bulk(range(entry.value(), start, end)),
-        None => out.bulk(b""),
-    }
+    tx.read(&tx.key(call.args.at(1)), |entry| {
+        out.bulk(entry.map_or(&[], |entry| range(entry.value(), start, end)));
+    });
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use crate::table::{DATABASES, Entry, SHARDS};
 
 use super::Engine;
 
-/// The sweep goes on while more than this share of what it looked at had expired, as Redis'
+/// The sweep goes on while more than this share of the expiring entries it met had expired, as Redis'
 /// `ACTIVE_EXPIRE_CYCLE_ACCEPTABLE_STALE` does.
 const STALE_SHARE: f64 = 0.10;
 
@@ -19,6 +19,8 @@ const SAMPLE_ENTRIES: usize = 1000;
 pub struct SweepReport {
     /// Entries looked at.
     pub looked_at: usize,
+    /// Of these, how many had an expiry.
+    pub expiring: usize,
     /// Keys removed.
     pub expired: u64,
 }
@@ -33,15 +35,20 @@ impl Engine {
         for _ in 0..SHARDS {
             let position = self.sweep_position.fetch_add(1, Ordering::Relaxed);
             let shard = (position % SHARDS as u64) as usize;
-            for db in 0..DATABASES {
+            for db in self.databases_with_expiry(shard) {
                 self.sweep_shard(shard, db, &mut report);
             }
-            let stale = report.expired as f64 > report.looked_at as f64 * STALE_SHARE;
+            let stale = report.expired as f64 > report.expiring as f64 * STALE_SHARE;
             if (report.looked_at >= SAMPLE_ENTRIES && !stale) || Instant::now() >= deadline {
                 break;
             }
         }
         report
+    }
+
+    fn databases_with_expiry(&self, shard: usize) -> Vec<u8> {
+        let shard = self.table.shard(shard).read().expect("no panic under a shard lock");
+        (0..DATABASES).filter(|&db| shard.expiring(db) > 0).collect()
     }
 
     fn sweep_shard(&self, index: usize, db: u8, report: &mut SweepReport) {
@@ -51,13 +58,12 @@ impl Engine {
         while let Some(at) = position {
             // The lock is held for one segment at a time.
             let shard = self.table.shard(index).read().expect("no panic under a shard lock");
-            if shard.expiring(db) == 0 {
-                break;
-            }
             let (entries, next) = shard.walk(db, at);
             for entry in entries {
                 report.looked_at += 1;
-                if entry.expires_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+                let Some(at_ms) = entry.expires_at_ms() else { continue };
+                report.expiring += 1;
+                if at_ms <= now_ms {
                     expired.push(entry.key().to_vec());
                 }
             }

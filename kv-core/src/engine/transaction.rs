@@ -64,6 +64,38 @@ enum Guards<'e> {
     Many(Vec<(usize, Guard<'e>)>),
 }
 
+impl Guards<'_> {
+    #[inline]
+    fn shard(&self, key: &Key) -> &Shard {
+        match self {
+            Self::One { guard, .. } => guard.shard(),
+            Self::Many(guards) => guards[guard_index(guards, key.shard())].1.shard(),
+            Self::None => panic!("a walk touches no single key"),
+        }
+    }
+
+    #[inline]
+    fn shard_mut(&mut self, key: &Key) -> &mut Shard {
+        match self {
+            Self::One { guard, .. } => guard.shard_mut(),
+            Self::Many(guards) => {
+                let index = guard_index(guards, key.shard());
+                guards[index].1.shard_mut()
+            }
+            Self::None => panic!("a walk changes nothing"),
+        }
+    }
+
+    /// Whether the locks allow changes.
+    fn are_exclusive(&self) -> bool {
+        match self {
+            Self::One { guard, .. } => matches!(guard, Guard::Write(_)),
+            Self::Many(guards) => matches!(guards.first(), Some((_, Guard::Write(_)))),
+            Self::None => false,
+        }
+    }
+}
+
 /// The locks of a batch, and the only door to the entries behind them.
 pub struct Transaction<'e> {
     engine: &'e Engine,
@@ -146,7 +178,7 @@ impl<'e> Transaction<'e> {
     pub fn unchanged(&self, watches: &[Watch]) -> bool {
         watches.iter().all(|watch| {
             let key = self.engine.table.key(watch.key());
-            watch.is_unchanged(self.shard(&key), &key, self.now_ms())
+            watch.is_unchanged(self.guards.shard(&key), &key, self.now_ms())
         })
     }
 
@@ -170,62 +202,37 @@ impl<'e> Transaction<'e> {
         }
     }
 
-    #[inline]
-    fn shard(&self, key: &Key) -> &Shard {
-        match &self.guards {
-            Guards::One { guard, .. } => guard.shard(),
-            Guards::Many(guards) => guards[guard_index(guards, key.shard())].1.shard(),
-            Guards::None => panic!("a walk touches no single key"),
-        }
-    }
-
-    #[inline]
-    fn shard_mut(&mut self, key: &Key) -> &mut Shard {
-        match &mut self.guards {
-            Guards::One { guard, .. } => guard.shard_mut(),
-            Guards::Many(guards) => {
-                let index = guard_index(guards, key.shard());
-                guards[index].1.shard_mut()
-            }
-            Guards::None => panic!("a walk changes nothing"),
-        }
-    }
-
     /// A live entry, without a trace in the statistics.
     #[inline]
     pub(crate) fn peek(&self, key: &Key) -> Option<&Entry> {
-        let entry = self.shard(key).find(self.db, key)?;
-        match entry.expires_at_ms() {
-            Some(at_ms) if at_ms <= self.now_ms() => None,
-            _ => Some(entry),
-        }
+        self.guards.shard(key).find(self.db, key).filter(|entry| self.is_live(entry))
     }
 
-    /// A live entry for a command that reads: marked as used, counted as a hit or a miss.
+    /// Shows `look` a live entry for a command that reads: marked as used, counted as a hit or a
+    /// miss.
     #[inline]
-    pub(crate) fn read(&mut self, key: &Key) -> Option<&Entry> {
-        if self.peek(key).is_none() {
-            self.tally.misses += 1;
-            self.forget_expired(key);
-            return None;
+    pub(crate) fn read<R>(&mut self, key: &Key, look: impl FnOnce(Option<&Entry>) -> R) -> R {
+        let found = self.guards.shard(key).find(self.db, key);
+        match found {
+            Some(entry) if self.is_live(entry) => {
+                self.tally.hits += 1;
+                entry.touch(self.access_s);
+                look(found)
+            }
+            _ => {
+                self.tally.misses += 1;
+                if found.is_some() {
+                    self.forget_expired(key);
+                }
+                look(None)
+            }
         }
-        self.tally.hits += 1;
-        let entry = self.peek(key)?;
-        entry.touch(self.access_s);
-        Some(entry)
     }
 
     /// Removes an entry that is there but expired: now under an exclusive lock, later otherwise.
+    #[cold]
     fn forget_expired(&mut self, key: &Key) {
-        if self.shard(key).find(self.db, key).is_none() {
-            return;
-        }
-        let exclusive = match &self.guards {
-            Guards::One { guard, .. } => matches!(guard, Guard::Write(_)),
-            Guards::Many(guards) => matches!(guards.first(), Some((_, Guard::Write(_)))),
-            Guards::None => false,
-        };
-        if exclusive {
+        if self.guards.are_exclusive() {
             self.remove_any(key);
             self.tally.expired += 1;
         } else {
@@ -240,14 +247,13 @@ impl<'e> Transaction<'e> {
     /// Sets a key, whether it is there or not.
     pub(crate) fn put(&mut self, key: &Key, value: &[u8], expiry: Expiry) {
         let (version, access_s, db) = (self.version(), self.access_s, self.db);
-        let live = self.peek(key).map(Entry::expires_at_ms);
         let expires_at_ms = match expiry {
-            Expiry::Keep => live.flatten(),
+            Expiry::Keep => self.peek(key).and_then(Entry::expires_at_ms),
             Expiry::Never => None,
             Expiry::At(at_ms) => Some(at_ms),
         };
         let engine = self.engine;
-        let shard = self.shard_mut(key);
+        let shard = self.guards.shard_mut(key);
         if let Some(entry) = shard.find_mut(db, key) {
             entry.set_value(value);
             entry.set_version(version);
@@ -270,7 +276,7 @@ impl<'e> Transaction<'e> {
             self.put(key, &[], Expiry::Never);
         }
         let (version, access_s, db) = (self.version(), self.access_s, self.db);
-        let entry = self.shard_mut(key).find_mut(db, key).expect("the key was just put");
+        let entry = self.guards.shard_mut(key).find_mut(db, key).expect("the key was just put");
         entry.resize_value(len);
         entry.set_version(version);
         entry.touch(access_s);
@@ -280,7 +286,7 @@ impl<'e> Transaction<'e> {
     /// Sets or clears the expiry of a live key.
     pub(crate) fn set_expiry(&mut self, key: &Key, expires_at_ms: Option<u64>) {
         let (version, db) = (self.version(), self.db);
-        let shard = self.shard_mut(key);
+        let shard = self.guards.shard_mut(key);
         shard.set_expires_at_ms(db, key, expires_at_ms);
         if let Some(entry) = shard.find_mut(db, key) {
             entry.set_version(version);
@@ -289,7 +295,8 @@ impl<'e> Transaction<'e> {
 
     /// Removes a key; answers its entry if it was live.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Entry> {
-        if self.peek(key).is_none() {
+        let live = self.is_live(self.guards.shard(key).find(self.db, key)?);
+        if !live {
             self.forget_expired(key);
             return None;
         }
@@ -298,16 +305,18 @@ impl<'e> Transaction<'e> {
 
     fn remove_any(&mut self, key: &Key) -> Option<Entry> {
         let (version, db, engine) = (self.version(), self.db, self.engine);
-        self.shard_mut(key).remove(db, key, version, &|key| engine.table.hash(key))
+        self.guards.shard_mut(key).remove(db, key, version, &|key| engine.table.hash(key))
     }
 
     /// Empties the database.
     pub(crate) fn clear(&mut self, db: u8) {
-        self.version();
+        let (version, engine) = (self.version(), self.engine);
         let Guards::Many(guards) = &mut self.guards else {
             panic!("emptying a database locks every shard")
         };
-        self.taken.extend(guards.iter_mut().map(|(_, guard)| guard.shard_mut().take_database(db)));
+        self.taken.extend(guards.iter_mut().map(|(_, guard)| {
+            guard.shard_mut().take_database(db, version, &|key| engine.table.hash(key))
+        }));
     }
 
     /// Keys in the database, the expired that nobody has met included, as in Redis.

@@ -32,14 +32,14 @@ impl Watch {
         self.db
     }
 
-    /// A present key is unchanged while its version is; an absent one while it is absent and has
-    /// not been removed, which it could only be after being set.
+    /// A present key is unchanged while its version is and it has not expired; an absent one while
+    /// there is not even an expired entry and none was removed, which could only be after a set.
     pub(super) fn is_unchanged(&self, shard: &Shard, key: &Key, now_ms: u64) -> bool {
-        let entry = shard
-            .find(self.db, key)
-            .filter(|entry| entry.expires_at_ms().is_none_or(|at_ms| at_ms > now_ms));
-        match (self.seen, entry) {
-            (Seen::Present { version }, Some(entry)) => entry.version() == version,
+        match (self.seen, shard.find(self.db, key)) {
+            (Seen::Present { version }, Some(entry)) => {
+                let live = entry.expires_at_ms().is_none_or(|at_ms| at_ms > now_ms);
+                live && entry.version() == version
+            }
             (Seen::Absent { sequence }, None) => !shard.removed_since(self.db, &self.key, sequence),
             _ => false,
         }

@@ -333,19 +333,30 @@ impl RequestDecoder {
         too_long: ProtocolError,
     ) -> Result<Option<&'a [u8]>, ProtocolError> {
         let rest = &input[self.position..];
-        let Some(cr) = rest.iter().position(|&byte| byte == b'\r') else {
-            return if rest.len() > self.limits.line_bytes_max { Err(too_long) } else { Ok(None) };
-        };
+        let Some(cr) = self.line_end(rest, b'\r', too_long)? else { return Ok(None) };
         Ok((cr + 1 < rest.len()).then(|| &rest[1.min(cr)..cr]))
     }
 
+    /// Where `end` stands, if it has arrived. Redis looks for it as in a C string: behind a NUL there
+    /// is none, so a flood of them becomes a line that is too long.
+    fn line_end(
+        &self,
+        rest: &[u8],
+        end: u8,
+        too_long: ProtocolError,
+    ) -> Result<Option<usize>, ProtocolError> {
+        let found = rest.iter().position(|&byte| byte == end || byte == 0);
+        let found = found.filter(|&index| rest[index] == end);
+        // The length of a line decides, not how much of it happened to arrive at once.
+        match found.unwrap_or(rest.len()) > self.limits.line_bytes_max {
+            true => Err(too_long),
+            false => Ok(found),
+        }
+    }
+
     fn decode_inline<'a>(&'a mut self, input: &'a [u8]) -> Result<Decoded<'a>, ProtocolError> {
-        let Some(newline) = input.iter().position(|&byte| byte == b'\n') else {
-            return if input.len() > self.limits.line_bytes_max {
-                Err(ProtocolError::InlineTooLong)
-            } else {
-                Ok(Decoded::More { missing_bytes: 1 })
-            };
+        let Some(newline) = self.line_end(input, b'\n', ProtocolError::InlineTooLong)? else {
+            return Ok(Decoded::More { missing_bytes: 1 });
         };
         let line = &input[..newline];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -359,7 +370,8 @@ impl RequestDecoder {
 }
 
 /// Splits an inline request into arguments: blanks separate, `"…"` knows `\n \r \t \b \a \xHH` and
-/// `\<any>`, `'…'` knows only `\'`. A closing quote must be followed by a blank or the end.
+/// `\<any>`, `'…'` knows only `\'`. A closing quote must be followed by a blank or the end. As in
+/// Redis, vertical tabs and form feeds are blanks between arguments but not within one.
 ///
 /// # Errors
 /// [`ProtocolError::UnbalancedQuotes`].
@@ -373,7 +385,7 @@ fn unquote(line: &[u8], out: &mut Vec<u8>, spans: &mut Vec<Span>) -> Result<(), 
             return Ok(());
         }
         let start = out.len() as u32;
-        while let Some(&byte) = line.get(at).filter(|&&byte| !is_space(byte) && byte != 0) {
+        while let Some(&byte) = line.get(at).filter(|byte| !b" \t\r\n".contains(byte)) {
             at += 1;
             match byte {
                 b'"' => at = unquote_double(line, at, out)?,
@@ -389,9 +401,6 @@ fn unquote(line: &[u8], out: &mut Vec<u8>, spans: &mut Vec<Span>) -> Result<(), 
             break;
         }
         spans.push(Span { start, end: out.len() as u32 });
-        if line.get(at) == Some(&0) {
-            return Ok(()); // Redis reads the line as a C string
-        }
     }
 }
 

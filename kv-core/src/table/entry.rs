@@ -48,29 +48,22 @@ impl Entry {
     /// # Panics
     /// When either is 4 GiB or more; the protocol's limits are far below.
     pub fn new(key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Self {
-        let mut entry = Self::with_value_len(key, value.len(), expires_at_ms);
-        entry.value_mut().copy_from_slice(value);
-        entry
-    }
-
-    /// An entry whose value is `value_len` zero bytes.
-    fn with_value_len(key: &[u8], value_len: usize, expires_at_ms: Option<u64>) -> Self {
         let header = Header {
             version: 0,
             accessed_s: AtomicU32::new(0),
             key_len: u32::try_from(key.len()).expect("key below 4 GiB"),
-            value_len: u32::try_from(value_len).expect("value below 4 GiB"),
+            value_len: u32::try_from(value.len()).expect("value below 4 GiB"),
             has_expiry: u32::from(expires_at_ms.is_some()),
         };
         let key_offset = key_offset(expires_at_ms.is_some());
-        let layout = layout(key_offset + key.len() + value_len);
+        let layout = layout(key_offset + key.len() + value.len());
         // SAFETY: the layout is never empty, as it holds a header.
         let Some(pointer) = NonNull::new(unsafe { alloc(layout) }) else {
             handle_alloc_error(layout);
         };
         let pointer = pointer.cast::<Header>();
         // SAFETY: the allocation is `layout` long and aligned for a header; each write stays within
-        // it, and together they initialise every byte: header, expiry, key, and zeros for the value.
+        // it, and together they initialise every byte: header, expiry, key and value.
         unsafe {
             pointer.write(header);
             let bytes = pointer.as_ptr().cast::<u8>();
@@ -78,7 +71,8 @@ impl Entry {
                 pointer.add(1).cast::<u64>().write(at_ms);
             }
             copy_nonoverlapping(key.as_ptr(), bytes.add(key_offset), key.len());
-            bytes.add(key_offset + key.len()).write_bytes(0, value_len);
+            let value_offset = key_offset + key.len();
+            copy_nonoverlapping(value.as_ptr(), bytes.add(value_offset), value.len());
         }
         Self(pointer)
     }
@@ -150,6 +144,7 @@ impl Entry {
             return;
         }
         let value_offset = self.value_offset();
+        let new_len = u32::try_from(len).expect("value below 4 GiB");
         let new_layout = layout(value_offset + len);
         // SAFETY: the pointer came from `alloc` or `realloc` with the layout of the current length.
         let pointer =
@@ -162,7 +157,7 @@ impl Entry {
             if len > old_len {
                 pointer.as_ptr().add(value_offset + old_len).write_bytes(0, len - old_len);
             }
-            self.0.as_mut().value_len = u32::try_from(len).expect("value below 4 GiB");
+            self.0.as_mut().value_len = new_len;
         }
     }
 

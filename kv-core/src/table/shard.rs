@@ -97,8 +97,20 @@ impl Shard {
     }
 
     /// Takes away the whole of `db`, for the caller to free when it holds no lock.
-    pub(crate) fn take_database(&mut self, db: u8) -> TakenDatabase {
-        TakenDatabase { _segments: std::mem::take(self.database_mut(db)) }
+    /// `version` is the sequence number of the removal.
+    pub(crate) fn take_database(
+        &mut self,
+        db: u8,
+        version: u64,
+        hasher: &impl Fn(&[u8]) -> u64,
+    ) -> TakenDatabase {
+        let taken = std::mem::take(self.database_mut(db));
+        for ((watched_db, key), watch) in &mut self.watched_absent {
+            if *watched_db == db && taken.find(hasher(key), key).is_some() {
+                watch.removed_at = version;
+            }
+        }
+        TakenDatabase { _segments: taken }
     }
 
     pub(crate) fn iter(&self, db: u8) -> impl Iterator<Item = &Entry> {
