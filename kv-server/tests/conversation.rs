@@ -97,7 +97,10 @@ fn a_conversation_in_single_bytes_is_the_same() {
 fn a_flood_of_nul_bytes_is_a_line_too_long() {
     let served = Served::start();
     let mut flood = served.connect();
-    flood.send([0; 70_000]).expect("-ERR Protocol error: too big inline request\r\n").expect_end();
+    flood
+        .send(vec![0; 70_000])
+        .expect("-ERR Protocol error: too big inline request\r\n")
+        .expect_end();
 }
 
 #[test]

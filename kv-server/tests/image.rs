@@ -49,8 +49,8 @@ fn the_image_serves_other_machines_and_ends_when_they_say_so() {
 
 /// The text behind a Dockerfile's last instruction of a kind.
 fn instruction<'a>(dockerfile: &'a str, name: &str) -> &'a str {
-    let lines = dockerfile.lines().filter_map(|line| line.strip_prefix(name));
-    lines.last().unwrap_or_else(|| panic!("the Dockerfile has no {name}")).trim()
+    let mut lines = dockerfile.lines().filter_map(|line| line.strip_prefix(name));
+    lines.next_back().unwrap_or_else(|| panic!("the Dockerfile has no {name}")).trim()
 }
 
 fn list(dockerfile: &str, name: &str) -> Vec<String> {

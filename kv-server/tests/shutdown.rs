@@ -16,7 +16,7 @@ const PATIENCE_OF_OTHERS: Duration = Duration::from_secs(10);
 fn run(args: &[&str]) -> Output {
     let mut command = Process::command();
     command.env_remove("KV_PORT").env_remove("KV_REQUIREPASS").args(args);
-    command.output().expect("it runs")
+    Process::outcome(command)
 }
 
 fn error_of(output: &Output) -> String {
@@ -220,7 +220,7 @@ fn the_port_may_stand_alone_also_against_the_environment() {
     let port = listener.local_addr().expect("a bound listener").port();
     let mut command = Process::command();
     command.env("KV_PORT", "1").arg(port.to_string());
-    let output = command.output().expect("it runs");
+    let output = Process::outcome(command);
     assert!(error_of(&output).contains(&format!("127.0.0.1:{port}")), "{}", error_of(&output));
 }
 

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Wire, eventually};
+use super::{PATIENCE, Wire, eventually};
 
 /// A kv-server of its own, killed when dropped.
 pub(crate) struct Process {
@@ -46,6 +47,22 @@ impl Process {
             panic!("kv-server announced '{line}' and said {log}")
         };
         Self { child, address, folder }
+    }
+
+    /// Runs one that should end of itself, such as a command line without sense, and answers what
+    /// it said.
+    pub(crate) fn outcome(mut command: Command) -> Output {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("kv-server starts");
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().expect("our child").is_none() {
+            if Instant::now() > deadline {
+                drop(child.kill());
+                panic!("it should end, but serves: {:?}", child.wait_with_output());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.wait_with_output().expect("our child")
     }
 
     pub(crate) fn connect(&self) -> Wire {
