@@ -77,6 +77,7 @@ pub(crate) const OPEN: &[(&str, &[u8])] = &[
     ("a length that is too short", b"*2\r\n$4\r\nECHO\r\n$1\r\nab\r\nPING\r\n"),
     ("unknown commands", b"NOSUCH\r\nnosuch a b\r\nNOSUCH 'a b' \"c\\nd\"\r\n*1\r\n$0\r\n\r\n*2\r\n$3\r\na\r\n\r\n$3\r\nb\r\n\r\n"),
     ("unknown commands with quotes", b"NO'SUCH it\"s\r\nNO\x01SUCH \x7f\r\n"),
+    ("unknown commands with nul arguments", b"*3\r\n$4\r\nNOPE\r\n$3\r\na\x00b\r\n$1\r\nc\r\n"),
     ("long unknown commands", b"AAAAAAAAAABBBBBBBBBBCCCCCCCCCCDDDDDDDDDDEEEEEEEEEEFFFFFFFFFFGGGGGGGGGGHHHHHHHHHHIIIIIIIIIIJJJJJJJJJJKKKKKKKKKKLLLLLLLLLLMMMMMMMMMM AAAAAAAAAABBBBBBBBBBCCCCCCCCCCDDDDDDDDDDEEEEEEEEEEFFFFFFFFFFGGGGGGGGGGHHHHHHHHHHIIIIIIIIIIJJJJJJJJJJKKKKKKKKKKLLLLLLLLLLMMMMMMMMMM c\r\n"),
     ("many arguments of the unknown", b"NOSUCH aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb cccccccccccccccccccccccccccccccccccc dddddddddddddddddddddddddddddddd e f g\r\n"),
     ("wrong arities", b"GET\r\nGET a b\r\nSET a\r\ngEt\r\nMGET\r\nDEL\r\nTTL\r\nTIME x\r\nDBSIZE x\r\nMSET a\r\nMSET a 1 b\r\n"),
