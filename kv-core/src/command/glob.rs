@@ -1,8 +1,12 @@
 //! Redis' glob patterns, for `KEYS`, `SCAN MATCH` and `CONFIG GET`.
 
 /// Whether `text` matches `pattern`: `*`, `?`, `[a-z]`, `[^a]`, and `\` before any byte. An
-/// unclosed `[` ends with the pattern, as in Redis.
+/// unclosed `[` ends with the pattern, as in Redis, where nothing but `*` alone or an empty pattern
+/// matches an empty text.
 pub fn glob_match(pattern: &[u8], text: &[u8]) -> bool {
+    if text.is_empty() {
+        return matches!(pattern, b"" | b"*");
+    }
     let (mut p, mut t) = (0, 0);
     // Where to go on when the rest does not match: behind the last `*`, one more byte of text
     // swallowed. One such place is enough, so the time is bounded by |pattern| × |text|.
@@ -74,6 +78,7 @@ mod tests {
         for (pattern, text, matches) in [
             ("", "", true),
             ("*", "", true),
+            ("**", "", false),
             ("a*c", "abbc", true),
             ("a*c", "abbd", false),
             ("h?llo", "hello", true),
