@@ -72,7 +72,7 @@ pub struct Args {
     timeout: u64,
 
     /// Seconds in which a request that has begun must arrive, plus one for each 16 KiB of it
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     partial_timeout: u64,
 
     /// Largest key or value in bytes

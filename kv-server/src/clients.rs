@@ -11,6 +11,9 @@ use crossbeam::utils::CachePadded;
 use crate::counters::{Counters, Totals};
 use crate::stream::Stream;
 
+/// How long threads may take to notice that their connections were cut.
+const CUT_TIME: Duration = Duration::from_secs(1);
+
 /// What others may know of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -136,14 +139,29 @@ impl Clients {
     }
 
     /// Takes no more connections, lets the present ones answer what they have received, and waits
-    /// for their end, at most for `drain_time`. Answers how many were left.
+    /// for their end, at most for `drain_time`; then cuts the others. Answers how many that were.
     pub(crate) fn drain(&self, drain_time: Duration) -> usize {
-        let deadline = Instant::now() + drain_time;
         let mut connected = self.lock();
         connected.closing = true;
         for client in connected.by_id.values() {
             client.stream.shutdown(Shutdown::Read);
         }
+        let connected = self.await_end(connected, drain_time);
+        let left = connected.by_id.len();
+        for client in connected.by_id.values() {
+            client.stream.shutdown(Shutdown::Both);
+        }
+        drop(self.await_end(connected, CUT_TIME));
+        left
+    }
+
+    /// Waits until no connection is left, or until `time` has passed.
+    fn await_end<'a>(
+        &'a self,
+        mut connected: MutexGuard<'a, Connected>,
+        time: Duration,
+    ) -> MutexGuard<'a, Connected> {
+        let deadline = Instant::now() + time;
         while !connected.by_id.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -154,7 +172,7 @@ impl Clients {
                 .wait_timeout(connected, left)
                 .map_or_else(|poisoned| poisoned.into_inner().0, |(connected, _)| connected);
         }
-        connected.by_id.len()
+        connected
     }
 }
 

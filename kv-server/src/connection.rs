@@ -29,6 +29,13 @@ const BUFFER_BYTES_KEPT: usize = 256 * 1024;
 /// Bytes per second that a request must bring, once its time has passed, to be waited for further.
 const PARTIAL_BYTES_PER_S: usize = 16 * 1024;
 
+/// A client that owes us this many bytes of reading before it has authenticated is closed. What one
+/// read of requests is answered with is less.
+const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 128 * 1024;
+
+/// How long a client over its output limit may read nothing.
+const UNREAD_TIME: Duration = Duration::from_secs(1);
+
 /// How long a closed conversation is listened to.
 const LINGER_TIME: Duration = Duration::from_millis(250);
 
@@ -106,17 +113,18 @@ impl Connection {
     /// Runs every complete request in the buffer.
     fn run_requests(&mut self) -> io::Result<Flow> {
         self.decoder.set_limits(self.request_limits());
+        self.hold_output_limit()?;
         let mut authenticated = self.session.is_authenticated();
         loop {
-            // Looked at only when another request comes: a single reply may be of any size.
-            let over_limit = self.pending() > self.shared.settings.limits.output_bytes_max;
             match self.decoder.decode(&self.input[self.consumed..]) {
-                Ok(Decoded::Request { .. }) if over_limit => return Err(self.overflow()),
                 Ok(Decoded::Request { args, consumed }) => {
                     self.consumed += consumed;
                     self.partial_since = None;
                     if !args.is_empty() && self.session.handle(args, &mut self.out) == Flow::Close {
                         return Ok(Flow::Close);
+                    }
+                    if self.out.overflowed() {
+                        return Err(self.overflow());
                     }
                 }
                 Ok(Decoded::More { missing_bytes }) => {
@@ -135,8 +143,29 @@ impl Connection {
             if self.pending() >= REPLY_BYTES_FLUSH {
                 self.send()?;
                 self.drop_sent();
+                self.hold_output_limit()?;
             }
         }
+    }
+
+    /// With more replies pending than the limit allows, the next request waits for as long as the
+    /// client reads; one that does not read is closed. A single value may be as big as it is.
+    fn hold_output_limit(&mut self) -> io::Result<()> {
+        let limits = &self.shared.settings.limits;
+        let (output_bytes_max, bulk_bytes_max) = (limits.output_bytes_max, limits.bulk_bytes_max);
+        let pending_max = match self.session.is_authenticated() {
+            true => output_bytes_max,
+            false => output_bytes_max.min(UNAUTHENTICATED_OUTPUT_BYTES_MAX),
+        };
+        while self.pending() > pending_max {
+            if !self.stream.wait(Ready::WRITE, Some(UNREAD_TIME))?.write {
+                return Err(self.overflow());
+            }
+            self.send()?;
+        }
+        self.drop_sent();
+        self.out.set_bytes_max(self.sent + output_bytes_max + bulk_bytes_max);
+        Ok(())
     }
 
     fn request_limits(&self) -> RequestLimits {
@@ -180,8 +209,12 @@ impl Connection {
     fn wait_both(&mut self) -> io::Result<Option<usize>> {
         self.check_soft_limit()?;
         self.drop_sent();
-        // The soft limit must strike even when nothing happens.
-        let ready = self.stream.wait(Ready::BOTH, Some(Duration::from_secs(1)))?;
+        // The soft limit, and that of a request under way, must strike even when nothing happens.
+        let mut patience = Duration::from_secs(1);
+        if self.consumed < self.input.len() {
+            patience = patience.min(self.partial_time_left()?);
+        }
+        let ready = self.stream.wait(Ready::BOTH, Some(patience))?;
         if ready.write {
             self.send()?;
         }
@@ -227,20 +260,26 @@ impl Connection {
 
     /// Waits for the rest of a request that has begun, but not for ever.
     fn receive_rest(&mut self) -> io::Result<Option<usize>> {
-        let since = *self.partial_since.get_or_insert_with(Instant::now);
-        let brought =
-            Duration::from_secs(((self.input.len() - self.consumed) / PARTIAL_BYTES_PER_S) as u64);
-        let deadline = since + self.shared.settings.limits.partial_time + brought;
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            log::debug!("closed client {}: its request took too long", self.client.id);
-            return Err(io::ErrorKind::TimedOut.into());
-        }
+        let left = self.partial_time_left()?;
         if !self.stream.wait(Ready::READ, Some(left))?.read {
             return Ok(None);
         }
         self.make_room();
         Ok(Some(self.stream.recv(&mut self.input)?))
+    }
+
+    /// How long the rest of the request that has begun may still take.
+    fn partial_time_left(&mut self) -> io::Result<Duration> {
+        let since = *self.partial_since.get_or_insert_with(Instant::now);
+        let brought = (self.input.len() - self.consumed) / PARTIAL_BYTES_PER_S;
+        let allowed =
+            self.shared.settings.limits.partial_time + Duration::from_secs(brought as u64);
+        let left = allowed.saturating_sub(since.elapsed());
+        if left.is_zero() {
+            log::debug!("closed client {}: its request took too long", self.client.id);
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(left)
     }
 
     /// Drops what was run and makes room for the next read: as much as arrives, however much a

@@ -18,6 +18,9 @@ const LINES_MAX: usize = 65_536;
 /// Bytes of an argument or a reply that a line shows.
 const SHOWN_BYTES_MAX: usize = 64;
 
+/// Bytes of a reply that are searched for the password.
+const SETTINGS_BYTES_MAX: usize = 64 * 1024;
+
 /// The sending end of the log.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
@@ -69,7 +72,7 @@ impl RequestLog {
             let secret = is_secret(args, index);
             request.extend_from_slice(if secret { b"(redacted)" } else { shown(arg) });
         }
-        let reply = if shows_settings(args) { b"(redacted)" } else { shown(reply) };
+        let reply = if shows_password(reply) { b"(redacted)" } else { shown(reply) };
         let line = Line { at: SystemTime::now(), client, request, reply: reply.to_vec() };
         if self.messages.try_send(Message::Line(line)).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -97,10 +100,12 @@ fn is_secret(args: &Args<'_>, index: usize) -> bool {
         || (command(b"config") && follows(b"requirepass", 1))
 }
 
-/// Whether the reply holds settings, and so maybe the password.
-fn shows_settings(args: &Args<'_>) -> bool {
-    args[0].eq_ignore_ascii_case(b"config")
-        && args.get(1).is_some_and(|sub| sub.eq_ignore_ascii_case(b"get"))
+/// Whether the reply holds the setting that is the password, from CONFIG GET alone or in an EXEC.
+fn shows_password(reply: &[u8]) -> bool {
+    const SETTING: &[u8] = b"requirepass";
+    // Settings are few and short: what is longer holds values.
+    let start = &reply[..reply.len().min(SETTINGS_BYTES_MAX)];
+    start.windows(SETTING.len()).any(|window| window == SETTING)
 }
 
 fn shown(bytes: &[u8]) -> &[u8] {

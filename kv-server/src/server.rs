@@ -110,7 +110,7 @@ impl Server {
             ),
         };
         let shared = Arc::new(Shared {
-            engine: Engine::default(),
+            engine: Engine::default().with_value_bytes_max(config.limits.bulk_bytes_max),
             clients: Arc::new(Clients::default()),
             settings: Settings::new(config),
             stats: Stats::default(),

@@ -42,7 +42,7 @@ pub(crate) struct Settings {
     pub(crate) tcp_backlog: i32,
     pub(crate) bind: String,
     pub(crate) unix_socket: String,
-    password: RwLock<Option<String>>,
+    password: RwLock<Option<Vec<u8>>>,
 }
 
 /// Figures that belong to no single connection.
@@ -70,7 +70,7 @@ impl Settings {
             tcp_backlog: config.tcp_backlog,
             bind: bind.join(" "),
             unix_socket: unix_socket.map(|path| path.display().to_string()).unwrap_or_default(),
-            password: RwLock::new(config.password.clone()),
+            password: RwLock::new(config.password.clone().map(String::into_bytes)),
         }
     }
 
@@ -78,17 +78,17 @@ impl Settings {
         self.password.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    pub(crate) fn set_password(&self, password: Option<String>) {
+    pub(crate) fn set_password(&self, password: Option<Vec<u8>>) {
         *self.password.write().unwrap_or_else(PoisonError::into_inner) = password;
     }
 
     /// Compares in a time that tells nothing of the password but its length.
     pub(crate) fn is_password(&self, given: &[u8]) -> bool {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().is_some_and(|password| password.as_bytes().ct_eq(given).into())
+        password.as_ref().is_some_and(|password| password.ct_eq(given).into())
     }
 
-    pub(crate) fn password(&self) -> String {
+    pub(crate) fn password(&self) -> Vec<u8> {
         self.password.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
     }
 }

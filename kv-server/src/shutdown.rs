@@ -45,9 +45,12 @@ impl Shutdown {
     /// # Errors
     /// When the handlers can't be installed.
     pub fn on_signals(&self) -> io::Result<()> {
+        // Not `raised`: after END or SHUTDOWN the first signal is still the first.
+        let signalled = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT] {
             // In this order: the second signal finds the flag raised by the first.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&self.raised))?;
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&signalled))?;
+            flag::register(signal, Arc::clone(&signalled))?;
             flag::register(signal, Arc::clone(&self.raised))?;
             signal_hook::low_level::pipe::register(signal, self.writer.try_clone()?)?;
         }

@@ -78,7 +78,8 @@ fn an_argument_beyond_the_limit_is_refused_and_one_at_it_is_not() {
     let value = vec![b'v'; 100_000];
     let mut wire = served.connect();
     wire.send(request(&[b"SET", b"k", &value])).expect("+OK\r\n");
-    wire.ask("APPEND k x", ":100001\r\n");
+    let too_long = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n";
+    wire.ask("APPEND k x", too_long).ask("SETRANGE k 100000 x", too_long);
     wire.send("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100001\r\n");
     wire.expect("-ERR Protocol error: invalid bulk length\r\n").expect_end();
 }
@@ -122,6 +123,58 @@ fn a_single_reply_may_be_larger_than_the_output_limit() {
     reply.extend_from_slice(b"\r\n");
     assert!(wire.read(reply.len()) == reply);
     wire.ask("PING", "+PONG\r\n");
+}
+
+/// Symptom once: of two pipelined `GET`s of big values only the first was answered, and the client,
+/// which was reading all the time, was cut off in the middle of it.
+#[test]
+fn who_reads_gets_every_reply_however_big() {
+    let served = Served::with(|config| config.limits.output_bytes_max = 1024 * 1024);
+    let value = vec![b'v'; 10_000_000];
+    let mut wire = served.connect();
+    wire.send(request(&[b"SET", b"k", &value])).expect("+OK\r\n").send("GET k\r\n".repeat(3));
+    let mut reply = b"$10000000\r\n".to_vec();
+    reply.extend_from_slice(&value);
+    reply.extend_from_slice(b"\r\n");
+    for _ in 0..3 {
+        assert!(wire.read(reply.len()) == reply);
+    }
+}
+
+/// A million times the same big value would be a reply of a terabyte, for a request of a few
+/// megabytes, and the server died of it.
+#[test]
+fn one_request_cannot_ask_for_more_than_the_limit_by_naming_a_key_again_and_again() {
+    let served = Served::with(|config| {
+        config.limits.output_bytes_max = 1024 * 1024;
+        config.limits.bulk_bytes_max = 1024 * 1024;
+    });
+    let mut good = served.connect();
+    good.send(request(&[b"SET", b"k", &vec![b'v'; 1024 * 1024]])).expect("+OK\r\n");
+    let mget: Vec<&[u8]> = std::iter::once(&b"MGET"[..]).chain([&b"k"[..]; 10_000]).collect();
+    served.connect().send(request(&mget)).expect_end();
+    let mut queued = served.connect();
+    queued.ask("MULTI", "+OK\r\n").send("GET k\r\n".repeat(1000));
+    queued.expect("+QUEUED\r\n".repeat(1000)).send("EXEC\r\n").expect_end();
+    assert_eq!(good.info("client_output_buffer_limit_disconnections"), 2);
+}
+
+#[test]
+fn before_authentication_little_may_be_left_unread() {
+    let served = Served::with(|config| config.limits.clients_max = 10);
+    let mut good = served.connect();
+    good.ask("CONFIG SET requirepass secret", "+OK\r\n").ask("AUTH secret", "+OK\r\n");
+    let mut greedy = served.connect();
+    // More than both sockets' buffers take in replies; the rest would be ours to keep.
+    let flood = std::thread::spawn(move || {
+        let mut sent = 0;
+        while sent < 10_000_000 && greedy.stream.write_all(&b"PING\r\n".repeat(1000)).is_ok() {
+            sent += 1000;
+        }
+        sent
+    });
+    eventually("it is closed", || good.info("client_output_buffer_limit_disconnections") == 1);
+    assert!(flood.join().expect("the flood ends") < 10_000_000);
 }
 
 #[test]

@@ -159,7 +159,7 @@ pub(super) fn persist(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encod
 /// `TTL`, `PTTL`, `EXPIRETIME`, `PEXPIRETIME`: -2 without the key, -1 without an expiry.
 pub(super) fn ttl(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
     let key = tx.key(call.args.at(1));
-    let at_ms = tx.read(&key, |entry| entry.map(Entry::expires_at_ms));
+    let at_ms = tx.inspect(&key, |entry| entry.map(Entry::expires_at_ms));
     let now_ms = tx.now_ms();
     let answer = match (at_ms, call.spec.name) {
         (None, _) => -2,

@@ -18,8 +18,12 @@ pub(super) fn del(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) 
     Ok(())
 }
 
-/// `EXISTS` and `TOUCH`.
 pub(super) fn exists(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    count(call, out, |key| tx.inspect(&tx.key(key), |entry| entry.is_some()));
+    Ok(())
+}
+
+pub(super) fn touch(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
     count(call, out, |key| tx.read(&tx.key(key), |entry| entry.is_some()));
     Ok(())
 }
@@ -32,16 +36,16 @@ pub(super) fn type_of(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encod
 
 pub(super) fn keys(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
     let pattern = call.args.at(1);
-    let mut matching = Encoder::new(out.protocol());
-    let mut len = 0;
-    tx.for_each(|entry| {
-        if glob_match(pattern, entry.key()) {
-            matching.bulk(entry.key());
-            len += 1;
-        }
+    out.array_of(|out| {
+        let mut len = 0;
+        tx.for_each(|entry| {
+            if glob_match(pattern, entry.key()) {
+                out.bulk(entry.key());
+                len += 1;
+            }
+        });
+        len
     });
-    out.array(len);
-    out.bytes_mut().extend_from_slice(matching.bytes());
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Commands: one row of one table says everything about each.
 //!
 //! Parsing, locking, `COMMAND`, help and the tests all derive from [`COMMANDS`]. A command that
-//! touches keys runs within a [`Transaction`](crate::engine::Transaction) and is a function here; a
+//! touches keys runs within a [`Transaction`] and is a function here; a
 //! command of the connection (`AUTH`, `MULTI`, `INFO` …) is only named here and run by the server.
 
 mod counter;

@@ -2,7 +2,7 @@
 
 use crate::engine::{Expiry, Transaction};
 use crate::resp::request::parse_i64;
-use crate::resp::{Args, Encoder, RequestLimits};
+use crate::resp::{Args, Encoder};
 use crate::table::{Entry, Key};
 
 use super::expiry::{Deadline, Unit};
@@ -202,7 +202,7 @@ pub(super) fn append(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
     let key = tx.key(call.args.at(1));
     let tail = call.args.at(2);
     let old_len = tx.peek(&key).map_or(0, |entry| entry.value().len());
-    let len = checked_len(old_len, tail.len())?;
+    let len = tx.checked_len(old_len, tail.len()).ok_or(CommandError::StringTooLong)?;
     tx.update(&key, len, |value| value[old_len..].copy_from_slice(tail));
     out.integer(len as i64);
     Ok(())
@@ -218,19 +218,11 @@ pub(super) fn setrange(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Enco
         out.integer(old_len as i64);
         return Ok(());
     }
-    let end = checked_len(offset, part.len())?;
+    let end = tx.checked_len(offset, part.len()).ok_or(CommandError::StringTooLong)?;
     let len = old_len.max(end);
     tx.update(&key, len, |value| value[offset..end].copy_from_slice(part));
     out.integer(len as i64);
     Ok(())
-}
-
-/// The length of a value made of two parts, unless it is too long for one.
-fn checked_len(first: usize, second: usize) -> Result<usize, CommandError> {
-    first
-        .checked_add(second)
-        .filter(|&len| len <= RequestLimits::DEFAULT.bulk_bytes_max)
-        .ok_or(CommandError::StringTooLong)
 }
 
 /// `GETRANGE` and `SUBSTR`.

@@ -129,7 +129,7 @@ pub static COMMANDS: &[Spec] = &[
     command!("generic": "touch", -2, Read, KEYS, ["fast"],
         "key [key ...]",
         "Marks keys as used and says how many exist.",
-        Run::Data(keyspace::exists)),
+        Run::Data(keyspace::touch)),
     command!("generic": "type", 2, Read, KEY, ["fast"],
         "key",
         "The type of a value: string, or none.",

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crossbeam::utils::CachePadded;
 
 use crate::command::{Access, Call, Run, Scope};
-use crate::resp::Encoder;
+use crate::resp::{Encoder, RequestLimits};
 use crate::table::{DATABASES, SHARDS, Table};
 
 pub use clock::Clock;
@@ -31,6 +31,7 @@ pub struct Engine {
     /// Seconds since the engine began, for the access clock: coarse, so that a read costs no clock.
     access_s: CachePadded<AtomicU32>,
     clock: Clock,
+    value_bytes_max: usize,
     began_ms: u64,
     /// Where the expiry sweep goes on.
     sweep_position: AtomicU64,
@@ -61,9 +62,16 @@ impl Engine {
             access_s: CachePadded::new(AtomicU32::new(0)),
             began_ms: clock.now_ms(),
             clock,
+            value_bytes_max: RequestLimits::DEFAULT.bulk_bytes_max,
             sweep_position: AtomicU64::new(0),
             draws: AtomicU64::new(0),
         }
+    }
+
+    /// The same store, in which no value grows beyond `bytes` (`proto-max-bulk-len`).
+    #[must_use]
+    pub fn with_value_bytes_max(self, bytes: usize) -> Self {
+        Self { value_bytes_max: bytes, ..self }
     }
 
     /// Runs one data command and writes its reply.

@@ -182,6 +182,11 @@ impl<'e> Transaction<'e> {
         })
     }
 
+    /// The length of a value made of two parts, unless it is too long for one.
+    pub(crate) fn checked_len(&self, first: usize, second: usize) -> Option<usize> {
+        first.checked_add(second).filter(|&len| len <= self.engine.value_bytes_max)
+    }
+
     /// Unix time in milliseconds, the same throughout the batch.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms.get().unwrap_or_else(|| {
@@ -212,11 +217,22 @@ impl<'e> Transaction<'e> {
     /// miss.
     #[inline]
     pub(crate) fn read<R>(&mut self, key: &Key, look: impl FnOnce(Option<&Entry>) -> R) -> R {
+        let access_s = self.access_s;
+        self.inspect(key, |entry| {
+            if let Some(entry) = entry {
+                entry.touch(access_s);
+            }
+            look(entry)
+        })
+    }
+
+    /// As [`Transaction::read`] for a command that asks about a key and does not use it.
+    #[inline]
+    pub(crate) fn inspect<R>(&mut self, key: &Key, look: impl FnOnce(Option<&Entry>) -> R) -> R {
         let found = self.guards.shard(key).find(self.db, key);
         match found {
             Some(entry) if self.is_live(entry) => {
                 self.tally.hits += 1;
-                entry.touch(self.access_s);
                 look(found)
             }
             _ => {

@@ -12,16 +12,24 @@ pub enum Protocol {
 }
 
 /// Writes replies to the end of its buffer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Encoder {
     bytes: Vec<u8>,
     protocol: Protocol,
+    bytes_max: usize,
+    overflowed: bool,
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new(Protocol::Resp2)
+    }
 }
 
 impl Encoder {
     /// An empty buffer for `protocol`.
     pub fn new(protocol: Protocol) -> Self {
-        Self { bytes: Vec::new(), protocol }
+        Self { bytes: Vec::new(), protocol, bytes_max: usize::MAX, overflowed: false }
     }
 
     /// What was written and not yet cleared.
@@ -42,6 +50,18 @@ impl Encoder {
 
     pub fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Writes no value that would make the buffer longer than `bytes_max`. One request can name a
+    /// big value a million times, so the size of a reply is not bounded by what is asked.
+    pub fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
+    /// Whether a value was left out for want of room: the buffer then holds no whole reply and must
+    /// not be sent.
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
     }
 
     /// `+OK`.
@@ -88,6 +108,10 @@ impl Encoder {
 
     #[inline]
     pub fn bulk(&mut self, value: &[u8]) {
+        if value.len() > self.bytes_max.saturating_sub(self.bytes.len()) {
+            self.overflowed = true;
+            return;
+        }
         // One reservation for header, value and both line ends keeps the pushes below cheap.
         self.bytes.reserve(value.len() + 25);
         self.header(b'$', value.len());
@@ -115,6 +139,13 @@ impl Encoder {
     /// `len` replies follow.
     pub fn array(&mut self, len: usize) {
         self.header(b'*', len);
+    }
+
+    /// Writes an array whose length is known only when `write_items`, which answers it, is done.
+    pub fn array_of(&mut self, write_items: impl FnOnce(&mut Self) -> usize) {
+        let start = self.bytes.len();
+        let len = write_items(self);
+        self.bytes.splice(start..start, format!("*{len}\r\n").into_bytes());
     }
 
     /// `len` pairs follow; RESP2 has no maps and sees a flat array.

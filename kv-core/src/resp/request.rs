@@ -192,6 +192,9 @@ pub struct RequestDecoder {
     unquoted: Vec<u8>,
 }
 
+/// Arguments for which room is kept between requests.
+const SPANS_KEPT: usize = 1024;
+
 /// What stands at the front of the buffer.
 #[derive(Debug)]
 pub enum Decoded<'a> {
@@ -232,7 +235,7 @@ impl RequestDecoder {
     /// The connection can't be understood any more and must be closed after the error reply.
     pub fn decode<'a>(&'a mut self, input: &'a [u8]) -> Result<Decoded<'a>, ProtocolError> {
         if self.missing == 0 {
-            self.spans.clear();
+            self.forget_spans();
             self.position = 0;
             match input.first() {
                 None => return Ok(Decoded::More { missing_bytes: 1 }),
@@ -254,6 +257,14 @@ impl RequestDecoder {
             }
         }
         Ok(self.finish(input))
+    }
+
+    /// Starts over, and gives back what a request of a million arguments has taken.
+    fn forget_spans(&mut self) {
+        self.spans.clear();
+        if self.spans.capacity() > SPANS_KEPT {
+            self.spans = Vec::new();
+        }
     }
 
     fn finish<'a>(&'a mut self, input: &'a [u8]) -> Decoded<'a> {

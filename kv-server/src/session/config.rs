@@ -39,16 +39,16 @@ impl Session {
         out.map(matching.len());
         for (name, value) in matching {
             out.bulk(name);
-            out.bulk(value.as_bytes());
+            out.bulk(&value);
         }
     }
 
     /// Every setting, by Redis' names. What this store does not do is off.
-    fn settings(&self) -> Vec<(&'static str, String)> {
+    fn settings(&self) -> Vec<(&'static str, Vec<u8>)> {
         let settings = &self.shared.settings;
         let limits = &settings.limits;
         let yes_no = |on: bool| if on { "yes" } else { "no" }.to_owned();
-        vec![
+        let texts = [
             ("appendonly", yes_no(false)),
             ("bind", settings.bind.clone()),
             (
@@ -67,13 +67,15 @@ impl Session {
             ("port", self.shared.port.to_string()),
             ("proto-max-bulk-len", limits.bulk_bytes_max.to_string()),
             ("protected-mode", yes_no(settings.protected_mode.load(Ordering::Relaxed))),
-            ("requirepass", settings.password()),
             ("save", String::new()),
             ("tcp-backlog", settings.tcp_backlog.to_string()),
             ("tcp-keepalive", settings.tcp_keepalive_s.to_string()),
             ("timeout", settings.idle_s.load(Ordering::Relaxed).to_string()),
             ("unixsocket", settings.unix_socket.clone()),
-        ]
+        ];
+        let texts = texts.into_iter().map(|(name, text)| (name, text.into_bytes()));
+        // The password alone may be any bytes.
+        texts.chain([("requirepass", settings.password())]).collect()
     }
 
     /// Checks every pair before it changes anything.
@@ -101,8 +103,8 @@ impl Session {
                     settings.protected_mode.store(on, Ordering::Relaxed);
                 }
                 _ => {
-                    let password = String::from_utf8_lossy(value).into_owned();
-                    settings.set_password(Some(password).filter(|text| !text.is_empty()));
+                    let password = value.to_vec();
+                    settings.set_password(Some(password).filter(|bytes| !bytes.is_empty()));
                 }
             }
         }

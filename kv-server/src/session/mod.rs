@@ -7,6 +7,7 @@ mod connection_commands;
 mod subcommands;
 mod transaction;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -29,6 +30,9 @@ pub(crate) struct Session {
     db: u8,
     queue: Option<Queue>,
     watches: Vec<Watch>,
+    /// The keys of `watches`, with their databases.
+    watched: HashSet<(u8, Box<[u8]>)>,
+    watched_bytes: usize,
     replies: Replies,
     /// What has happened since the figures were last handed over.
     counted: Totals,
@@ -65,6 +69,8 @@ impl Session {
             db: 0,
             queue: None,
             watches: Vec::new(),
+            watched: HashSet::new(),
+            watched_bytes: 0,
             replies: Replies::On,
             counted: Totals::default(),
             last: None,
@@ -190,6 +196,8 @@ impl Session {
     }
 
     fn unwatch_all(&mut self) {
+        self.watched.clear();
+        self.watched_bytes = 0;
         for watch in self.watches.drain(..) {
             self.shared.engine.unwatch(&watch);
         }

@@ -9,6 +9,13 @@ use super::{Flow, Session};
 /// Bytes of queued commands beyond which a transaction is refused.
 const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// What a queued command costs besides its arguments: its place in the queue and two allocations.
+const QUEUED_BYTES: usize = 160;
+
+/// Bytes of watched keys beyond which no more are watched, counted with what each costs besides.
+const WATCHED_BYTES_MAX: usize = 16 * 1024 * 1024;
+const WATCHED_BYTES: usize = 256;
+
 /// The commands between `MULTI` and `EXEC`.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -26,9 +33,9 @@ impl Session {
         }
         let Some(queue) = &mut self.queue else { return };
         let owned = OwnedArgs::from(args);
-        queue.bytes += owned.bytes_len();
+        queue.bytes += owned.bytes_len() + QUEUED_BYTES;
         if queue.bytes > QUEUE_BYTES_MAX {
-            queue.commands.clear();
+            queue.commands = Vec::new();
             self.refuse(&"ERR transaction is larger than 256 MB, split it", out);
             return;
         }
@@ -62,11 +69,18 @@ impl Session {
             return;
         }
         for key in args.from(1) {
-            let known =
-                self.watches.iter().any(|watch| watch.db() == self.db && watch.key() == key);
-            if !known {
-                self.watches.push(self.shared.engine.watch(self.db, key));
+            let watched = (self.db, Box::from(key));
+            if self.watched.contains(&watched) {
+                continue;
             }
+            self.watched_bytes += key.len() + WATCHED_BYTES;
+            if self.watched_bytes > WATCHED_BYTES_MAX {
+                self.unwatch_all();
+                self.fail("ERR too many watched keys; none is watched any more", out);
+                return;
+            }
+            self.watches.push(self.shared.engine.watch(self.db, key));
+            self.watched.insert(watched);
         }
         out.ok();
     }

@@ -171,11 +171,21 @@ fn trouble(args: &[Vec<u8>], value: &Value) -> Option<String> {
         (Value::Null, [_, key, ..]) if named(&["get", "getdel", "getex", "dump"]) => {
             Some(missing(key))
         }
+        // With GET, the reply is the old value, and none says nothing of the new one.
+        (Value::Null, [_, _, _, options @ ..])
+            if named(&["set", "put"])
+                && options.iter().any(|option| option.eq_ignore_ascii_case(b"get")) =>
+        {
+            None
+        }
         (Value::Null, [_, _, _, ..]) if named(&["set", "put"]) => {
             Some("(nil): not set, for the condition does not hold".to_owned())
         }
         (Value::Null, _) => Some("(nil): there is nothing".to_owned()),
         (Value::Integer(0), [_, key]) if named(&["del", "delete", "unlink"]) => Some(missing(key)),
+        (Value::Integer(0), [_, _, ..]) if named(&["del", "delete", "unlink"]) => {
+            Some("none of the keys was found".to_owned())
+        }
         _ => None,
     }
 }
