@@ -4,6 +4,7 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=KV_GIT_REVISION");
+    println!("cargo::rerun-if-changed=src");
     println!("cargo::rerun-if-changed=../.git/HEAD");
     println!("cargo::rerun-if-changed=../.git/refs/heads");
     let revision = std::env::var("KV_GIT_REVISION").ok().or_else(git_revision);
@@ -14,7 +15,10 @@ fn main() {
 }
 
 fn git_revision() -> Option<String> {
-    let output = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
+    let output = Command::new("git")
+        .args(["describe", "--always", "--dirty", "--abbrev=12"])
+        .output()
+        .ok()?;
     let revision = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| revision.trim().to_owned())
 }

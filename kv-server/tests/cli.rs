@@ -14,7 +14,7 @@ use spawned::Spawned;
 
 fn kv_cli() -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_kv-cli"));
-    command.env_remove("KVCLI_AUTH").env_remove("REDISCLI_AUTH");
+    command.env_remove("KVCLI_AUTH").env_remove("REDISCLI_AUTH").env_remove("KV_REQUIREPASS");
     command
 }
 
@@ -57,6 +57,16 @@ fn shutdown_answers_by_hanging_up_and_that_is_success() {
     let mut server = Spawned::start(&[]);
     run(server.port, &["shutdown", "nosave"], "").success().stdout("OK\n").stderr("");
     assert_eq!(server.exit_code(), Some(0));
+}
+
+/// Symptom once: `SET key value GET` of a new key was reported as not set, with code 1.
+#[test]
+fn a_set_that_asks_for_the_old_value_is_fine_without_one() {
+    let server = Spawned::start(&[]);
+    run(server.port, &["set", "k", "v", "GET"], "").success().stderr("");
+    run(server.port, &["get", "k"], "").success().stdout("v\n");
+    let assert = run(server.port, &["del", "neither", "nor"], "");
+    assert_one_line(assert, 1, "kv-cli: none of the keys was found");
 }
 
 #[test]
@@ -258,7 +268,7 @@ fn the_password_comes_from_the_flag_or_the_environment() {
     let port = server.port;
     assert_one_line(run(port, &["ping"], ""), 1, "kv-cli: NOAUTH Authentication required.");
     run(port, &["-a", "secret", "ping"], "").success().stdout("PONG\n");
-    for variable in ["KVCLI_AUTH", "REDISCLI_AUTH"] {
+    for variable in ["KVCLI_AUTH", "REDISCLI_AUTH", "KV_REQUIREPASS"] {
         let mut command = kv_cli();
         command.env(variable, "secret").args(["-3", "-p", &port.to_string(), "ping"]);
         command.assert().success().stdout("PONG\n");

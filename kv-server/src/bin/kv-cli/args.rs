@@ -54,7 +54,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "PATH", conflicts_with_all = ["host", "port"])]
     socket: Option<PathBuf>,
 
-    /// Password; better given as `KVCLI_AUTH` or `REDISCLI_AUTH` in the environment
+    /// Password; better given as `KVCLI_AUTH` or `REDISCLI_AUTH` in the environment, where the
+    /// server's own `KV_REQUIREPASS` serves, too
     #[arg(short = 'a', long, env = "KVCLI_AUTH", hide_env_values = true)]
     password: Option<String>,
 
@@ -129,7 +130,7 @@ impl Args {
     pub(crate) fn session(&self) -> anyhow::Result<Session> {
         let mut options = ConnectOptions {
             username: self.user.clone(),
-            password: self.password.clone().or_else(|| std::env::var("REDISCLI_AUTH").ok()),
+            password: self.password.clone().or_else(password_of_environment),
             db: self.db,
             protocol: if self.resp3 { Protocol::Resp3 } else { Protocol::Resp2 },
             ..ConnectOptions::default()
@@ -181,6 +182,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     duration
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "write a time above 0, such as 2, 500ms or 1m".to_owned())
+}
+
+/// Beside the server, as in its image's health check, the variable that set its password is there.
+fn password_of_environment() -> Option<String> {
+    ["REDISCLI_AUTH", "KV_REQUIREPASS"].iter().find_map(|name| std::env::var(name).ok())
 }
 
 #[cfg(test)]
