@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::args::LoadArgs;
 use crate::cluster::Cluster;
-use crate::curve::{self, Ladder};
+use crate::curve::{self, Ladder, Level};
 use crate::driver::{Fleet, Live, Shape, Until};
 use crate::interrupt::Interrupt;
 use crate::machine;
@@ -239,19 +239,20 @@ impl Session<'_> {
             Place::Spawned { count, .. } => (1..=count).collect(),
             Place::Running(_) => vec![scenario.servers() as u32],
         };
-        let ladder = Ladder::new(servers, scenario.shape.threads, time);
+        let Shape { threads, clients, .. } = scenario.shape;
+        let ladder = Ladder::new(servers, Level { threads, clients }, time);
         for &servers in &ladder.servers {
             self.progress.step("starting servers");
             let mut cluster = Cluster::open(scenario, servers, &self.scratch, &self.interrupt)?;
             let target = cluster.target(scenario)?;
             let own_keys = scenario.key_distribution == KeyDistribution::OwnKey;
-            for (index, &threads) in ladder.threads.iter().enumerate() {
+            for (index, &Level { threads, clients }) in ladder.levels.iter().enumerate() {
                 if scenario.preload && (index == 0 || own_keys) {
                     self.preload(&target, &mut cluster)?;
                 }
                 let number = result.points.len() + 1;
                 let name = format!("point {number} of {}", ladder.points());
-                let shape = Shape { threads, ..scenario.shape };
+                let shape = Shape { threads, clients, ..scenario.shape };
                 let what = (shape, Until::Elapsed(curve::LENGTH), curve::WARMUP);
                 let (measurement, _) = self.measure(&name, &target, &mut cluster, what)?;
                 if self.halt.is_some() {
