@@ -47,6 +47,12 @@ impl Outputs {
         Ok(Self { dir, json: args.json.clone(), plots })
     }
 
+    /// Keeps the headline and its latencies over time, which nothing can make again.
+    pub(crate) fn begin(&self, result: &RunResult, intervals: &[Interval]) -> anyhow::Result<()> {
+        self.keep(result)?;
+        report::write_latencies(result, intervals, &self.dir)
+    }
+
     /// Keeps what there is so far: whatever fails later, it is not lost.
     pub(crate) fn keep(&self, result: &RunResult) -> anyhow::Result<()> {
         report::json::write(result, &self.dir.join("result.json"))?;
@@ -56,14 +62,15 @@ impl Outputs {
         }
     }
 
-    /// Writes everything and returns the folder.
+    /// Writes everything and returns the folder. One place that cannot be written spares the other.
     pub(crate) fn write(
         &self,
         result: &RunResult,
         intervals: &[Interval],
     ) -> anyhow::Result<&Path> {
-        self.keep(result)?;
+        let extra = self.json.as_ref().map_or(Ok(()), |file| report::json::write(result, file));
         report::write_all(result, intervals, &self.dir, self.plots)?;
+        extra?;
         Ok(&self.dir)
     }
 

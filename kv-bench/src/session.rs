@@ -17,7 +17,7 @@ use crate::machine;
 use crate::measurement::{Measurement, Plan, measure};
 use crate::number::grouped;
 use crate::outputs::Outputs;
-use crate::progress::Progress;
+use crate::progress::{Progress, say};
 use crate::report::{encode_histogram, text};
 use crate::result::{Interval, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
@@ -87,18 +87,23 @@ pub(crate) fn run(
             return Err(error);
         }
     };
-    outputs.keep(&result)?;
+    // Until the end there is more to come: a run that is killed leaves a partial result.
+    result.partial = true;
+    // A failure ends nothing: the last write tries again, and tells.
+    let _ = outputs.begin(&result, &session.intervals);
     let mut failure = None;
     if let (Some(time), None) = (curve_time, &session.halt) {
         failure = session.curve(time, &mut result, &outputs).err();
     }
     session.progress.clear();
     result.partial = session.halt.is_some() || failure.is_some();
-    session.finish(&result, &outputs)?;
-    if let Some(error) = failure {
-        return Err(error.context("the curve is incomplete; what was measured is kept"));
+    match (failure, session.finish(&result, &outputs)) {
+        (None, finished) => finished.map(|()| session.exit_code(&result)),
+        (Some(error), Ok(())) => {
+            Err(error.context("the curve is incomplete; what was measured is kept"))
+        }
+        (Some(error), Err(lost)) => bail!("{lost:#}; and the curve is incomplete: {error:#}"),
     }
-    Ok(session.exit_code(&result))
 }
 
 impl Session<'_> {
@@ -109,7 +114,7 @@ impl Session<'_> {
         self.progress.step("starting servers");
         let mut cluster =
             Cluster::open(scenario, scenario.servers() as u32, &self.scratch, &self.interrupt)?;
-        self.announce(&cluster);
+        self.announce(&cluster)?;
         // Before the load: the load average is to describe the machine without it.
         let environment = machine::environment(cluster.versions());
         let target = cluster.target(scenario)?;
@@ -148,11 +153,12 @@ impl Session<'_> {
         })
     }
 
-    fn announce(&self, cluster: &Cluster) {
-        if !self.args.output.quiet {
-            let line = self.scenario.headline(&cluster.describe(&self.args.durability));
-            self.progress.above(&line);
+    fn announce(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        if self.args.output.quiet {
+            return Ok(());
         }
+        let line = self.scenario.headline(&cluster.describe(&self.args.durability));
+        self.progress.above(&line)
     }
 
     /// One measurement over fresh connections.
@@ -259,7 +265,8 @@ impl Session<'_> {
                     return Ok(());
                 }
                 result.points.push(measurement.point(servers));
-                outputs.keep(result)?;
+                // A failure ends nothing: the last write tries again, and tells.
+                let _ = outputs.keep(result);
             }
         }
         Ok(())
@@ -316,18 +323,20 @@ impl Session<'_> {
         }
     }
 
+    /// Shows the result before it writes it: what was measured is not lost with a full disk.
     fn finish(&self, result: &RunResult, outputs: &Outputs) -> anyhow::Result<()> {
-        let dir = outputs.write(result, &self.intervals)?;
-        if !self.args.output.quiet {
-            print!("{}", text::summary(result));
-            println!("\nresults: {}", dir.display());
-        }
+        let quiet = self.args.output.quiet;
+        let shown = if quiet { Ok(()) } else { say(&text::summary(result)) };
+        let written = outputs.write(result, &self.intervals);
+        let kept = if written.is_ok() { "what was measured is kept" } else { "not all results could be written" };
         match &self.halt {
-            Some(Halt::Interrupted) => eprintln!("interrupted: what was measured is kept"),
-            Some(Halt::ServerDied(obituary)) => {
-                eprintln!("error: {obituary}; what was measured until then is kept");
-            }
+            Some(Halt::Interrupted) => eprintln!("interrupted: {kept}"),
+            Some(Halt::ServerDied(obituary)) => eprintln!("error: {obituary}; {kept}"),
             None => {}
+        }
+        let dir = written?;
+        if !quiet {
+            shown.and_then(|()| say(&format!("\nresults: {}\n", dir.display())))?;
         }
         Ok(())
     }

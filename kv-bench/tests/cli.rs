@@ -347,10 +347,62 @@ fn strict_turns_an_untrusted_headline_into_exit_code_5() {
 }
 
 #[test]
+fn a_reader_of_the_output_that_goes_away_does_not_fail_the_run() {
+    let dir = TempDir::new().expect("a folder");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = short_run(&["run"], dir.path()).stdout(writer).output().expect("it runs");
+    assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
+    let result = report::json::load(&dir.path().join("result.json")).expect("a result");
+    assert!(!result.partial);
+}
+
+#[test]
+fn what_cannot_be_written_is_shown_all_the_same() {
+    let dir = TempDir::new().expect("a folder");
+    let extra = dir.path().join("extra.json");
+    fs::create_dir(dir.path().join("result.json")).expect("writable");
+    let output = short_run(&["curve", "--curve-time", "1200ms", "--json"], dir.path())
+        .arg(&extra)
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("result.json"), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("1,000 operations in") && text.contains("Up to "), "{text}");
+    assert!(!text.contains("results: "), "{text}");
+    assert_eq!(report::json::load(&extra).expect("a result").points.len(), 1);
+}
+
+#[test]
+fn a_run_killed_during_its_curve_leaves_a_partial_result_and_its_latencies() {
+    let dir = TempDir::new().expect("a folder");
+    let mut run = short_run(&["curve", "--threads", "4"], dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    wait_for(|| dir.path().join("latency.hlog").exists().then_some(()));
+    run.kill().expect("it runs");
+    run.wait().expect("it was ours");
+    let result = report::json::load(&dir.path().join("result.json")).expect("a result");
+    assert!(result.partial);
+    assert_eq!(result.headline.operations, 1000);
+}
+
+#[test]
 fn completions_are_printed_for_a_shell() {
     let output = kv_bench(&["completions", "bash"]).output().expect("it runs");
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains("--servers"));
+}
+
+/// A thousand operations on a server of our own, with results and temporary folders in `dir`.
+fn short_run(words: &[&str], dir: &Path) -> Command {
+    let mut command = kv_bench(&words[..1]);
+    command.args(["--requests", "1000", "--keys", "1k", "--warmup", "0", "--out"]).arg(dir);
+    command.args(&words[1..]).env("TMPDIR", dir);
+    command
 }
 
 /// A program for `--server-bin`.

@@ -32,6 +32,8 @@ use rayon::prelude::*;
 use crate::plot;
 use crate::result::{Interval, RunResult};
 
+const LATENCIES: &str = "latency.hlog";
+
 /// Writes every form of `result` into `dir`, made if need be, and returns their paths, the page for
 /// people last. Each file is replaced whole. Plots are left out on request and where there is
 /// nothing to draw.
@@ -51,7 +53,8 @@ pub fn write_all(
     let json = written.path("result.json");
     json::write(result, &json)?;
     written.add("points.csv", csv::table(&result.points)?)?;
-    written.add("latency.hlog", hlog::text(intervals, &result.started_at)?)?;
+    written.names.push(LATENCIES.to_owned());
+    write_latencies(result, intervals, dir)?;
     let histograms = decode_all(result)?;
     for (tag, histogram) in &histograms {
         written.add(&format!("{}_us.hgrm", file_stem(tag)), hgrm::text(histogram))?;
@@ -66,6 +69,18 @@ pub fn write_all(
     let page = markdown::page(result, &written.names);
     written.add("report.md", page)?;
     Ok(written.names.iter().map(|name| dir.join(name)).collect())
+}
+
+/// Writes the latencies over time alone: they cannot be made again from `result`.
+///
+/// # Errors
+/// Names the file that could not be written, or the interval whose tag the format cannot hold.
+pub fn write_latencies(
+    result: &RunResult,
+    intervals: &[Interval],
+    dir: &Path,
+) -> anyhow::Result<()> {
+    file::replace_with(&dir.join(LATENCIES), hlog::text(intervals, &result.started_at)?)
 }
 
 /// Draws one figure in both forms; answers the names of the files.
