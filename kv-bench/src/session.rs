@@ -110,7 +110,6 @@ impl Session<'_> {
     /// Servers, preload, warm-up and the measurement that was asked for.
     fn headline(&mut self, subcommand: &str) -> anyhow::Result<RunResult> {
         let scenario = self.scenario;
-        let started_at = Timestamp::now();
         self.progress.step("starting servers");
         let mut cluster =
             Cluster::open(scenario, scenario.servers() as u32, &self.scratch, &self.interrupt)?;
@@ -122,7 +121,7 @@ impl Session<'_> {
             self.preload(&target, &mut cluster)?;
         }
         let shape = scenario.shape;
-        let (measurement, workload) = self.measure(
+        let (measurement, workload, started_at) = self.measure(
             "headline",
             &target,
             &mut cluster,
@@ -161,14 +160,14 @@ impl Session<'_> {
         self.progress.above(&line)
     }
 
-    /// One measurement over fresh connections.
+    /// One measurement over fresh connections, and when what counts of it began.
     fn measure(
         &mut self,
         name: &str,
         target: &Arc<Resp>,
         cluster: &mut Cluster,
         (shape, until, warmup): (Shape, Until, Duration),
-    ) -> anyhow::Result<(Measurement, Arc<Workload>)> {
+    ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
         self.progress.step(name);
         let clients = u64::from(shape.threads) * u64::from(shape.clients);
         let workload = Arc::new(self.scenario.workload(clients));
@@ -182,9 +181,18 @@ impl Session<'_> {
             arguments: self.arguments.clone(),
         };
         let mut fleet = Fleet::launch(target, shape)?;
-        let measurement = measure(&mut fleet, &plan, |live| self.watch(live, until, cluster))
-            .context("the event loop failed")?;
-        Ok((measurement, workload))
+        let mut started_at = None;
+        let watch = |live: &Live| {
+            if !live.warmup {
+                started_at.get_or_insert_with(|| before_now(live.elapsed));
+            }
+            self.watch(live, until, cluster)
+        };
+        let measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
+        // Too short to be watched: then it has only just ended.
+        let started_at = started_at
+            .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));
+        Ok((measurement, workload, started_at))
     }
 
     /// Shows how far it is; ends it when the user wants to or a server has died.
@@ -260,7 +268,7 @@ impl Session<'_> {
                 let name = format!("point {number} of {}", ladder.points());
                 let shape = Shape { threads, clients, ..scenario.shape };
                 let what = (shape, Until::Elapsed(curve::LENGTH), curve::WARMUP);
-                let (measurement, _) = self.measure(&name, &target, &mut cluster, what)?;
+                let (measurement, ..) = self.measure(&name, &target, &mut cluster, what)?;
                 if self.halt.is_some() {
                     return Ok(());
                 }
@@ -351,4 +359,9 @@ impl Session<'_> {
             None => 0,
         })
     }
+}
+
+fn before_now(elapsed: Duration) -> Timestamp {
+    let now = Timestamp::now();
+    now.checked_sub(elapsed).unwrap_or(now)
 }
