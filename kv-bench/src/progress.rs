@@ -74,6 +74,11 @@ impl Progress {
         self.bar.suspend(|| say(&format!("{line}\n")))
     }
 
+    /// Tells of a failure that ends nothing, above the line.
+    pub(crate) fn warn(&self, error: &anyhow::Error) {
+        self.bar.suspend(|| eprintln!("warning: {error:#}"));
+    }
+
     /// Removes the line.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();

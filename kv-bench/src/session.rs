@@ -89,8 +89,9 @@ pub(crate) fn run(
     };
     // Until the end there is more to come: a run that is killed leaves a partial result.
     result.partial = true;
-    // A failure ends nothing: the last write tries again, and tells.
-    let _ = outputs.begin(&result, &session.intervals);
+    if let Err(error) = outputs.begin(&result, &session.intervals) {
+        session.progress.warn(&error);
+    }
     let mut failure = None;
     if let (Some(time), None) = (curve_time, &session.halt) {
         failure = session.curve(time, &mut result, &outputs).err();

@@ -391,6 +391,68 @@ fn a_run_killed_during_its_curve_leaves_a_partial_result_and_its_latencies() {
 }
 
 #[test]
+fn a_reused_folder_holds_the_files_of_one_run() {
+    let dir = TempDir::new().expect("a folder");
+    let run = |mix: &str| {
+        let output = short_run(&["run", "--plots", "--mix", mix], dir.path()).output();
+        assert!(output.expect("it runs").status.success());
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .expect("readable")
+            .map(|entry| entry.expect("readable").file_name().into_string().expect("ASCII"))
+            .filter(|name| name.ends_with(".hgrm"))
+            .collect();
+        names.sort();
+        names
+    };
+    fs::write(dir.path().join("mine_us.hgrm"), "").expect("writable");
+    assert_eq!(run("put"), ["PUT-service_us.hgrm", "mine_us.hgrm"]);
+    fs::write(dir.path().join("latency-vs-throughput.png"), "of a curve").expect("writable");
+    assert_eq!(run("get"), ["GET-service_us.hgrm", "mine_us.hgrm"]);
+    assert!(!dir.path().join("latency-vs-throughput.png").exists());
+    assert!(dir.path().join("percentiles.png").exists());
+}
+
+#[test]
+fn runs_that_begin_together_get_a_folder_each() {
+    let dir = TempDir::new().expect("a folder");
+    let target = format!("127.0.0.1:{}", peer::free_port());
+    let runs: Vec<Child> = (0..4)
+        .map(|_| {
+            let words = ["run", "--requests", "1000", "--keys", "1k", "--name", "twin"];
+            kv_bench(&words)
+                .current_dir(dir.path())
+                .env("TMPDIR", dir.path())
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("it runs")
+        })
+        .collect();
+    for mut run in runs {
+        assert!(run.wait().expect("it was ours").success());
+    }
+    let folders = fs::read_dir(dir.path().join("results")).expect("made").count();
+    assert_eq!(folders, 4);
+    let output = kv_bench(&["run", "--target", &target]).current_dir(dir.path()).output();
+    assert_eq!(output.expect("it runs").status.code(), Some(1));
+    let folders = fs::read_dir(dir.path().join("results")).expect("made").count();
+    assert_eq!(folders, 4, "a run that measured nothing leaves no folder");
+}
+
+#[test]
+fn the_start_of_the_log_is_the_start_of_the_measurement() {
+    let dir = TempDir::new().expect("a folder");
+    let before = std::time::SystemTime::now();
+    let output = short_run(&["run", "--warmup", "500ms"], dir.path()).output().expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let log = fs::read_to_string(dir.path().join("latency.hlog")).expect("a log");
+    let base = log.lines().find_map(|line| line.strip_prefix("#[BaseTime: ")).expect("it is there");
+    let base: f64 = base.split(' ').next().expect("a number").parse().expect("a number");
+    let warm = before + Duration::from_millis(500);
+    let warm = warm.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    assert!(base > warm - 0.001, "the warm-up is over at {warm}, the log begins at {base}");
+}
+
+#[test]
 fn completions_are_printed_for_a_shell() {
     let output = kv_bench(&["completions", "bash"]).output().expect("it runs");
     assert!(output.status.success());
@@ -400,7 +462,7 @@ fn completions_are_printed_for_a_shell() {
 /// A thousand operations on a server of our own, with results and temporary folders in `dir`.
 fn short_run(words: &[&str], dir: &Path) -> Command {
     let mut command = kv_bench(&words[..1]);
-    command.args(["--requests", "1000", "--keys", "1k", "--warmup", "0", "--out"]).arg(dir);
+    command.args(["--requests", "1000", "--keys", "1k", "--out"]).arg(dir);
     command.args(&words[1..]).env("TMPDIR", dir);
     command
 }

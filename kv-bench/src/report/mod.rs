@@ -71,6 +71,33 @@ pub fn write_all(
     Ok(written.names.iter().map(|name| dir.join(name)).collect())
 }
 
+/// Removes what [`write_all`] wrote into `dir` for an earlier run, so that no file of that one stands
+/// beside the files of the next. Other files stay, and so does `result.json`: it is replaced whole.
+///
+/// # Errors
+/// Names the folder that could not be read or the file that could not be removed.
+pub fn remove_earlier(dir: &Path) -> anyhow::Result<()> {
+    let entries =
+        fs::read_dir(dir).with_context(|| format!("cannot read the folder {}", dir.display()))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read {}", dir.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_plot = plot::NAMES.iter().any(|plot| {
+            name.strip_prefix(plot).is_some_and(|form| [".svg", ".png"].contains(&form))
+        });
+        let is_table = ["points.csv", LATENCIES, "report.md"].contains(&&*name);
+        let is_distribution = name.strip_suffix("_us.hgrm").and_then(|tag| tag.split_once('-'));
+        let is_distribution = is_distribution.is_some_and(|(operation, time)| {
+            ["GET", "PUT", "DELETE", "ERROR"].contains(&operation)
+                && ["service", "response", "lateness"].contains(&time)
+        });
+        if (is_plot || is_table || is_distribution) && !path.is_dir() {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes the latencies over time alone: they cannot be made again from `result`.
 ///
 /// # Errors
