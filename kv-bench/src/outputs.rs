@@ -40,8 +40,10 @@ impl Outputs {
             None => new_folder(Path::new("results"), name, Timestamp::now())?,
         };
         try_write(&dir).with_context(|| refused(&dir))?;
-        if let Some(file) = &args.json {
-            let parent = file.parent().filter(|p| !p.as_os_str().is_empty());
+        // A pipe would wait for its reader: it is tried when there is something to write.
+        if let Some(file) = args.json.as_ref().filter(|file| !report::is_stream(file)) {
+            let place = report::followed(file);
+            let parent = place.parent().filter(|p| !p.as_os_str().is_empty());
             if file.is_dir() {
                 bail!("--json {}: it is a folder; name a file in it", file.display());
             }
@@ -64,8 +66,9 @@ impl Outputs {
     pub(crate) fn keep(&self, result: &RunResult) -> anyhow::Result<()> {
         report::json::write(result, &self.dir.join("result.json"))?;
         match &self.json {
-            Some(file) => report::json::write(result, file),
-            None => Ok(()),
+            // A stream gets one result, the last.
+            Some(file) if !report::is_stream(file) => report::json::write(result, file),
+            _ => Ok(()),
         }
     }
 

@@ -453,6 +453,40 @@ fn the_start_of_the_log_is_the_start_of_the_measurement() {
 }
 
 #[test]
+fn the_extra_result_goes_through_links_and_into_pipes() {
+    let dir = TempDir::new().expect("a folder");
+    let path = |name: &str| dir.path().join(name);
+    fs::write(path("old.json"), "old").expect("writable");
+    for (link, file) in [("link", "old.json"), ("dangling", "new.json")] {
+        std::os::unix::fs::symlink(file, path(link)).expect("writable");
+        let output = short_run(&["run", "--json"], dir.path()).arg(path(link)).output();
+        assert!(output.expect("it runs").status.success());
+        assert!(path(link).is_symlink(), "{link} stays a link");
+        report::json::load(&path(file)).expect("a result");
+    }
+    let made = Command::new("mkfifo").arg(path("pipe")).status().expect("it is everywhere");
+    assert!(made.success());
+    let pipe = path("pipe");
+    let reader = std::thread::spawn(move || fs::read_to_string(pipe));
+    let words = ["curve", "--curve-time", "1200ms", "--json"];
+    let output = short_run(&words, dir.path()).arg(path("pipe")).output().expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = reader.join().expect("no panic").expect("UTF-8");
+    let result: RunResult = serde_json::from_str(&text).expect("one result");
+    assert_eq!(result.points.len(), 1);
+}
+
+#[test]
+fn the_extra_result_may_be_the_output() {
+    let dir = TempDir::new().expect("a folder");
+    let words = ["curve", "--quiet", "--curve-time", "1200ms", "--json", "/dev/stdout"];
+    let output = short_run(&words, dir.path()).output().expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result: RunResult = serde_json::from_slice(&output.stdout).expect("one result");
+    assert_eq!(result.points.len(), 1);
+}
+
+#[test]
 fn completions_are_printed_for_a_shell() {
     let output = kv_bench(&["completions", "bash"]).output().expect("it runs");
     assert!(output.status.success());

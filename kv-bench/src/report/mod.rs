@@ -21,6 +21,7 @@ mod hlog;
 mod markdown;
 mod tables;
 
+pub(crate) use file::{followed, is_stream};
 pub use histogram::{decode_histogram, encode_histogram};
 
 use std::fs;
