@@ -178,6 +178,17 @@ fn the_summary_marks_what_is_missing_and_what_is_thin() {
 }
 
 #[test]
+fn one_kind_of_operation_has_one_row_and_no_sum() {
+    let mut result = sample::result();
+    let starts = |result: &RunResult, name: &str| {
+        report::text::summary(result).lines().any(|line| line.starts_with(name))
+    };
+    assert!(starts(&result, "get ") && starts(&result, "put ") && starts(&result, "all "));
+    (result.operations.put, result.operations.delete) = (None, None);
+    assert!(starts(&result, "get ") && !starts(&result, "all "));
+}
+
+#[test]
 fn control_characters_of_a_server_do_not_reach_the_terminal() {
     let mut result = sample::result();
     result.errors.server.insert("ERR\u{1b}[2J".into(), 1);
