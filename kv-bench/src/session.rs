@@ -23,7 +23,7 @@ use crate::result::{Interval, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
-use crate::trust::quoted;
+use crate::trust::{quoted, with_outcome};
 use crate::workload::{KeyDistribution, Workload};
 
 /// A run that did not do all it was asked to.
@@ -189,7 +189,9 @@ impl Session<'_> {
             }
             self.watch(live, until, cluster)
         };
-        let measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
+        let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
+        let counts = &measurement.measured.counts;
+        measurement.trust = with_outcome(measurement.trust, counts.attempted(), counts.failed());
         // Too short to be watched: then it has only just ended.
         let started_at = started_at
             .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));

@@ -1,8 +1,8 @@
 //! Whether a measurement can be believed, judged from measured facts alone.
 //!
 //! A closed loop is trusted when its workers hardly waited for a core (≤ 5 % of their wall time),
-//! none was near the end of one (< 90 %), and nobody took CPU time away (throttling and steal
-//! ≤ 1 %). What the generator did not get, the servers did not get asked: then the figures describe
+//! none was near the end of one (< 90 %), nobody took CPU time away (throttling and steal ≤ 1 %),
+//! and it lasted long enough to tell (≥ 0.2 s) with anything to show. What the generator did not get, the servers did not get asked: then the figures describe
 //! the machine and not the servers.
 
 use crate::result::{Limit, Trust, Verdict};
@@ -10,6 +10,8 @@ use crate::result::{Limit, Trust, Verdict};
 const QUEUE_WAIT_SHARE_MAX: f64 = 0.05;
 const WORKER_SHARE_MAX: f64 = 0.90;
 const TAKEN_SHARE_MAX: f64 = 0.01;
+/// Steal and servers' CPU time are counted in ticks of 10 ms, which are 5 % of this.
+const WALL_S_MIN: f64 = 0.2;
 /// A server at this share of a core has no more to give if it is single-threaded.
 const SERVER_SHARE_BUSY: f64 = 0.90;
 
@@ -42,6 +44,14 @@ pub struct Facts {
 pub fn judge(facts: &Facts) -> Trust {
     let mut reasons = Vec::new();
     let mut limits = Vec::new();
+    if facts.wall_s < WALL_S_MIN {
+        limits.push(Limit::Unknown);
+        reasons.push(format!(
+            "it lasted {:.3} s, too short to tell (trusted from {WALL_S_MIN} s): ask for more \
+             --requests",
+            facts.wall_s
+        ));
+    }
     let taken_away = taken_away(facts);
     if let Some((reason, remedy)) = &taken_away {
         limits.push(Limit::SharedCores);
@@ -81,6 +91,19 @@ pub fn judge(facts: &Facts) -> Trust {
         reasons.push(advice(facts));
     }
     Trust { verdict: Verdict::Untrusted, limited_by, reasons }
+}
+
+/// `trust`, unless nothing was measured: a measurement without a success says nothing of the
+/// server, however undisturbed it was.
+pub fn with_outcome(trust: Trust, attempted: u64, failed: u64) -> Trust {
+    if failed < attempted {
+        return trust;
+    }
+    Trust {
+        verdict: Verdict::Untrusted,
+        limited_by: Limit::Unknown,
+        reasons: vec!["no operation succeeded: there is nothing to believe".to_owned()],
+    }
 }
 
 /// CPU time that others took, and what to do about it.

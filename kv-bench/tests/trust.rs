@@ -1,7 +1,7 @@
 //! The verdict on a measurement follows from the facts about it, each at its threshold.
 
 use kv_bench::result::{Limit, Verdict};
-use kv_bench::trust::{Facts, judge};
+use kv_bench::trust::{Facts, judge, with_outcome};
 
 /// A measurement that nothing disturbed, on a machine with room.
 fn calm() -> Facts {
@@ -90,6 +90,25 @@ fn what_the_kernel_does_not_tell_is_not_trusted() {
     let (verdict, limit, reasons) = verdict(&Facts { queue_wait_share: None, ..calm() });
     assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::Unknown));
     assert!(reasons.contains("schedstat"), "{reasons}");
+}
+
+#[test]
+fn a_measurement_too_short_to_tell_is_not_trusted() {
+    assert_eq!(verdict(&Facts { wall_s: 0.2, ..calm() }).0, Verdict::Trusted);
+    let (verdict, limit, reasons) = verdict(&Facts { wall_s: 0.199, ..calm() });
+    assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::Unknown));
+    assert!(reasons.contains("0.199 s") && reasons.contains("more --requests"), "{reasons}");
+}
+
+#[test]
+fn a_measurement_without_a_success_is_not_trusted() {
+    let calm = judge(&calm());
+    assert_eq!(with_outcome(calm.clone(), 100, 99), calm);
+    for attempted in [0, 100] {
+        let trust = with_outcome(calm.clone(), attempted, attempted);
+        assert_eq!((trust.verdict, trust.limited_by), (Verdict::Untrusted, Limit::Unknown));
+        assert!(trust.reasons[0].contains("no operation succeeded"), "{trust:?}");
+    }
 }
 
 #[test]
