@@ -30,8 +30,9 @@ impl Outputs {
         plots: bool,
     ) -> anyhow::Result<Self> {
         let name = args.name.as_deref().unwrap_or(subcommand);
-        let refused =
-            |dir: &Path| format!("cannot write results to {} (choose another --out)", dir.display());
+        let refused = |dir: &Path| {
+            format!("cannot write results to {} (choose another --out)", dir.display())
+        };
         let dir = match &args.out {
             Some(dir) => {
                 fs::create_dir_all(dir).with_context(|| refused(dir))?;

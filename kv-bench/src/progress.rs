@@ -71,7 +71,7 @@ impl Progress {
     ///
     /// As [`say`].
     pub(crate) fn above(&self, line: &str) -> anyhow::Result<()> {
-        self.bar.suspend(|| say(&format!("{line}\n")))
+        self.bar.suspend(|| say(format!("{line}\n")))
     }
 
     /// Tells of a failure that ends nothing, above the line.
@@ -90,9 +90,9 @@ impl Progress {
 /// # Errors
 ///
 /// When the output cannot be written for another reason, such as a full disk.
-pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+pub(crate) fn say(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot print to standard output"),
     }

@@ -17,6 +17,7 @@ use crate::machine;
 use crate::measurement::{Measurement, Plan, measure};
 use crate::number::grouped;
 use crate::outputs::Outputs;
+use crate::percentiles::thin_kinds_warning;
 use crate::progress::{Progress, say};
 use crate::report::{encode_histogram, text};
 use crate::result::{Interval, RunResult, SCHEMA, ScenarioRecord, Verdict};
@@ -24,7 +25,7 @@ use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
 use crate::trust::{quoted, with_outcome};
-use crate::workload::{KeyDistribution, Workload};
+use crate::workload::{KeyDistribution, Kind, Workload};
 
 /// A run that did not do all it was asked to.
 const FAILED: u8 = 1;
@@ -283,17 +284,28 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Warnings that follow from what was asked for.
-    fn warnings(&self, measurement: &Measurement) -> Option<String> {
-        let deletes = measurement.measured.counts.kinds[crate::workload::Kind::Delete.index()];
+    /// Warnings per kind of operation.
+    fn warnings(&self, measurement: &Measurement) -> Vec<String> {
+        let counts = &measurement.measured.counts;
+        let samples = |kind: Kind| {
+            let of = counts.kinds[kind.index()];
+            (kind.service_tag(), of.attempted - of.errors)
+        };
+        let kinds: Vec<_> =
+            Kind::ALL.into_iter().filter(|&kind| self.scenario.mix.contains(kind)).collect();
+        // The sum has its own warning, and a single kind is the sum.
+        let thin = (kinds.len() > 1)
+            .then(|| thin_kinds_warning(&kinds.into_iter().map(samples).collect::<Vec<_>>()));
+        let deletes = counts.kinds[Kind::Delete.index()];
         let own_keys = self.scenario.key_distribution == KeyDistribution::OwnKey;
-        (own_keys && deletes.misses > 0).then(|| {
+        let missed = (own_keys && deletes.misses > 0).then(|| {
             format!(
                 "{} of {} deletes found no key: give more --keys, or --preload a running server",
                 grouped(deletes.misses),
                 grouped(deletes.attempted)
             )
-        })
+        });
+        thin.flatten().into_iter().chain(missed).collect()
     }
 
     fn record(&self) -> ScenarioRecord {
@@ -337,9 +349,13 @@ impl Session<'_> {
     /// Shows the result before it writes it: what was measured is not lost with a full disk.
     fn finish(&self, result: &RunResult, outputs: &Outputs) -> anyhow::Result<()> {
         let quiet = self.args.output.quiet;
-        let shown = if quiet { Ok(()) } else { say(&text::summary(result)) };
+        let shown = if quiet { Ok(()) } else { say(text::summary(result)) };
         let written = outputs.write(result, &self.intervals);
-        let kept = if written.is_ok() { "what was measured is kept" } else { "not all results could be written" };
+        let kept = if written.is_ok() {
+            "what was measured is kept"
+        } else {
+            "not all results could be written"
+        };
         match &self.halt {
             Some(Halt::Interrupted) => eprintln!("interrupted: {kept}"),
             Some(Halt::ServerDied(obituary)) => eprintln!("error: {obituary}; {kept}"),
@@ -347,7 +363,7 @@ impl Session<'_> {
         }
         let dir = written?;
         if !quiet {
-            shown.and_then(|()| say(&format!("\nresults: {}\n", dir.display())))?;
+            shown.and_then(|()| say(format!("\nresults: {}\n", dir.display())))?;
         }
         Ok(())
     }

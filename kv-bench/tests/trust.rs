@@ -151,8 +151,7 @@ fn the_command_to_try_replaces_callers_and_outputs_in_every_form() {
         assert!(reasons.contains(command), "{form:?}: {reasons}");
     }
     let arguments = ["-qt32", "--seed", "7"].map(str::to_owned).to_vec();
-    let (_, _, reasons) =
-        verdict(&Facts { queue_wait_share: Some(0.5), arguments, ..calm() });
+    let (_, _, reasons) = verdict(&Facts { queue_wait_share: Some(0.5), arguments, ..calm() });
     assert!(reasons.contains("run -q --seed 7 --threads 4 --clients 1"), "{reasons}");
 }
 
