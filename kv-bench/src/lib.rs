@@ -63,8 +63,9 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => load(&args, None),
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "kv-bench", &mut std::io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kv-bench", &mut script);
+            exit(progress::say(&script).map(|()| ExitCode::SUCCESS))
         }
     }
 }
@@ -77,7 +78,11 @@ fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    session::run(args, &scenario, curve_time).unwrap_or_else(|error| {
+    exit(session::run(args, &scenario, curve_time))
+}
+
+fn exit(outcome: anyhow::Result<ExitCode>) -> ExitCode {
+    outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::from(FAILED)
     })

@@ -1,6 +1,7 @@
 //! Where results go, made and tried before anything is measured.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -29,15 +30,21 @@ impl Outputs {
         plots: bool,
     ) -> anyhow::Result<Self> {
         let name = args.name.as_deref().unwrap_or(subcommand);
-        let dir = match &args.out {
-            Some(dir) => dir.clone(),
-            None => default_folder(name, Timestamp::now()),
-        };
-        fs::create_dir_all(&dir).and_then(|()| try_write(&dir)).with_context(|| {
+        let refused = |dir: &Path| {
             format!("cannot write results to {} (choose another --out)", dir.display())
-        })?;
-        if let Some(file) = &args.json {
-            let parent = file.parent().filter(|p| !p.as_os_str().is_empty());
+        };
+        let dir = match &args.out {
+            Some(dir) => {
+                fs::create_dir_all(dir).with_context(|| refused(dir))?;
+                dir.clone()
+            }
+            None => new_folder(Path::new("results"), name, Timestamp::now())?,
+        };
+        try_write(&dir).with_context(|| refused(&dir))?;
+        // A pipe would wait for its reader: it is tried when there is something to write.
+        if let Some(file) = args.json.as_ref().filter(|file| !report::is_stream(file)) {
+            let place = report::followed(file);
+            let parent = place.parent().filter(|p| !p.as_os_str().is_empty());
             if file.is_dir() {
                 bail!("--json {}: it is a folder; name a file in it", file.display());
             }
@@ -47,23 +54,34 @@ impl Outputs {
         Ok(Self { dir, json: args.json.clone(), plots })
     }
 
+    /// Keeps the headline and its latencies over time, which nothing can make again, in the place
+    /// of an earlier run's files.
+    pub(crate) fn begin(&self, result: &RunResult, intervals: &[Interval]) -> anyhow::Result<()> {
+        let removed = report::remove_earlier(&self.dir);
+        self.keep(result)?;
+        report::write_latencies(result, intervals, &self.dir)?;
+        removed
+    }
+
     /// Keeps what there is so far: whatever fails later, it is not lost.
     pub(crate) fn keep(&self, result: &RunResult) -> anyhow::Result<()> {
         report::json::write(result, &self.dir.join("result.json"))?;
         match &self.json {
-            Some(file) => report::json::write(result, file),
-            None => Ok(()),
+            // A stream gets one result, the last.
+            Some(file) if !report::is_stream(file) => report::json::write(result, file),
+            _ => Ok(()),
         }
     }
 
-    /// Writes everything and returns the folder.
+    /// Writes everything and returns the folder. One place that cannot be written spares the other.
     pub(crate) fn write(
         &self,
         result: &RunResult,
         intervals: &[Interval],
     ) -> anyhow::Result<&Path> {
-        self.keep(result)?;
+        let extra = self.json.as_ref().map_or(Ok(()), |file| report::json::write(result, file));
         report::write_all(result, intervals, &self.dir, self.plots)?;
+        extra?;
         Ok(&self.dir)
     }
 
@@ -74,16 +92,25 @@ impl Outputs {
     }
 }
 
-/// `results/20261123T003611Z-curve`, with a number if that is taken.
-fn default_folder(name: &str, now: Timestamp) -> PathBuf {
-    let stamp = now.strftime("%Y%m%dT%H%M%SZ");
-    let folder = |suffix: &str| Path::new("results").join(format!("{stamp}-{name}{suffix}"));
-    // Runs that begin in the same second: more than these do not fit into one.
-    let taken = (2..100).map(|number| folder(&format!("-{number}")));
-    std::iter::once(folder(""))
-        .chain(taken)
-        .find(|path| !path.exists())
-        .unwrap_or_else(|| folder(""))
+/// Makes `results/20261123T003611Z-curve`, with a number if another run has taken that name.
+fn new_folder(results: &Path, name: &str, now: Timestamp) -> anyhow::Result<PathBuf> {
+    let first = format!("{}-{name}", now.strftime("%Y%m%dT%H%M%SZ"));
+    let refused = |path: &Path| format!("cannot make {} (choose an --out)", path.display());
+    fs::create_dir_all(results).with_context(|| refused(results))?;
+    let mut path = results.join(&first);
+    for number in 2u32.. {
+        // Made and not looked for: of two runs that begin together, one is told that it exists.
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                path = results.join(format!("{first}-{number}"));
+            }
+            made => {
+                made.with_context(|| refused(&path))?;
+                break;
+            }
+        }
+    }
+    Ok(path)
 }
 
 fn try_write(dir: &Path) -> std::io::Result<()> {

@@ -66,6 +66,23 @@ pub fn thin_warning(what: &str, samples: u64) -> Option<String> {
     ))
 }
 
+/// One sentence for all kinds of operation together, or `None` when each has enough samples.
+///
+/// `kinds` are names and samples, such as `("DELETE service", 1_000)`; a kind without a sample has no
+/// percentiles to warn of.
+pub fn thin_kinds_warning(kinds: &[(&str, u64)]) -> Option<String> {
+    let thin = kinds.iter().filter(|&&(_, samples)| samples > 0).filter_map(|&(name, samples)| {
+        // The rarer a percentile, the more samples it needs: all beyond the first are thin too.
+        let first = *thin_quantiles(samples).first()?;
+        let beyond = if QUANTILES.last() == Some(&first) { "" } else { " and up" };
+        Some(format!("{} of {name} ({} samples)", first.name.to_owned() + beyond, grouped(samples)))
+    });
+    let thin: Vec<String> = thin.collect();
+    (!thin.is_empty()).then(|| {
+        format!("by kind, fewer than {TAIL_SAMPLES_MIN} samples lie beyond {}", thin.join(", "))
+    })
+}
+
 impl Percentiles {
     /// The percentiles of a histogram of nanoseconds, in microseconds; `None` when it is empty.
     ///

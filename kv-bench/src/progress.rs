@@ -1,7 +1,9 @@
 //! The live line: throughput, percentiles and errors, fed at most ten times a second.
 
+use std::io::{self, Write as _};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::driver::{Live, Until};
@@ -64,12 +66,34 @@ impl Progress {
     }
 
     /// Prints a line that stays, above the live one.
-    pub(crate) fn above(&self, line: &str) {
-        self.bar.suspend(|| println!("{line}"));
+    ///
+    /// # Errors
+    ///
+    /// As [`say`].
+    pub(crate) fn above(&self, line: &str) -> anyhow::Result<()> {
+        self.bar.suspend(|| say(format!("{line}\n")))
+    }
+
+    /// Tells of a failure that ends nothing, above the line.
+    pub(crate) fn warn(&self, error: &anyhow::Error) {
+        self.bar.suspend(|| eprintln!("warning: {error:#}"));
     }
 
     /// Removes the line.
     pub(crate) fn clear(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// Prints to standard output. That nobody reads it any more is their choice, not our failure.
+///
+/// # Errors
+///
+/// When the output cannot be written for another reason, such as a full disk.
+pub(crate) fn say(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("cannot print to standard output"),
     }
 }

@@ -23,7 +23,7 @@ pub struct RunResult {
     pub schema: String,
     /// The name given with `--name`, or the subcommand.
     pub name: String,
-    /// When the run began: RFC 3339, UTC.
+    /// When the headline began to be measured, after preload and warm-up: RFC 3339, UTC.
     pub started_at: String,
     /// True when the run was cut short (Ctrl-C, a server that died) and holds what was measured.
     pub partial: bool,
@@ -56,7 +56,7 @@ pub struct RunResult {
 pub struct Interval {
     /// Such as `GET-service`; no comma, space or newline.
     pub tag: String,
-    /// Seconds since the run began.
+    /// Seconds since the headline began to be measured.
     pub start_s: f64,
     pub length_s: f64,
     pub max_ns: u64,

@@ -10,21 +10,22 @@ use jiff::Timestamp;
 
 use crate::args::LoadArgs;
 use crate::cluster::Cluster;
-use crate::curve::{self, Ladder};
+use crate::curve::{self, Ladder, Level};
 use crate::driver::{Fleet, Live, Shape, Until};
 use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::measurement::{Measurement, Plan, measure};
 use crate::number::grouped;
 use crate::outputs::Outputs;
-use crate::progress::Progress;
+use crate::percentiles::thin_kinds_warning;
+use crate::progress::{Progress, say};
 use crate::report::{encode_histogram, text};
 use crate::result::{Interval, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
-use crate::trust::quoted;
-use crate::workload::{KeyDistribution, Workload};
+use crate::trust::{quoted, with_outcome};
+use crate::workload::{KeyDistribution, Kind, Workload};
 
 /// A run that did not do all it was asked to.
 const FAILED: u8 = 1;
@@ -87,29 +88,34 @@ pub(crate) fn run(
             return Err(error);
         }
     };
-    outputs.keep(&result)?;
+    // Until the end there is more to come: a run that is killed leaves a partial result.
+    result.partial = true;
+    if let Err(error) = outputs.begin(&result, &session.intervals) {
+        session.progress.warn(&error);
+    }
     let mut failure = None;
     if let (Some(time), None) = (curve_time, &session.halt) {
         failure = session.curve(time, &mut result, &outputs).err();
     }
     session.progress.clear();
     result.partial = session.halt.is_some() || failure.is_some();
-    session.finish(&result, &outputs)?;
-    if let Some(error) = failure {
-        return Err(error.context("the curve is incomplete; what was measured is kept"));
+    match (failure, session.finish(&result, &outputs)) {
+        (None, finished) => finished.map(|()| session.exit_code(&result)),
+        (Some(error), Ok(())) => {
+            Err(error.context("the curve is incomplete; what was measured is kept"))
+        }
+        (Some(error), Err(lost)) => bail!("{lost:#}; and the curve is incomplete: {error:#}"),
     }
-    Ok(session.exit_code(&result))
 }
 
 impl Session<'_> {
     /// Servers, preload, warm-up and the measurement that was asked for.
     fn headline(&mut self, subcommand: &str) -> anyhow::Result<RunResult> {
         let scenario = self.scenario;
-        let started_at = Timestamp::now();
         self.progress.step("starting servers");
         let mut cluster =
             Cluster::open(scenario, scenario.servers() as u32, &self.scratch, &self.interrupt)?;
-        self.announce(&cluster);
+        self.announce(&cluster)?;
         // Before the load: the load average is to describe the machine without it.
         let environment = machine::environment(cluster.versions());
         let target = cluster.target(scenario)?;
@@ -117,7 +123,7 @@ impl Session<'_> {
             self.preload(&target, &mut cluster)?;
         }
         let shape = scenario.shape;
-        let (measurement, workload) = self.measure(
+        let (measurement, workload, started_at) = self.measure(
             "headline",
             &target,
             &mut cluster,
@@ -148,21 +154,22 @@ impl Session<'_> {
         })
     }
 
-    fn announce(&self, cluster: &Cluster) {
-        if !self.args.output.quiet {
-            let line = self.scenario.headline(&cluster.describe(&self.args.durability));
-            self.progress.above(&line);
+    fn announce(&self, cluster: &Cluster) -> anyhow::Result<()> {
+        if self.args.output.quiet {
+            return Ok(());
         }
+        let line = self.scenario.headline(&cluster.describe(&self.args.durability));
+        self.progress.above(&line)
     }
 
-    /// One measurement over fresh connections.
+    /// One measurement over fresh connections, and when what counts of it began.
     fn measure(
         &mut self,
         name: &str,
         target: &Arc<Resp>,
         cluster: &mut Cluster,
         (shape, until, warmup): (Shape, Until, Duration),
-    ) -> anyhow::Result<(Measurement, Arc<Workload>)> {
+    ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
         self.progress.step(name);
         let clients = u64::from(shape.threads) * u64::from(shape.clients);
         let workload = Arc::new(self.scenario.workload(clients));
@@ -176,9 +183,20 @@ impl Session<'_> {
             arguments: self.arguments.clone(),
         };
         let mut fleet = Fleet::launch(target, shape)?;
-        let measurement = measure(&mut fleet, &plan, |live| self.watch(live, until, cluster))
-            .context("the event loop failed")?;
-        Ok((measurement, workload))
+        let mut started_at = None;
+        let watch = |live: &Live| {
+            if !live.warmup {
+                started_at.get_or_insert_with(|| before_now(live.elapsed));
+            }
+            self.watch(live, until, cluster)
+        };
+        let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
+        let counts = &measurement.measured.counts;
+        measurement.trust = with_outcome(measurement.trust, counts.attempted(), counts.failed());
+        // Too short to be watched: then it has only just ended.
+        let started_at = started_at
+            .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));
+        Ok((measurement, workload, started_at))
     }
 
     /// Shows how far it is; ends it when the user wants to or a server has died.
@@ -239,42 +257,55 @@ impl Session<'_> {
             Place::Spawned { count, .. } => (1..=count).collect(),
             Place::Running(_) => vec![scenario.servers() as u32],
         };
-        let ladder = Ladder::new(servers, scenario.shape.threads, time);
+        let Shape { threads, clients, .. } = scenario.shape;
+        let ladder = Ladder::new(servers, Level { threads, clients }, time);
         for &servers in &ladder.servers {
             self.progress.step("starting servers");
             let mut cluster = Cluster::open(scenario, servers, &self.scratch, &self.interrupt)?;
             let target = cluster.target(scenario)?;
             let own_keys = scenario.key_distribution == KeyDistribution::OwnKey;
-            for (index, &threads) in ladder.threads.iter().enumerate() {
+            for (index, &Level { threads, clients }) in ladder.levels.iter().enumerate() {
                 if scenario.preload && (index == 0 || own_keys) {
                     self.preload(&target, &mut cluster)?;
                 }
                 let number = result.points.len() + 1;
                 let name = format!("point {number} of {}", ladder.points());
-                let shape = Shape { threads, ..scenario.shape };
+                let shape = Shape { threads, clients, ..scenario.shape };
                 let what = (shape, Until::Elapsed(curve::LENGTH), curve::WARMUP);
-                let (measurement, _) = self.measure(&name, &target, &mut cluster, what)?;
+                let (measurement, ..) = self.measure(&name, &target, &mut cluster, what)?;
                 if self.halt.is_some() {
                     return Ok(());
                 }
                 result.points.push(measurement.point(servers));
-                outputs.keep(result)?;
+                // A failure ends nothing: the last write tries again, and tells.
+                let _ = outputs.keep(result);
             }
         }
         Ok(())
     }
 
-    /// Warnings that follow from what was asked for.
-    fn warnings(&self, measurement: &Measurement) -> Option<String> {
-        let deletes = measurement.measured.counts.kinds[crate::workload::Kind::Delete.index()];
+    /// Warnings per kind of operation.
+    fn warnings(&self, measurement: &Measurement) -> Vec<String> {
+        let counts = &measurement.measured.counts;
+        let samples = |kind: Kind| {
+            let of = counts.kinds[kind.index()];
+            (kind.service_tag(), of.attempted - of.errors)
+        };
+        let kinds: Vec<_> =
+            Kind::ALL.into_iter().filter(|&kind| self.scenario.mix.contains(kind)).collect();
+        // The sum has its own warning, and a single kind is the sum.
+        let thin = (kinds.len() > 1)
+            .then(|| thin_kinds_warning(&kinds.into_iter().map(samples).collect::<Vec<_>>()));
+        let deletes = counts.kinds[Kind::Delete.index()];
         let own_keys = self.scenario.key_distribution == KeyDistribution::OwnKey;
-        (own_keys && deletes.misses > 0).then(|| {
+        let missed = (own_keys && deletes.misses > 0).then(|| {
             format!(
                 "{} of {} deletes found no key: give more --keys, or --preload a running server",
                 grouped(deletes.misses),
                 grouped(deletes.attempted)
             )
-        })
+        });
+        thin.flatten().into_iter().chain(missed).collect()
     }
 
     fn record(&self) -> ScenarioRecord {
@@ -315,18 +346,24 @@ impl Session<'_> {
         }
     }
 
+    /// Shows the result before it writes it: what was measured is not lost with a full disk.
     fn finish(&self, result: &RunResult, outputs: &Outputs) -> anyhow::Result<()> {
-        let dir = outputs.write(result, &self.intervals)?;
-        if !self.args.output.quiet {
-            print!("{}", text::summary(result));
-            println!("\nresults: {}", dir.display());
-        }
+        let quiet = self.args.output.quiet;
+        let shown = if quiet { Ok(()) } else { say(text::summary(result)) };
+        let written = outputs.write(result, &self.intervals);
+        let kept = if written.is_ok() {
+            "what was measured is kept"
+        } else {
+            "not all results could be written"
+        };
         match &self.halt {
-            Some(Halt::Interrupted) => eprintln!("interrupted: what was measured is kept"),
-            Some(Halt::ServerDied(obituary)) => {
-                eprintln!("error: {obituary}; what was measured until then is kept");
-            }
+            Some(Halt::Interrupted) => eprintln!("interrupted: {kept}"),
+            Some(Halt::ServerDied(obituary)) => eprintln!("error: {obituary}; {kept}"),
             None => {}
+        }
+        let dir = written?;
+        if !quiet {
+            shown.and_then(|()| say(format!("\nresults: {}\n", dir.display())))?;
         }
         Ok(())
     }
@@ -341,4 +378,9 @@ impl Session<'_> {
             None => 0,
         })
     }
+}
+
+fn before_now(elapsed: Duration) -> Timestamp {
+    let now = Timestamp::now();
+    now.checked_sub(elapsed).unwrap_or(now)
 }

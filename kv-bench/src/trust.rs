@@ -1,8 +1,8 @@
 //! Whether a measurement can be believed, judged from measured facts alone.
 //!
 //! A closed loop is trusted when its workers hardly waited for a core (≤ 5 % of their wall time),
-//! none was near the end of one (< 90 %), and nobody took CPU time away (throttling and steal
-//! ≤ 1 %). What the generator did not get, the servers did not get asked: then the figures describe
+//! none was near the end of one (< 90 %), nobody took CPU time away (throttling and steal ≤ 1 %),
+//! and it lasted long enough to tell (≥ 0.2 s) with anything to show. What the generator did not get, the servers did not get asked: then the figures describe
 //! the machine and not the servers.
 
 use crate::result::{Limit, Trust, Verdict};
@@ -10,6 +10,8 @@ use crate::result::{Limit, Trust, Verdict};
 const QUEUE_WAIT_SHARE_MAX: f64 = 0.05;
 const WORKER_SHARE_MAX: f64 = 0.90;
 const TAKEN_SHARE_MAX: f64 = 0.01;
+/// Steal and servers' CPU time are counted in ticks of 10 ms, which are 5 % of this.
+const WALL_S_MIN: f64 = 0.2;
 /// A server at this share of a core has no more to give if it is single-threaded.
 const SERVER_SHARE_BUSY: f64 = 0.90;
 
@@ -42,9 +44,18 @@ pub struct Facts {
 pub fn judge(facts: &Facts) -> Trust {
     let mut reasons = Vec::new();
     let mut limits = Vec::new();
-    if let Some((limit, reason)) = taken_away(facts) {
-        limits.push(limit);
-        reasons.push(reason);
+    if facts.wall_s < WALL_S_MIN {
+        limits.push(Limit::Unknown);
+        reasons.push(format!(
+            "it lasted {:.3} s, too short to tell (trusted from {WALL_S_MIN} s): ask for more \
+             --requests",
+            facts.wall_s
+        ));
+    }
+    let taken_away = taken_away(facts);
+    if let Some((reason, remedy)) = &taken_away {
+        limits.push(Limit::SharedCores);
+        reasons.extend([reason.clone(), (*remedy).to_owned()]);
     }
     let busiest = facts.worker_shares.iter().copied().fold(0.0, f64::max);
     if busiest >= WORKER_SHARE_MAX {
@@ -75,21 +86,37 @@ pub fn judge(facts: &Facts) -> Trust {
     }
     let Some(&limited_by) = limits.first() else { return trusted(facts, busiest) };
     reasons.extend(crowded(facts));
-    if matches!(limited_by, Limit::Generator | Limit::SharedCores) {
+    // Fewer callers do not give back what others have taken.
+    if taken_away.is_none() && matches!(limited_by, Limit::Generator | Limit::SharedCores) {
         reasons.push(advice(facts));
     }
     Trust { verdict: Verdict::Untrusted, limited_by, reasons }
 }
 
-fn taken_away(facts: &Facts) -> Option<(Limit, String)> {
+/// `trust`, unless nothing was measured: a measurement without a success says nothing of the
+/// server, however undisturbed it was.
+pub fn with_outcome(trust: Trust, attempted: u64, failed: u64) -> Trust {
+    if failed < attempted {
+        return trust;
+    }
+    Trust {
+        verdict: Verdict::Untrusted,
+        limited_by: Limit::Unknown,
+        reasons: vec!["no operation succeeded: there is nothing to believe".to_owned()],
+    }
+}
+
+/// CPU time that others took, and what to do about it.
+fn taken_away(facts: &Facts) -> Option<(String, &'static str)> {
     let throttled = facts.throttled_share.filter(|&share| share > TAKEN_SHARE_MAX);
     if let Some(share) = throttled {
         let reason = format!("the CPU quota stopped us for {} of the time", percent(share));
-        return Some((Limit::SharedCores, reason));
+        return Some((reason, "raise the CPU quota of this container or service"));
     }
     (facts.steal_share > TAKEN_SHARE_MAX).then(|| {
         let share = percent(facts.steal_share);
-        (Limit::SharedCores, format!("the hypervisor took {share} of the cores' time"))
+        let reason = format!("the hypervisor took {share} of the cores' time");
+        (reason, "measure again when its other guests are quiet, or on a machine of your own")
     })
 }
 
@@ -114,13 +141,19 @@ fn trusted(facts: &Facts, busiest: f64) -> Trust {
 /// Threads beyond the cores take turns, and the turns are part of every latency.
 fn crowded(facts: &Facts) -> Option<String> {
     (facts.threads > facts.cores).then(|| {
+        let threads = threads_for(facts.cores);
+        let callers = callers(facts);
+        let clients = callers.div_ceil(threads.into());
+        let total = clients * u64::from(threads);
+        let compared = if total == callers {
+            "is the same number of callers".to_owned()
+        } else {
+            format!("are {total} callers instead of {callers}")
+        };
         format!(
             "{} worker threads share {} cores with the servers; clients need no thread each: \
-             --threads {} --clients {} is the same number of callers",
-            facts.threads,
-            facts.cores,
-            threads_for(facts.cores),
-            callers(facts).div_ceil(u64::from(threads_for(facts.cores))),
+             --threads {threads} --clients {clients} {compared}",
+            facts.threads, facts.cores,
         )
     })
 }
@@ -149,23 +182,42 @@ fn callers(facts: &Facts) -> u64 {
     u64::from(facts.threads) * u64::from(facts.clients)
 }
 
-/// The same command as a single measurement with other callers.
+/// The same command as a single measurement with other callers, which leaves this run's files alone.
 fn command(arguments: &[String], threads: u32, clients: u32) -> String {
-    const REPLACED: [&str; 7] =
-        ["--threads", "-t", "--clients", "-c", "--pipeline", "--curve-time", "--out"];
+    const REPLACED: [&str; 7] = [
+        "--threads",
+        "--clients",
+        "--pipeline",
+        "--curve-time",
+        "--out",
+        "--json",
+        "--json-out-file",
+    ];
     let mut words = vec!["kv-bench".to_owned(), "run".to_owned()];
     let mut rest = arguments.iter().skip_while(|word| *word == "run" || *word == "curve");
     while let Some(word) = rest.next() {
-        let (name, value) =
-            word.split_once('=').map_or((word.as_str(), None), |(n, v)| (n, Some(v)));
-        if !REPLACED.contains(&name) {
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        if let Some((others, value_follows)) = short_callers(word) {
+            words.extend(others);
+            if value_follows {
+                rest.next();
+            }
+        } else if !REPLACED.contains(&name) {
             words.push(quoted(word));
-        } else if value.is_none() {
+        } else if name == word {
             rest.next();
         }
     }
     words.push(format!("--threads {threads} --clients {clients}"));
     words.join(" ")
+}
+
+/// For a word with a `-t` or `-c` in any of their forms (`-t`, `-t32`, `-t=32`, `-qt32`): the flags
+/// before it, if any, and whether its value is the next word.
+fn short_callers(word: &str) -> Option<(Option<String>, bool)> {
+    let flags = word.strip_prefix('-').filter(|flags| !flags.starts_with('-'))?;
+    let (others, value) = flags.split_once(['t', 'c'])?;
+    Some(((!others.is_empty()).then(|| format!("-{others}")), value.is_empty()))
 }
 
 /// A word as a shell reads it back.

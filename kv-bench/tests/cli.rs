@@ -1,26 +1,17 @@
 //! kv-bench as its user meets it: the real program, real servers, exit codes and messages.
 
 mod peer;
+mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, Stdio};
 
 use kv_bench::report;
 use kv_bench::result::{RunResult, Verdict};
 use peer::Redis;
+use program::{kv_bench, stderr, wait_for};
 use tempfile::TempDir;
-
-fn kv_bench(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-bench"));
-    command.args(words).stdin(Stdio::null());
-    command
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// Runs against `redis` with results in `dir`, and returns the result that was written.
 fn measure(redis: &Redis, dir: &Path, words: &[&str]) -> RunResult {
@@ -417,15 +408,4 @@ fn has_ended(pid: u32) -> bool {
 fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
     assert!(sent.expect("kill is everywhere").success());
-}
-
-fn wait_for<T>(mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(value) = ready() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited in vain");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kv_bench::curve::Ladder;
+use kv_bench::curve::{Ladder, Level};
 use kv_bench::schedule::{Schedule, share};
 use kv_bench::target::{Address, Endpoint};
 use kv_bench::units;
@@ -84,13 +84,32 @@ fn a_closed_loop_has_no_due_times() {
     assert_eq!(Schedule::ClosedLoop.due_ns(u64::MAX), None);
 }
 
+/// Callers in all, level by level.
+fn callers(ladder: &Ladder) -> Vec<u32> {
+    ladder.levels.iter().map(|level| level.threads * level.clients).collect()
+}
+
 #[test]
-fn the_main_job_measures_every_number_of_servers_with_doubling_workers() {
-    let ladder = Ladder::new((1..=4).collect(), 32, Duration::from_secs(30));
-    assert_eq!(ladder.servers, [1, 2, 3, 4]);
-    assert_eq!(ladder.threads, [1, 2, 4, 8, 16, 32]);
-    let odd = Ladder::new(vec![1], 12, Duration::from_secs(30));
-    assert_eq!(odd.threads, [1, 2, 4, 8, 12]);
+fn the_main_job_measures_every_number_of_servers_with_doubling_callers() {
+    let ladder = |servers, threads, clients| {
+        Ladder::new((1..=servers).collect(), Level { threads, clients }, Duration::from_secs(30))
+    };
+    assert_eq!(ladder(4, 32, 1).servers, [1, 2, 3, 4]);
+    assert_eq!(callers(&ladder(4, 32, 1)), [1, 2, 4, 8, 16, 32]);
+    assert_eq!(callers(&ladder(1, 12, 1)), [1, 2, 4, 8, 12]);
+}
+
+#[test]
+fn a_curve_climbs_over_clients_when_the_workers_are_used_up() {
+    let ladder = |threads, clients| {
+        Ladder::new(vec![1], Level { threads, clients }, Duration::from_secs(30))
+    };
+    let few = ladder(1, 32);
+    assert_eq!(callers(&few), [1, 2, 4, 8, 16, 32]);
+    assert!(few.levels.iter().all(|level| level.threads == 1));
+    assert_eq!(callers(&ladder(4, 8)), [1, 2, 4, 8, 16, 32]);
+    assert_eq!(ladder(4, 8).levels.last(), Some(&Level { threads: 4, clients: 8 }));
+    assert_eq!(callers(&ladder(3, 5)), [1, 2, 3, 6, 12, 15]);
 }
 
 proptest! {
@@ -109,14 +128,15 @@ proptest! {
 
     #[test]
     fn a_thinned_curve_keeps_to_its_time_and_to_the_full_load(
-        servers in 1u32..65, threads in 1u32..1025, seconds in 0u64..120,
+        servers in 1u32..65, threads in 1u32..1025, clients in 1u32..1025, seconds in 0u64..120,
     ) {
-        let ladder = Ladder::new((1..=servers).collect(), threads, Duration::from_secs(seconds));
+        let full = Level { threads, clients };
+        let ladder = Ladder::new((1..=servers).collect(), full, Duration::from_secs(seconds));
         let points = ladder.points();
         prop_assert!(points == 1 || points as f64 * 1.2 <= seconds as f64);
         prop_assert_eq!(ladder.servers.last(), Some(&servers));
-        prop_assert_eq!(ladder.threads.last(), Some(&threads));
-        prop_assert!(ladder.threads.is_sorted() && ladder.servers.is_sorted());
+        prop_assert_eq!(ladder.levels.last(), Some(&full));
+        prop_assert!(callers(&ladder).is_sorted() && ladder.servers.is_sorted());
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod sample;
 use std::fs;
 
 use hdrhistogram::Histogram;
-use kv_bench::percentiles::{QUANTILES, thin_quantiles, thin_warning};
+use kv_bench::percentiles::{QUANTILES, thin_kinds_warning, thin_quantiles, thin_warning};
 use kv_bench::report;
 use kv_bench::result::{Percentiles, RunResult};
 use tempfile::TempDir;
@@ -178,6 +178,17 @@ fn the_summary_marks_what_is_missing_and_what_is_thin() {
 }
 
 #[test]
+fn one_kind_of_operation_has_one_row_and_no_sum() {
+    let mut result = sample::result();
+    let starts = |result: &RunResult, name: &str| {
+        report::text::summary(result).lines().any(|line| line.starts_with(name))
+    };
+    assert!(starts(&result, "get ") && starts(&result, "put ") && starts(&result, "all "));
+    (result.operations.put, result.operations.delete) = (None, None);
+    assert!(starts(&result, "get ") && !starts(&result, "all "));
+}
+
+#[test]
 fn control_characters_of_a_server_do_not_reach_the_terminal() {
     let mut result = sample::result();
     result.errors.server.insert("ERR\u{1b}[2J".into(), 1);
@@ -213,6 +224,19 @@ fn a_percentile_needs_a_hundred_samples_beyond_it() {
     assert_eq!(thin_warning("GET service", 0), None);
     let warning = thin_warning("GET service", 100_000).unwrap();
     assert!(warning.contains("p99.99") && warning.contains("1,000,000"), "{warning}");
+}
+
+#[test]
+fn thin_percentiles_of_all_kinds_are_told_in_one_sentence() {
+    let kinds = [("GET-service", 90_000), ("PUT-service", 9_000), ("DELETE-service", 1_000_000)];
+    assert_eq!(
+        thin_kinds_warning(&kinds).unwrap(),
+        "by kind, fewer than 100 samples lie beyond p99.9 and up of GET-service (90,000 samples), \
+         p99 and up of PUT-service (9,000 samples)"
+    );
+    let last = thin_kinds_warning(&[("GET-service", 999_999)]).unwrap();
+    assert!(last.ends_with("beyond p99.99 of GET-service (999,999 samples)"), "{last}");
+    assert_eq!(thin_kinds_warning(&[("GET-service", 1_000_000), ("PUT-service", 0)]), None);
 }
 
 #[test]

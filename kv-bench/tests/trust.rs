@@ -1,7 +1,7 @@
 //! The verdict on a measurement follows from the facts about it, each at its threshold.
 
 use kv_bench::result::{Limit, Verdict};
-use kv_bench::trust::{Facts, judge};
+use kv_bench::trust::{Facts, judge, with_outcome};
 
 /// A measurement that nothing disturbed, on a machine with room.
 fn calm() -> Facts {
@@ -76,10 +76,39 @@ fn throttling_and_steal_above_one_percent_are_not_trusted() {
 }
 
 #[test]
+fn what_others_took_is_not_got_back_with_fewer_callers() {
+    let throttled = Facts { throttled_share: Some(0.02), ..calm() };
+    let stolen = Facts { steal_share: 0.02, queue_wait_share: Some(0.5), ..calm() };
+    for (facts, remedy) in [(throttled, "raise the CPU quota"), (stolen, "a machine of your own")] {
+        let (_, _, reasons) = verdict(&facts);
+        assert!(reasons.contains(remedy) && !reasons.contains("--threads"), "{reasons}");
+    }
+}
+
+#[test]
 fn what_the_kernel_does_not_tell_is_not_trusted() {
     let (verdict, limit, reasons) = verdict(&Facts { queue_wait_share: None, ..calm() });
     assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::Unknown));
     assert!(reasons.contains("schedstat"), "{reasons}");
+}
+
+#[test]
+fn a_measurement_too_short_to_tell_is_not_trusted() {
+    assert_eq!(verdict(&Facts { wall_s: 0.2, ..calm() }).0, Verdict::Trusted);
+    let (verdict, limit, reasons) = verdict(&Facts { wall_s: 0.199, ..calm() });
+    assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::Unknown));
+    assert!(reasons.contains("0.199 s") && reasons.contains("more --requests"), "{reasons}");
+}
+
+#[test]
+fn a_measurement_without_a_success_is_not_trusted() {
+    let calm = judge(&calm());
+    assert_eq!(with_outcome(calm.clone(), 100, 99), calm);
+    for attempted in [0, 100] {
+        let trust = with_outcome(calm.clone(), attempted, attempted);
+        assert_eq!((trust.verdict, trust.limited_by), (Verdict::Untrusted, Limit::Unknown));
+        assert!(trust.reasons[0].contains("no operation succeeded"), "{trust:?}");
+    }
 }
 
 #[test]
@@ -92,7 +121,9 @@ fn more_threads_than_cores_are_pointed_out_whatever_the_verdict() {
     let facts = Facts { cores: 2, threads: 32, clients: 1, ..calm() };
     let (_, _, reasons) = verdict(&facts);
     assert!(reasons.contains("32 worker threads share 2 cores"), "{reasons}");
-    assert!(reasons.contains("--threads 1 --clients 32"), "{reasons}");
+    assert!(reasons.contains("--threads 1 --clients 32 is the same number"), "{reasons}");
+    let (_, _, reasons) = verdict(&Facts { cores: 8, threads: 15, clients: 1, ..calm() });
+    assert!(reasons.contains("--threads 4 --clients 4 are 16 callers instead of 15"), "{reasons}");
 }
 
 #[test]
@@ -101,6 +132,27 @@ fn an_untrusted_measurement_prints_the_command_to_try() {
     let (_, _, reasons) = verdict(&facts);
     let command = "kv-bench run --servers 1 --value 'a b' --threads 4 --clients 1";
     assert!(reasons.contains(command), "{reasons}");
+}
+
+#[test]
+fn the_command_to_try_replaces_callers_and_outputs_in_every_form() {
+    let forms: &[&[&str]] = &[
+        &["-t32", "-c8"],
+        &["-t", "32", "-c=8"],
+        &["--threads=32", "--clients", "8", "--pipeline=4"],
+        &["--json", "result.json", "--out=results/x", "--json-out-file=y", "--curve-time", "5s"],
+    ];
+    let rest = ["--servers", "1"];
+    for form in forms {
+        let arguments = form.iter().chain(&rest).map(|&word| word.to_owned()).collect();
+        let facts = Facts { queue_wait_share: Some(0.5), arguments, ..calm() };
+        let (_, _, reasons) = verdict(&facts);
+        let command = "kv-bench run --servers 1 --threads 4 --clients 1";
+        assert!(reasons.contains(command), "{form:?}: {reasons}");
+    }
+    let arguments = ["-qt32", "--seed", "7"].map(str::to_owned).to_vec();
+    let (_, _, reasons) = verdict(&Facts { queue_wait_share: Some(0.5), arguments, ..calm() });
+    assert!(reasons.contains("run -q --seed 7 --threads 4 --clients 1"), "{reasons}");
 }
 
 #[test]

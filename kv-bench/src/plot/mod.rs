@@ -27,6 +27,9 @@ pub type Histograms = BTreeMap<String, Histogram<u64>>;
 /// pixels, and smooths lines along one axis only.
 const OVERSAMPLE: u32 = 2;
 
+/// The names of all plots' files, without extension.
+pub(crate) const NAMES: [&str; 2] = ["latency-vs-throughput", "percentiles"];
+
 /// A plot that is ready to be drawn.
 #[derive(Debug)]
 pub struct Figure(Kind);
@@ -41,8 +44,9 @@ enum Kind {
 pub fn figures(result: &RunResult, histograms: &Histograms) -> Vec<(&'static str, Figure)> {
     let latency = latency::Plot::new(result).map(Kind::Latency);
     let spectrum = spectrum::Plot::new(result, histograms).map(Kind::Spectrum);
-    [("latency-vs-throughput", latency), ("percentiles", spectrum)]
+    NAMES
         .into_iter()
+        .zip([latency, spectrum])
         .filter_map(|(name, kind)| Some((name, Figure(kind?))))
         .collect()
 }

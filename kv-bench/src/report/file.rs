@@ -1,12 +1,15 @@
-//! Files that are whole or not there.
+//! Files that are whole or not there, and what is no file.
 
+use std::borrow::Cow;
 use std::fs;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
 
 /// Lets `write` make a file beside `path` and moves it into place, so that a reader never meets
-/// half a file and a failure leaves an older one as it was.
+/// half a file and a failure leaves an older one as it was. A link stays: what it leads to is
+/// replaced.
 ///
 /// The temporary name keeps the extension: image encoders choose the format by it.
 ///
@@ -16,9 +19,10 @@ pub(super) fn replace(
     path: &Path,
     write: impl FnOnce(&Path) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".partial-{}-{name}", std::process::id()));
-    let moved = write(&temporary).and_then(|()| Ok(fs::rename(&temporary, path)?));
+    let place = followed(path);
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = place.with_file_name(format!(".partial-{}-{name}", std::process::id()));
+    let moved = write(&temporary).and_then(|()| Ok(fs::rename(&temporary, &place)?));
     if moved.is_err() {
         // Best effort: the error that matters is the one returned.
         let _ = fs::remove_file(&temporary);
@@ -26,7 +30,39 @@ pub(super) fn replace(
     moved.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// [`replace`] with bytes that are already made.
+/// [`replace`] with bytes that are already made; what [`is_stream`] gets them as they are.
 pub(super) fn replace_with(path: &Path, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    if is_stream(path) {
+        return match pass(path, bytes.as_ref()) {
+            // Nobody reads it any more: that is their choice, not our failure.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            passed => passed.with_context(|| format!("cannot write {}", path.display())),
+        };
+    }
     replace(path, |temporary| Ok(fs::write(temporary, bytes)?))
+}
+
+/// Whether `path` is a device, a pipe or an open file of ours, which takes bytes in their order and
+/// cannot be replaced.
+pub(crate) fn is_stream(path: &Path) -> bool {
+    let is_open = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+    is_open.iter().any(|open| path.starts_with(open))
+        || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
+fn pass(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if path == Path::new("/dev/stdout") {
+        // Opened anew, a file would be written from its start, over what is printed already.
+        let mut out = io::stdout().lock();
+        return out.write_all(bytes).and_then(|()| out.flush());
+    }
+    fs::OpenOptions::new().append(true).open(path)?.write_all(bytes)
+}
+
+/// Where a link leads, also one to a file that is not there yet; any other path as it is.
+pub(crate) fn followed(path: &Path) -> Cow<'_, Path> {
+    let Ok(next) = fs::read_link(path) else { return path.into() };
+    // Relative links start from their own folder.
+    let next = path.parent().map_or_else(|| next.clone(), |folder| folder.join(&next));
+    fs::canonicalize(path).unwrap_or(next).into()
 }

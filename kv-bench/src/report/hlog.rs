@@ -14,7 +14,7 @@ const NS_PER_MS: f64 = 1_000_000.0;
 const LEGEND: &str =
     r#""StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram""#;
 
-/// The log of a run that began at `started_at` (RFC 3339). Starts are seconds since then; the
+/// The log of a measurement that began at `started_at` (RFC 3339). Starts are seconds since then; the
 /// third column is in milliseconds, the histograms are in nanoseconds.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ mod hlog;
 mod markdown;
 mod tables;
 
+pub(crate) use file::{followed, is_stream};
 pub use histogram::{decode_histogram, encode_histogram};
 
 use std::fs;
@@ -31,6 +32,8 @@ use rayon::prelude::*;
 
 use crate::plot;
 use crate::result::{Interval, RunResult};
+
+const LATENCIES: &str = "latency.hlog";
 
 /// Writes every form of `result` into `dir`, made if need be, and returns their paths, the page for
 /// people last. Each file is replaced whole. Plots are left out on request and where there is
@@ -51,7 +54,8 @@ pub fn write_all(
     let json = written.path("result.json");
     json::write(result, &json)?;
     written.add("points.csv", csv::table(&result.points)?)?;
-    written.add("latency.hlog", hlog::text(intervals, &result.started_at)?)?;
+    written.names.push(LATENCIES.to_owned());
+    write_latencies(result, intervals, dir)?;
     let histograms = decode_all(result)?;
     for (tag, histogram) in &histograms {
         written.add(&format!("{}_us.hgrm", file_stem(tag)), hgrm::text(histogram))?;
@@ -66,6 +70,45 @@ pub fn write_all(
     let page = markdown::page(result, &written.names);
     written.add("report.md", page)?;
     Ok(written.names.iter().map(|name| dir.join(name)).collect())
+}
+
+/// Removes what [`write_all`] wrote into `dir` for an earlier run, so that no file of that one stands
+/// beside the files of the next. Other files stay, and so does `result.json`: it is replaced whole.
+///
+/// # Errors
+/// Names the folder that could not be read or the file that could not be removed.
+pub fn remove_earlier(dir: &Path) -> anyhow::Result<()> {
+    let entries =
+        fs::read_dir(dir).with_context(|| format!("cannot read the folder {}", dir.display()))?;
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read {}", dir.display()))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_plot = plot::NAMES.iter().any(|plot| {
+            name.strip_prefix(plot).is_some_and(|form| [".svg", ".png"].contains(&form))
+        });
+        let is_table = ["points.csv", LATENCIES, "report.md"].contains(&&*name);
+        let is_distribution = name.strip_suffix("_us.hgrm").and_then(|tag| tag.split_once('-'));
+        let is_distribution = is_distribution.is_some_and(|(operation, time)| {
+            ["GET", "PUT", "DELETE", "ERROR"].contains(&operation)
+                && ["service", "response", "lateness"].contains(&time)
+        });
+        if (is_plot || is_table || is_distribution) && !path.is_dir() {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes the latencies over time alone: they cannot be made again from `result`.
+///
+/// # Errors
+/// Names the file that could not be written, or the interval whose tag the format cannot hold.
+pub fn write_latencies(
+    result: &RunResult,
+    intervals: &[Interval],
+    dir: &Path,
+) -> anyhow::Result<()> {
+    file::replace_with(&dir.join(LATENCIES), hlog::text(intervals, &result.started_at)?)
 }
 
 /// Draws one figure in both forms; answers the names of the files.

@@ -74,7 +74,7 @@ fn align_right(markdown: &str, is_number: impl Fn(usize) -> bool) -> String {
     lines.join("\n")
 }
 
-/// One row per kind of operation and kind of time, the sum of all kinds last.
+/// One row per kind of operation and kind of time, the sum of all kinds last where there are several.
 pub(super) fn latencies(result: &RunResult, medium: Medium) -> String {
     let operations = &result.operations;
     let kinds =
@@ -88,7 +88,10 @@ pub(super) fn latencies(result: &RunResult, medium: Medium) -> String {
     }
     let all = &result.headline;
     let counts = [all.operations, all.errors, all.hits, all.misses];
-    rows.extend(latency_rows("all", counts, [&all.response_us, &all.service_us, &all.lateness_us]));
+    let times = [&all.response_us, &all.service_us, &all.lateness_us];
+    if kinds.iter().filter(|(_, kind)| kind.is_some()).count() != 1 {
+        rows.extend(latency_rows("all", counts, times));
+    }
     let header = [
         "operation",
         "time",
