@@ -167,6 +167,19 @@ fn replies_split_at_every_byte_are_read_whole() {
 }
 
 #[test]
+fn replies_longer_than_a_read_are_read_whole_with_what_follows_them() {
+    let long = format!("${}\r\n{}\r\n", 300_000, "x".repeat(300_000)).leak().as_bytes();
+    let server = Server::start(
+        move |number, _| {
+            if number % 3 == 0 { Answer::Raw(long) } else { Answer::Normal }
+        },
+    );
+    let measured = Run::against(&[&server]).shape(1, 2, 5).operations(200);
+    assert_accounted(&measured, 200);
+    assert_eq!(measured.counts.kinds[0].hits, 200);
+}
+
+#[test]
 fn garbage_fails_the_operation_it_answers_and_the_connection_is_replaced() {
     let server = Server::start(|number, _| {
         if number == 20 { Answer::Raw(b"HTTP/1.1 400 Bad Request\r\n") } else { Answer::Normal }

@@ -151,12 +151,16 @@ impl<T: Target> Worker<T> {
             Received::Nothing => Ok(()),
             Received::Closed(error) => Err(error.to_string()),
             Received::Bytes { size, .. } => {
-                let mut bytes = std::mem::take(&mut connection.partial);
-                bytes.extend_from_slice(&self.scratch[..size]);
+                if connection.partial.is_empty() {
+                    connection.partial.extend_from_slice(&self.scratch[..size]);
+                }
+                let bytes = std::mem::take(&mut connection.partial);
                 let taken = connection.greet(&self.codec, &bytes)?;
-                bytes.drain(..taken);
-                connection.partial = bytes;
-                Ok(())
+                if connection.keep(bytes, taken) {
+                    Ok(())
+                } else {
+                    Err("its greeting does not end".to_owned())
+                }
             }
         }
     }
@@ -314,21 +318,26 @@ impl<T: Target> Worker<T> {
         self.fill(id / self.nodes, phase);
     }
 
-    /// Decodes the `size` bytes in the scratch buffer, after what was left of the last read.
+    /// Decodes the `size` bytes that were read: into the scratch buffer, unless the beginning of a
+    /// reply was waiting for them.
     #[inline]
     fn receive(&mut self, id: usize, size: usize) -> Result<(), Failure<'static>> {
         if self.connections[id].partial.is_empty() {
             let scratch = std::mem::take(&mut self.scratch);
             let result = self.decode(id, &scratch[..size]);
+            if let Ok(taken) = result {
+                self.connections[id].partial.extend_from_slice(&scratch[taken..size]);
+            }
             self.scratch = scratch;
-            return result;
+            return result.map(|_| ());
         }
-        let mut bytes = std::mem::take(&mut self.connections[id].partial);
-        bytes.extend_from_slice(&self.scratch[..size]);
-        self.decode(id, &bytes)
+        let bytes = std::mem::take(&mut self.connections[id].partial);
+        let taken = self.decode(id, &bytes)?;
+        if self.connections[id].keep(bytes, taken) { Ok(()) } else { Err(Failure::Protocol) }
     }
 
-    fn decode(&mut self, id: usize, bytes: &[u8]) -> Result<(), Failure<'static>> {
+    /// Takes the complete replies at the front of `bytes` and returns how many bytes they are.
+    fn decode(&mut self, id: usize, bytes: &[u8]) -> Result<usize, Failure<'static>> {
         let connection = &mut self.connections[id];
         let client = &mut self.clients[id / self.nodes];
         let mut taken = 0;
@@ -355,10 +364,7 @@ impl<T: Target> Worker<T> {
             }
         }
         self.recorder.counts.last_reply_ns = Some(self.now_ns);
-        if taken < bytes.len() && !connection.keep(&bytes[taken..]) {
-            return Err(Failure::Protocol);
-        }
-        Ok(())
+        Ok(taken)
     }
 
     /// Replaces a connection. The operation whose reply was due next failed by `first`; the others
