@@ -3,8 +3,10 @@
 
 mod scripted;
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -264,7 +266,7 @@ fn a_dead_server_fails_its_own_operations_only() {
 
 #[test]
 fn a_refused_connection_names_the_server() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = closed.local_addr().expect("bound");
     drop(closed);
     let mut run = Run::against(&[]);
@@ -336,6 +338,49 @@ fn a_run_that_is_broken_off_keeps_what_it_measured() {
     assert!(measured.stopped);
     assert_accounted(&measured, measured.counts.attempted());
     assert!(!measured.intervals.is_empty());
+}
+
+#[test]
+fn a_run_that_is_broken_off_does_not_wait_for_a_silent_server() {
+    let server = Server::start(|number, _| if number < 5 { Answer::Normal } else { Answer::Never });
+    let run = Run::against(&[&server]).shape(1, 2, 3).timeout(Duration::from_secs(600));
+    let mut fleet = run.launch().expect("the server accepts");
+    let until = Until::Operations(1000);
+    let measured = fleet.run(&run.workload(), until, |live| {
+        if live.attempted == 11 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let measured = measured.expect("an event loop");
+    assert!(measured.stopped);
+    assert_accounted(&measured, measured.counts.attempted());
+    assert_eq!(measured.counts.errors.timeout, 6, "both pipelines were full");
+    assert_eq!(measured.counts.failed(), 6);
+}
+
+#[test]
+fn ctrl_c_ends_a_run_whose_connections_are_not_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let run = Command::new(env!("CARGO_BIN_EXE_kv-bench"))
+        .args(["run", "--timeout", "10m", "--target", &address.to_string(), "--out"])
+        .arg(dir.path().join("results"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    // The first look at the server is answered, the connections of the load are not.
+    let (mut first, _) = listener.accept().expect("it connects");
+    let mut request = [0; 1024];
+    while first.read(&mut request).expect("readable") > 0 {
+        first.write_all(b"+PONG\r\n").expect("writable");
+    }
+    let _second = listener.accept().expect("it connects");
+    let pid = run.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().expect("kill is everywhere");
+    assert!(sent.success());
+    let output = run.wait_with_output().expect("it was ours");
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("interrupted while connecting"), "{message}");
 }
 
 #[test]

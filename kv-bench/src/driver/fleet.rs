@@ -16,6 +16,7 @@ use super::collector::{Collector, Percentile};
 use super::handover::{Handover, Published};
 use super::worker::Worker;
 use super::{Message, Outcome, Phase, Shape, Until};
+use crate::interrupt;
 use crate::recorder::{Counts, Latencies};
 use crate::result::Interval;
 use crate::target::Target;
@@ -114,10 +115,15 @@ impl Fleet {
     }
 
     fn await_connections(&self) -> Result<(), LaunchError> {
-        for _ in &self.phases {
-            match self.messages.recv() {
-                Ok(Message::Connected) => {}
+        let mut waiting = self.phases.len();
+        while waiting > 0 {
+            match self.messages.recv_timeout(WATCH_EVERY) {
+                Ok(Message::Connected) => waiting -= 1,
                 Ok(Message::Refused(reason)) => return Err(LaunchError::Refused(reason)),
+                Err(RecvTimeoutError::Timeout) if !interrupt::has_come() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(LaunchError::Refused("interrupted while connecting".to_owned()));
+                }
                 _ => return Err(LaunchError::Refused("a worker ended early".to_owned())),
             }
         }
@@ -125,7 +131,7 @@ impl Fleet {
     }
 
     /// Runs one phase to its end. `watch` is called ten times a second and may break it off; what
-    /// is outstanding then still gets its outcome.
+    /// is outstanding then still gets its outcome, within a second.
     pub fn run(
         &mut self,
         workload: &Arc<Workload>,

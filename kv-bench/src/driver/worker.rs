@@ -32,6 +32,9 @@ const PAUSE_NS: u64 = 1_000_000;
 /// The slowest tick; timeouts shorter than four of these get a faster one.
 const TICK_MAX: Duration = Duration::from_millis(100);
 
+/// How long a run that is broken off waits for what is outstanding.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Connections that a worker opens at the same time, below any server's listen backlog.
 const OPENING_MAX: usize = 64;
 
@@ -57,6 +60,10 @@ pub(super) struct Worker<T: Target> {
     scratch: Box<[u8]>,
     now_ns: u64,
     deadline_ns: u64,
+    /// How old an operation may become.
+    timeout_ns: u64,
+    /// When a run that was broken off gives up what is outstanding.
+    give_up_ns: u64,
     stop: Arc<AtomicBool>,
 }
 
@@ -89,6 +96,8 @@ impl<T: Target> Worker<T> {
             scratch: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             now_ns: now_ns(),
             deadline_ns: u64::MAX,
+            timeout_ns: shape.timeout.as_nanos() as u64,
+            give_up_ns: u64::MAX,
             stop,
         })
     }
@@ -208,6 +217,8 @@ impl<T: Target> Worker<T> {
             Until::Operations(_) => u64::MAX,
             Until::Elapsed(time) => phase.start_ns.saturating_add(time.as_nanos() as u64),
         };
+        self.timeout_ns = self.shape.timeout.as_nanos() as u64;
+        self.give_up_ns = u64::MAX;
         let per_worker = u64::from(self.shape.clients);
         let clients = per_worker * u64::from(self.shape.threads);
         self.clients.clear();
@@ -372,7 +383,7 @@ impl<T: Target> Worker<T> {
     #[cold]
     fn lose(&mut self, id: usize, first: Failure<'static>) {
         let now_ns = now_ns();
-        let timeout_ns = self.shape.timeout.as_nanos() as u64;
+        let timeout_ns = self.timeout_ns;
         let connection = &mut self.connections[id];
         connection.close(now_ns);
         let client_id = id / self.nodes;
@@ -423,6 +434,11 @@ impl<T: Target> Worker<T> {
         self.now_ns = now_ns();
         if self.stop.load(Ordering::Relaxed) {
             self.deadline_ns = 0;
+            let patience_ns = self.shape.timeout.min(STOP_PATIENCE).as_nanos() as u64;
+            self.give_up_ns = self.give_up_ns.min(self.now_ns + patience_ns);
+        }
+        if self.now_ns >= self.give_up_ns {
+            self.timeout_ns = 0;
         }
         if self.now_ns >= self.deadline_ns {
             for client_id in 0..self.clients.len() {
@@ -430,7 +446,7 @@ impl<T: Target> Worker<T> {
                 self.settle(client_id);
             }
         }
-        let timeout_ns = self.shape.timeout.as_nanos() as u64;
+        let timeout_ns = self.timeout_ns;
         for id in 0..self.connections.len() {
             let connection = &self.connections[id];
             let waited_ns = connection.waiting_since_ns().map(|at| self.now_ns.saturating_sub(at));
