@@ -415,6 +415,25 @@ fn intervals_add_up_to_the_whole() {
 }
 
 #[test]
+fn live_percentiles_go_on_when_a_worker_has_finished() {
+    // The second half of the keys belongs to the second worker.
+    let server = Server::start(|_, words| {
+        let slow = words[1].as_str() >= "key:000000000500";
+        if slow { Answer::Late(Duration::from_millis(60)) } else { Answer::Normal }
+    });
+    let mut run = Run::against(&[&server]).shape(2, 1, 1);
+    run.distribution = KeyDistribution::OwnKey;
+    let mut fleet = run.launch().expect("the server accepts");
+    let mut slowest_ns = 0;
+    let measured = fleet.run(&run.workload(), Until::Operations(1000), |live| {
+        slowest_ns = slowest_ns.max(live.latest.map_or(0, |latest| latest.p50_ns));
+        // Seen what was to be seen: an interval that the slow worker filled alone.
+        if slowest_ns >= 60_000_000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(measured.expect("an event loop").stopped, "the median stayed at {slowest_ns} ns");
+}
+
+#[test]
 fn a_mix_draws_in_its_proportions() {
     let mix: Mix = "get=90,put=9,delete=1".parse().expect("a mix");
     let mut drawn = [0u32; 3];

@@ -154,7 +154,10 @@ impl Fleet {
         while outcomes.len() < self.phases.len() {
             match self.messages.recv_timeout(WATCH_EVERY) {
                 Ok(Message::Batch(batch)) => collector.take(batch),
-                Ok(Message::Done(outcome)) => outcomes.push((*outcome)?),
+                Ok(Message::Done { worker, outcome }) => {
+                    collector.done(worker);
+                    outcomes.push((*outcome)?);
+                }
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(io::Error::other("a worker ended early"));
@@ -243,6 +246,7 @@ fn work<T: Target>(
     let _ = messages.send(Message::Connected);
     for phase in inbox {
         let outcome = worker.run(&phase, &mut handover);
-        let _ = messages.send(Message::Done(Box::new(outcome)));
+        let outcome = Box::new(outcome);
+        let _ = messages.send(Message::Done { worker: handover.worker, outcome });
     }
 }

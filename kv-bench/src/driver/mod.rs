@@ -71,5 +71,5 @@ enum Message {
     Connected,
     Refused(String),
     Batch(Batch),
-    Done(Box<io::Result<Outcome>>),
+    Done { worker: usize, outcome: Box<io::Result<Outcome>> },
 }
