@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kv_bench::driver::clock::schedstat_wait_ns;
 use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
 use kv_bench::target::{Address, Credentials, Endpoint, Resp};
 use kv_bench::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
@@ -431,6 +432,15 @@ fn live_percentiles_go_on_when_a_worker_has_finished() {
         if slowest_ns >= 60_000_000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(measured.expect("an event loop").stopped, "the median stayed at {slowest_ns} ns");
+}
+
+#[test]
+fn a_kernel_that_does_not_count_waiting_is_not_taken_for_no_waiting() {
+    assert_eq!(schedstat_wait_ns("0 0 0\n"), None);
+    assert_eq!(schedstat_wait_ns("5126 0 1\n"), Some(0));
+    assert_eq!(schedstat_wait_ns("5126 77 1\n"), Some(77));
+    assert_eq!(schedstat_wait_ns(""), None);
+    assert_eq!(schedstat_wait_ns("5126 seven 1\n"), None);
 }
 
 #[test]

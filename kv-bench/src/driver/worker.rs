@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::client::Client;
-use super::clock::{now_ns, thread_cpu_ns};
+use super::clock::{now_ns, run_queue_wait_ns, thread_cpu_ns};
 use super::connection::{Connection, InFlight, Received, State};
 use super::handover::Handover;
 use super::poll::{Poll, Ready};
@@ -460,11 +460,4 @@ impl<T: Target> Worker<T> {
         }
         handover.publish(&self.recorder.counts);
     }
-}
-
-/// Time that the calling thread has waited for a core, where the kernel tells: the second field of
-/// `schedstat`.
-fn run_queue_wait_ns() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_ascii_whitespace().nth(1)?.parse().ok()
 }
