@@ -10,11 +10,21 @@ const TICKS_PER_S: f64 = 100.0;
 /// CPU time that a process has used so far, in seconds; `None` when it is not ours to read.
 /// Resolution: 10 ms.
 pub(crate) fn process_s(pid: u32) -> Option<f64> {
+    Some((stat_ticks(pid, 14)? + stat_ticks(pid, 15)?) / TICKS_PER_S)
+}
+
+/// Seconds since a process began; `None` when it is not ours to read.
+pub(crate) fn process_age_s(pid: u32) -> Option<f64> {
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime_s: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(uptime_s - stat_ticks(pid, 22)? / TICKS_PER_S)
+}
+
+/// A field of `/proc/<pid>/stat`, counted from 1 as in proc(5).
+fn stat_ticks(pid: u32, field: usize) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything: fields count from after it.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok());
-    Some((ticks(11)? + ticks(12)?) / TICKS_PER_S)
+    // The second field, a name in parentheses, may hold anything: the third comes after it.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(field - 3)?.parse().ok()
 }
 
 /// What the machine and its limits took from this process so far.
