@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use kv_bench::driver::clock::schedstat_wait_ns;
 use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
+use kv_bench::report;
+use kv_bench::result::RunResult;
 use kv_bench::target::{Address, Credentials, Endpoint, Resp};
 use kv_bench::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
 use scripted::{Answer, Server};
@@ -441,6 +443,54 @@ fn a_kernel_that_does_not_count_waiting_is_not_taken_for_no_waiting() {
     assert_eq!(schedstat_wait_ns("5126 77 1\n"), Some(77));
     assert_eq!(schedstat_wait_ns(""), None);
     assert_eq!(schedstat_wait_ns("5126 seven 1\n"), None);
+}
+
+/// A whole run of the program against `server`.
+fn result_of(server: &Server, words: &[&str]) -> RunResult {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_kv-bench"))
+        .args(["run", "--quiet", "--threads", "1", "--clients", "1", "--warmup", "0"])
+        .args(["--target", &server.address.to_string(), "--out"])
+        .arg(dir.path())
+        .args(words)
+        .output()
+        .expect("it runs");
+    report::json::load(&dir.path().join("result.json"))
+        .unwrap_or_else(|error| panic!("{error:?} {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn an_outage_at_the_end_is_told() {
+    let server =
+        Server::start(|number, _| if number < 50 { Answer::Normal } else { Answer::Never });
+    let result = result_of(&server, &["--duration", "300ms", "--timeout", "1s"]);
+    assert_eq!(result.headline.errors, 1);
+    let told = |text: &String| text.starts_with("no reply for the last ") && text.contains("ops/s");
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+    let server = Server::start(|_, _| Answer::Normal);
+    let result = result_of(&server, &["--requests", "100"]);
+    assert!(!result.warnings.iter().any(told), "{:?}", result.warnings);
+}
+
+#[test]
+fn a_process_that_is_not_as_old_as_the_server_is_not_taken_for_it() {
+    for (uptime_s, expected) in [(0, true), (1_000_000_000, false)] {
+        // A child that has just begun.
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep is everywhere");
+        let pid = child.id();
+        let info = format!("process_id:{pid}\r\nuptime_in_seconds:{uptime_s}\r\n");
+        let info = format!("${}\r\n{info}\r\n", info.len()).leak().as_bytes();
+        let server =
+            Server::start(
+                move |_, words| {
+                    if words[0] == "INFO" { Answer::Raw(info) } else { Answer::Normal }
+                },
+            );
+        let result = result_of(&server, &["--requests", "100"]);
+        assert_eq!(result.servers[0].cpu_s.is_some(), expected, "{uptime_s}");
+        child.kill().expect("it sleeps");
+        child.wait().expect("it was ours");
+    }
 }
 
 #[test]

@@ -60,6 +60,8 @@ pub struct Measured {
     pub outcomes: Vec<Outcome>,
     /// The watcher ended it early.
     pub stopped: bool,
+    /// The clock's reading when the last worker was through.
+    pub end_ns: u64,
 }
 
 /// The workers, connected and waiting for a phase.
@@ -172,13 +174,14 @@ impl Fleet {
                 }
             }
         }
+        let end_ns = now_ns();
         let stopped = self.stop.swap(false, Ordering::Relaxed);
         let mut counts = Counts::default();
         for outcome in &outcomes {
             counts.add(&outcome.counts);
         }
         let (latencies, intervals) = collector.finish();
-        Ok(Measured { counts, latencies, intervals, outcomes, stopped })
+        Ok(Measured { counts, latencies, intervals, outcomes, stopped, end_ns })
     }
 
     fn live(&self, elapsed: Duration, latest: Option<Percentile>) -> Live {
