@@ -6,8 +6,10 @@ mod scripted;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kv_bench::driver::clock::schedstat_wait_ns;
@@ -17,6 +19,7 @@ use kv_bench::result::RunResult;
 use kv_bench::target::{Address, Credentials, Endpoint, Resp};
 use kv_bench::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
 use scripted::{Answer, Server};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 const VALUE_SIZE: usize = 10;
 
@@ -276,6 +279,38 @@ fn a_refused_connection_names_the_server() {
     run.addresses.push(address);
     let Err(error) = run.launch() else { panic!("nobody listens there") };
     assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[test]
+fn a_unix_listener_with_a_full_backlog_is_tried_again() {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let path = dir.path().join("socket");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+    listener.bind(&SockAddr::unix(&path).expect("short")).expect("a free path");
+    listener.listen(0).expect("bound");
+    let run = Run::against(&[]).shape(2, 8, 1);
+    let endpoints = [Endpoint {
+        name: "unix".to_owned(),
+        address: Address::Unix(path.clone()),
+        credentials: Credentials::default(),
+    }];
+    let key_size = run.keys().buffer().bytes().len();
+    let target = Arc::new(Resp::new(&endpoints, Box::new(|_: &[u8]| 0), key_size, VALUE_SIZE));
+    // The backlog has room for one: this one, which is accepted first and ends at once.
+    let first = UnixStream::connect(&path).expect("there is room");
+    std::thread::spawn(move || {
+        drop(first);
+        while let Ok((stream, _)) = listener.accept() {
+            std::thread::spawn(move || {
+                let (number, seen) = (AtomicUsize::new(0), Mutex::default());
+                scripted::converse(&stream, &stream, &|_, _| Answer::Normal, &number, &seen)
+            });
+        }
+    });
+    let mut fleet = Fleet::launch(&target, run.shape).expect("it waits for room");
+    let measured =
+        fleet.run(&run.workload(), Until::Operations(100), |_| ControlFlow::Continue(()));
+    assert_accounted(&measured.expect("an event loop"), 100);
 }
 
 #[test]

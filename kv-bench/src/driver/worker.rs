@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -35,7 +36,7 @@ const TICK_MAX: Duration = Duration::from_millis(100);
 /// How long a run that is broken off waits for what is outstanding.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Connections that a worker opens at the same time, below any server's listen backlog.
+/// Connections that all workers together open at the same time, below any server's listen backlog.
 const OPENING_MAX: usize = 64;
 
 pub(super) struct Worker<T: Target> {
@@ -104,21 +105,22 @@ impl<T: Target> Worker<T> {
 
     /// Opens every connection and waits until all are ready, or says which server refused and why.
     pub(super) fn connect(&mut self) -> Result<(), String> {
-        for start in (0..self.connections.len()).step_by(OPENING_MAX) {
-            let group = start..(start + OPENING_MAX).min(self.connections.len());
+        let together = (OPENING_MAX / self.shape.threads as usize).max(1);
+        for start in (0..self.connections.len()).step_by(together) {
+            let group = start..(start + together).min(self.connections.len());
             self.now_ns = now_ns();
             for id in group.clone() {
-                self.open(id).map_err(|error| self.blame(id, &error.to_string()))?;
+                self.try_open(id)?;
             }
             let due_ns = now_ns() + self.shape.timeout.as_nanos() as u64;
             while self.connections[group.clone()].iter().any(|c| c.state != State::Ready) {
-                self.connect_step(due_ns)?;
+                self.connect_step(group.clone(), due_ns)?;
             }
         }
         Ok(())
     }
 
-    fn connect_step(&mut self, due_ns: u64) -> Result<(), String> {
+    fn connect_step(&mut self, group: Range<usize>, due_ns: u64) -> Result<(), String> {
         let events = self.poll.wait(None).map_err(|error| error.to_string())?;
         for index in 0..events {
             if let Ready::Connection { id, writable, closing } = self.poll.event(index) {
@@ -128,10 +130,25 @@ impl<T: Target> Worker<T> {
         if self.stop.load(Ordering::Relaxed) {
             return Err("interrupted while connecting".to_owned());
         }
-        let late = now_ns() > due_ns;
-        match self.connections.iter().position(|c| c.waiting_since_ns().is_some_and(|_| late)) {
-            Some(id) if self.connections[id].state != State::Ready => {
-                Err(self.blame(id, "it did not answer within --timeout"))
+        self.now_ns = now_ns();
+        for id in group {
+            let state = self.connections[id].state;
+            if state != State::Ready && self.now_ns > due_ns {
+                return Err(self.blame(id, "it did not answer within --timeout"));
+            }
+            if matches!(state, State::Down { .. }) {
+                self.try_open(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a connection, or leaves it for the next step when the server's backlog is full: a Unix
+    /// socket says so at once, where TCP tries again by itself.
+    fn try_open(&mut self, id: usize) -> Result<(), String> {
+        match self.open(id) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(self.blame(id, &error.to_string()))
             }
             _ => Ok(()),
         }
