@@ -381,7 +381,7 @@ fn a_run_that_is_broken_off_keeps_what_it_measured() {
 #[test]
 fn a_run_that_is_broken_off_does_not_wait_for_a_silent_server() {
     let server = Server::start(|number, _| if number < 5 { Answer::Normal } else { Answer::Never });
-    let run = Run::against(&[&server]).shape(1, 2, 3).timeout(Duration::from_secs(600));
+    let run = Run::against(&[&server]).shape(1, 2, 3).timeout(Duration::from_mins(10));
     let mut fleet = run.launch().expect("the server accepts");
     let until = Until::Operations(1000);
     let measured = fleet.run(&run.workload(), until, |live| {
@@ -526,6 +526,16 @@ fn a_process_that_is_not_as_old_as_the_server_is_not_taken_for_it() {
         child.kill().expect("it sleeps");
         child.wait().expect("it was ours");
     }
+}
+
+#[test]
+fn a_preload_queues_fewer_long_values_and_waits_for_them() {
+    let pipeline = |size| Shape::preload(2, size, Duration::from_millis(1)).pipeline;
+    let sizes = [0, 1, 16 << 10, (16 << 10) + 1, 1 << 20, 512 << 20];
+    assert_eq!(sizes.map(pipeline), [64, 64, 64, 63, 1, 1]);
+    let timeout = |timeout| Shape::preload(2, 1, timeout).timeout;
+    assert_eq!(timeout(Duration::from_millis(1)), Duration::from_secs(5));
+    assert_eq!(timeout(Duration::from_mins(1)), Duration::from_mins(1));
 }
 
 #[test]
