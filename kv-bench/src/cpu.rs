@@ -1,6 +1,8 @@
 //! Where CPU time went: ours, the servers', and what others took from us.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 /// Clock ticks per second of `/proc/*/stat`: 100 on every Linux that userland sees (`USER_HZ`).
 const TICKS_PER_S: f64 = 100.0;
@@ -8,22 +10,32 @@ const TICKS_PER_S: f64 = 100.0;
 /// CPU time that a process has used so far, in seconds; `None` when it is not ours to read.
 /// Resolution: 10 ms.
 pub(crate) fn process_s(pid: u32) -> Option<f64> {
+    Some((stat_ticks(pid, 14)? + stat_ticks(pid, 15)?) / TICKS_PER_S)
+}
+
+/// Seconds since a process began; `None` when it is not ours to read.
+pub(crate) fn process_age_s(pid: u32) -> Option<f64> {
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime_s: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(uptime_s - stat_ticks(pid, 22)? / TICKS_PER_S)
+}
+
+/// A field of `/proc/<pid>/stat`, counted from 1 as in proc(5).
+fn stat_ticks(pid: u32, field: usize) -> Option<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may hold anything: fields count from after it.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok());
-    Some((ticks(11)? + ticks(12)?) / TICKS_PER_S)
+    // The second field, a name in parentheses, may hold anything: the third comes after it.
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(field - 3)?.parse().ok()
 }
 
 /// What the machine and its limits took from this process so far.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Disturbance {
     /// Ticks of all cores together.
     total_ticks: u64,
     /// Ticks in which the hypervisor ran somebody else.
     steal_ticks: u64,
-    /// Time for which a CPU quota stopped our control group.
-    throttled_s: Option<f64>,
+    /// Time for which a CPU quota stopped our control group or one around it, by folder.
+    throttled_s: BTreeMap<PathBuf, f64>,
 }
 
 impl Disturbance {
@@ -49,55 +61,62 @@ impl Disturbance {
 
     /// Seconds for which we were throttled since `before`; `None` without a quota to read.
     pub(crate) fn throttled_s(&self, before: &Self) -> Option<f64> {
-        Some((self.throttled_s? - before.throttled_s?).max(0.0))
+        let since = |(folder, now): (&PathBuf, &f64)| Some(now - before.throttled_s.get(folder)?);
+        // A group is stopped with the groups around it: the longest stop holds the others.
+        self.throttled_s.iter().filter_map(since).map(|s| s.max(0.0)).reduce(f64::max)
     }
 }
 
-/// The folder of our control group: version 2, or the CPU controller of version 1.
-fn cgroup_folders() -> Vec<String> {
+/// The folders of our control group and of those around it, of version 2 or of the CPU controller of
+/// version 1: the limits of each hold for us.
+fn cgroup_folders() -> Vec<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mut folders = Vec::new();
     for line in text.lines() {
         let mut parts = line.splitn(3, ':').skip(1);
-        match (parts.next(), parts.next()) {
-            (Some(""), Some(path)) => folders.push(format!("/sys/fs/cgroup{path}")),
+        let (root, path) = match (parts.next(), parts.next()) {
+            (Some(""), Some(path)) => ("/sys/fs/cgroup".to_owned(), path),
             (Some(names), Some(path)) if names.split(',').any(|name| name == "cpu") => {
-                folders.push(format!("/sys/fs/cgroup/{names}{path}"));
+                (format!("/sys/fs/cgroup/{names}"), path)
             }
-            _ => {}
-        }
+            _ => continue,
+        };
+        // In a container the path may be the host's, and missing here: the root that we see is
+        // then our group.
+        let own = PathBuf::from(format!("{root}{path}"));
+        folders.extend(own.ancestors().take_while(|f| f.starts_with(&root)).map(Path::to_owned));
     }
-    // In a container the path may be the host's: the group is then the root that we see.
-    folders.push("/sys/fs/cgroup".to_owned());
-    folders.push("/sys/fs/cgroup/cpu".to_owned());
+    folders.extend(["/sys/fs/cgroup".into(), "/sys/fs/cgroup/cpu".into()]);
     folders
 }
 
-fn throttled_s() -> Option<f64> {
-    let stat = cgroup_folders()
-        .iter()
-        .find_map(|folder| fs::read_to_string(format!("{folder}/cpu.stat")).ok())?;
-    let field = |name: &str| {
-        let line = stat.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().parse::<f64>().ok()
+fn throttled_s() -> BTreeMap<PathBuf, f64> {
+    let of = |folder: PathBuf| {
+        let stat = fs::read_to_string(folder.join("cpu.stat")).ok()?;
+        let field = |name: &str| {
+            let line = stat.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().parse::<f64>().ok()
+        };
+        let us = field("throttled_usec ").map(|us| us / 1e6);
+        Some((folder, us.or_else(|| field("throttled_time ").map(|ns| ns / 1e9))?))
     };
-    field("throttled_usec ")
-        .map(|us| us / 1e6)
-        .or_else(|| field("throttled_time ").map(|ns| ns / 1e9))
+    cgroup_folders().into_iter().filter_map(of).collect()
 }
 
-/// Cores' worth of CPU quota; `None` when there is no limit.
+/// Cores' worth of CPU quota, the tightest that holds for us; `None` when there is no limit.
 pub(crate) fn quota_cpus() -> Option<f64> {
-    cgroup_folders().iter().find_map(|folder| {
-        let read = |name: &str| fs::read_to_string(format!("{folder}/{name}")).ok();
-        let (quota, period) = match read("cpu.max") {
-            Some(text) => {
-                let (quota, period) = text.trim().split_once(' ')?;
-                (quota.to_owned(), period.to_owned())
-            }
-            None => (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?),
-        };
-        let quota: f64 = quota.trim().parse().ok().filter(|&quota| quota > 0.0)?;
-        Some(quota / period.trim().parse::<f64>().ok()?)
-    })
+    cgroup_folders().iter().filter_map(|folder| quota_of(folder)).reduce(f64::min)
+}
+
+fn quota_of(folder: &Path) -> Option<f64> {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    let (quota, period) = match read("cpu.max") {
+        Some(text) => {
+            let (quota, period) = text.trim().split_once(' ')?;
+            (quota.to_owned(), period.to_owned())
+        }
+        None => (read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?),
+    };
+    let quota: f64 = quota.trim().parse().ok().filter(|&quota| quota > 0.0)?;
+    Some(quota / period.trim().parse::<f64>().ok()?)
 }

@@ -1,14 +1,22 @@
 //! Ctrl-C: the first ends the run cleanly, the second at once.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// Exit code of a second Ctrl-C, as shells report a process that SIGINT ended.
 const AT_ONCE: i32 = 130;
+
+/// Signals come to the process, and so does the wish that they carry.
+static WANTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Whether a signal that [`Interrupt::listen`] listens for has come.
+pub(crate) fn has_come() -> bool {
+    WANTED.get().is_some_and(|wanted| wanted.load(Ordering::Relaxed))
+}
 
 /// Whether the user wants the run to end.
 #[derive(Debug, Clone)]
@@ -17,7 +25,7 @@ pub(crate) struct Interrupt(Arc<AtomicBool>);
 impl Interrupt {
     /// Listens for SIGINT and SIGTERM from now on.
     pub(crate) fn listen() -> io::Result<Self> {
-        let wanted = Arc::new(AtomicBool::new(false));
+        let wanted = Arc::clone(WANTED.get_or_init(Arc::default));
         for signal in [SIGINT, SIGTERM] {
             // Registered first, so that the first signal finds the flag still down.
             flag::register_conditional_shutdown(signal, AT_ONCE, Arc::clone(&wanted))?;

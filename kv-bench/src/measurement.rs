@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cpu::{self, Disturbance};
 use crate::driver::{Fleet, Live, Measured, Outcome, Shape, Until};
 use crate::machine;
+use crate::number::grouped;
 use crate::percentiles::thin_warning;
 use crate::recorder::KindCounts;
 use crate::result::{
@@ -16,6 +17,10 @@ use crate::result::{
 use crate::target::Node;
 use crate::trust::{Facts, judge};
 use crate::workload::{Kind, Workload};
+
+/// Silence at the end of a run that deserves a warning: this long, and this share of the duration.
+const SILENCE_S_MIN: f64 = 0.1;
+const SILENCE_SHARE_MIN: f64 = 0.05;
 
 /// What is to be measured with an open fleet.
 pub(crate) struct Plan {
@@ -207,11 +212,29 @@ impl Measurement {
                 first.unwrap_or_default()
             ));
         }
+        warnings.extend(self.silence());
         let odd = [
             (counts.saturated, "latencies were beyond 60 s and are recorded as 60 s"),
             (counts.unsolicited, "connections sent replies that no operation waited for"),
         ];
         warnings.extend(odd.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{n} {text}")));
         warnings
+    }
+
+    /// The time from the last reply to the end is not part of the duration: an outage at the end
+    /// must not vanish with it.
+    fn silence(&self) -> Option<String> {
+        let counts = &self.measured.counts;
+        let seconds = |since_ns: u64| self.measured.end_ns.saturating_sub(since_ns) as f64 / 1e9;
+        let (silent_s, whole_s) = (seconds(counts.last_reply_ns?), seconds(counts.first_send_ns?));
+        if silent_s <= SILENCE_S_MIN.max(self.duration_s() * SILENCE_SHARE_MIN) {
+            return None;
+        }
+        let successes = counts.attempted() - counts.failed();
+        let ops_s = grouped((successes as f64 / whole_s).round() as u64);
+        Some(format!(
+            "no reply for the last {silent_s:.1} s; over the whole run of {whole_s:.1} s it is \
+             {ops_s} ops/s"
+        ))
     }
 }

@@ -5,8 +5,14 @@ use std::time::Duration;
 use kv_core::client::{self, Client, ClientError, ConnectOptions};
 use kv_core::resp::reply::Value;
 
+use crate::cpu::process_age_s;
 use crate::scenario::is_local;
 use crate::target::{Address, Endpoint};
+
+/// A tunnel or a container makes a foreign server look local, and its process number is then that
+/// of somebody else here. Only a process as old as the server says it is passes for it, within the
+/// whole seconds in which the server counts and the time until it begins to.
+const AGE_GAP_S_MAX: f64 = 2.0;
 
 /// Why a server cannot be driven.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +87,11 @@ fn identify(info: &str, local: bool) -> Identity {
         .into_iter()
         .find_map(|(name, key)| Some(format!("{name} {}", field(key)?)))
         .unwrap_or_default();
-    let pid = field("process_id").and_then(|pid| pid.parse().ok()).filter(|_| local);
+    let uptime_s: Option<f64> = field("uptime_in_seconds").and_then(|text| text.parse().ok());
+    let is_it = |pid: &u32| {
+        let gap_s = process_age_s(*pid).zip(uptime_s).map(|(age_s, up_s)| (age_s - up_s).abs());
+        local && gap_s.is_some_and(|gap_s| gap_s <= AGE_GAP_S_MAX)
+    };
+    let pid = field("process_id").and_then(|pid| pid.parse().ok()).filter(is_it);
     Identity { version, pid }
 }

@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 
 use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
@@ -33,6 +33,8 @@ struct Spawned {
     name: String,
     port: u16,
     child: Child,
+    /// The child is the supervisor of a foreign program.
+    supervised: bool,
     log: PathBuf,
     identity: Identity,
 }
@@ -99,7 +101,7 @@ impl Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        for server in &mut self.list {
+        for server in &self.list {
             server.ask_to_end();
         }
         let deadline = Instant::now() + END_TIME;
@@ -130,7 +132,8 @@ impl Spawned {
             match answer {
                 _ if interrupt.is_wanted() => bail!("interrupted while {} started", self.name),
                 Ok(identity) => {
-                    self.identity = Identity { pid: Some(self.child.id()), ..identity };
+                    let pid = identity.pid.filter(|&pid| self.is_ours(pid));
+                    self.identity = Identity { pid: pid.or_else(|| self.program()), ..identity };
                     return Ok(());
                 }
                 Err(error) if Instant::now() > deadline => {
@@ -141,6 +144,22 @@ impl Spawned {
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         }
+    }
+
+    /// Whether a process is of the group that we started.
+    fn is_ours(&self, pid: u32) -> bool {
+        let group = i32::try_from(pid).ok().and_then(Pid::from_raw).map(|pid| getpgid(Some(pid)));
+        group.is_some_and(|group| group.ok() == Pid::from_raw(self.child.id() as i32))
+    }
+
+    /// The process that we started: below a supervisor the program, where the kernel tells.
+    fn program(&self) -> Option<u32> {
+        let pid = self.child.id();
+        if !self.supervised {
+            return Some(pid);
+        }
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_ascii_whitespace().next()?.parse().ok()
     }
 
     /// Whether its end looks like a lost race for the port.
@@ -162,8 +181,7 @@ impl Spawned {
         format!("{} (pid {}): it {how}{said}", self.name, self.child.id())
     }
 
-    fn ask_to_end(&mut self) {
-        drop(self.child.stdin.take());
+    fn ask_to_end(&self) {
         self.signal(Signal::TERM);
     }
 
@@ -210,7 +228,14 @@ fn spawn(name: &str, program: Option<&Path>, scratch: &Scratch) -> anyhow::Resul
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {name}"))?;
-    Ok(Spawned { name: name.to_owned(), port, child, log, identity: Identity::default() })
+    Ok(Spawned {
+        name: name.to_owned(),
+        port,
+        child,
+        supervised: program.is_some(),
+        log,
+        identity: Identity::default(),
+    })
 }
 
 /// A path with a folder is taken from where kv-bench runs, not from the server's own folder.

@@ -244,6 +244,41 @@ fn killing_kv_bench_leaves_no_foreign_server_either() {
     }
 }
 
+#[test]
+fn killing_kv_bench_leaves_no_server_below_a_script() {
+    if !peer::is_there("redis-server") {
+        return;
+    }
+    let dir = TempDir::new().expect("a folder");
+    let wrapper = script(dir.path(), "redis-server \"$@\"");
+    let mut run = start_long_run(dir.path(), &["--server-bin", &wrapper.to_string_lossy()]);
+    // Two shells and their servers.
+    let servers = wait_for(|| Some(servers_in(dir.path())).filter(|pids| pids.len() == 4));
+    run.kill().expect("it runs");
+    run.wait().expect("it was ours");
+    wait_for(|| servers.iter().all(|pid| has_ended(*pid)).then_some(()));
+}
+
+#[test]
+fn the_cpu_time_of_a_server_below_a_script_is_its_own() {
+    if !peer::is_there("redis-server") {
+        return;
+    }
+    let dir = TempDir::new().expect("a folder");
+    let wrapper = script(dir.path(), "redis-server \"$@\"");
+    let output = kv_bench(&["run", "--keys", "1k", "--requests", "20k", "--warmup", "0"])
+        .arg("--server-bin")
+        .arg(wrapper)
+        .arg("--out")
+        .arg(dir.path().join("results"))
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = report::json::load(&dir.path().join("results/result.json")).expect("a result");
+    // 20,000 operations take a server at least one tick of 10 ms; a waiting shell takes none.
+    assert!(result.servers[0].cpu_s.is_some_and(|cpu_s| cpu_s > 0.0), "{:?}", result.servers);
+}
+
 fn kill_and_sweep(words: &[&str]) {
     let dir = TempDir::new().expect("a folder");
     let mut run = start_long_run(dir.path(), words);

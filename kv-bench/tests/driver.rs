@@ -3,15 +3,23 @@
 
 mod scripted;
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use kv_bench::driver::clock::schedstat_wait_ns;
 use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
+use kv_bench::report;
+use kv_bench::result::RunResult;
 use kv_bench::target::{Address, Credentials, Endpoint, Resp};
 use kv_bench::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
 use scripted::{Answer, Server};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 const VALUE_SIZE: usize = 10;
 
@@ -167,6 +175,19 @@ fn replies_split_at_every_byte_are_read_whole() {
 }
 
 #[test]
+fn replies_longer_than_a_read_are_read_whole_with_what_follows_them() {
+    let long = format!("${}\r\n{}\r\n", 300_000, "x".repeat(300_000)).leak().as_bytes();
+    let server = Server::start(
+        move |number, _| {
+            if number % 3 == 0 { Answer::Raw(long) } else { Answer::Normal }
+        },
+    );
+    let measured = Run::against(&[&server]).shape(1, 2, 5).operations(200);
+    assert_accounted(&measured, 200);
+    assert_eq!(measured.counts.kinds[0].hits, 200);
+}
+
+#[test]
 fn garbage_fails_the_operation_it_answers_and_the_connection_is_replaced() {
     let server = Server::start(|number, _| {
         if number == 20 { Answer::Raw(b"HTTP/1.1 400 Bad Request\r\n") } else { Answer::Normal }
@@ -251,13 +272,45 @@ fn a_dead_server_fails_its_own_operations_only() {
 
 #[test]
 fn a_refused_connection_names_the_server() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let closed = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = closed.local_addr().expect("bound");
     drop(closed);
     let mut run = Run::against(&[]);
     run.addresses.push(address);
     let Err(error) = run.launch() else { panic!("nobody listens there") };
     assert!(error.to_string().contains(&address.to_string()), "{error}");
+}
+
+#[test]
+fn a_unix_listener_with_a_full_backlog_is_tried_again() {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let path = dir.path().join("socket");
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+    listener.bind(&SockAddr::unix(&path).expect("short")).expect("a free path");
+    listener.listen(0).expect("bound");
+    let run = Run::against(&[]).shape(2, 8, 1);
+    let endpoints = [Endpoint {
+        name: "unix".to_owned(),
+        address: Address::Unix(path.clone()),
+        credentials: Credentials::default(),
+    }];
+    let key_size = run.keys().buffer().bytes().len();
+    let target = Arc::new(Resp::new(&endpoints, Box::new(|_: &[u8]| 0), key_size, VALUE_SIZE));
+    // The backlog has room for one: this one, which is accepted first and ends at once.
+    let first = UnixStream::connect(&path).expect("there is room");
+    std::thread::spawn(move || {
+        drop(first);
+        while let Ok((stream, _)) = listener.accept() {
+            std::thread::spawn(move || {
+                let (number, seen) = (AtomicUsize::new(0), Mutex::default());
+                scripted::converse(&stream, &stream, &|_, _| Answer::Normal, &number, &seen)
+            });
+        }
+    });
+    let mut fleet = Fleet::launch(&target, run.shape).expect("it waits for room");
+    let measured =
+        fleet.run(&run.workload(), Until::Operations(100), |_| ControlFlow::Continue(()));
+    assert_accounted(&measured.expect("an event loop"), 100);
 }
 
 #[test]
@@ -326,6 +379,49 @@ fn a_run_that_is_broken_off_keeps_what_it_measured() {
 }
 
 #[test]
+fn a_run_that_is_broken_off_does_not_wait_for_a_silent_server() {
+    let server = Server::start(|number, _| if number < 5 { Answer::Normal } else { Answer::Never });
+    let run = Run::against(&[&server]).shape(1, 2, 3).timeout(Duration::from_mins(10));
+    let mut fleet = run.launch().expect("the server accepts");
+    let until = Until::Operations(1000);
+    let measured = fleet.run(&run.workload(), until, |live| {
+        if live.attempted == 11 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let measured = measured.expect("an event loop");
+    assert!(measured.stopped);
+    assert_accounted(&measured, measured.counts.attempted());
+    assert_eq!(measured.counts.errors.timeout, 6, "both pipelines were full");
+    assert_eq!(measured.counts.failed(), 6);
+}
+
+#[test]
+fn ctrl_c_ends_a_run_whose_connections_are_not_answered() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let run = Command::new(env!("CARGO_BIN_EXE_kv-bench"))
+        .args(["run", "--timeout", "10m", "--target", &address.to_string(), "--out"])
+        .arg(dir.path().join("results"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    // The first look at the server is answered, the connections of the load are not.
+    let (mut first, _) = listener.accept().expect("it connects");
+    let mut request = [0; 1024];
+    while first.read(&mut request).expect("readable") > 0 {
+        first.write_all(b"+PONG\r\n").expect("writable");
+    }
+    let _second = listener.accept().expect("it connects");
+    let pid = run.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().expect("kill is everywhere");
+    assert!(sent.success());
+    let output = run.wait_with_output().expect("it was ours");
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("interrupted while connecting"), "{message}");
+}
+
+#[test]
 fn phases_over_the_same_connections_do_not_mix() {
     let server = Server::start(|_, _| Answer::Normal);
     let run = Run::against(&[&server]).shape(2, 2, 3);
@@ -354,6 +450,92 @@ fn intervals_add_up_to_the_whole() {
     assert!(measured.intervals.len() >= 2);
     let starts: Vec<f64> = measured.intervals.iter().map(|interval| interval.start_s).collect();
     assert!(starts.is_sorted(), "{starts:?}");
+}
+
+#[test]
+fn live_percentiles_go_on_when_a_worker_has_finished() {
+    // The second half of the keys belongs to the second worker.
+    let server = Server::start(|_, words| {
+        let slow = words[1].as_str() >= "key:000000000500";
+        if slow { Answer::Late(Duration::from_millis(60)) } else { Answer::Normal }
+    });
+    let mut run = Run::against(&[&server]).shape(2, 1, 1);
+    run.distribution = KeyDistribution::OwnKey;
+    let mut fleet = run.launch().expect("the server accepts");
+    let mut slowest_ns = 0;
+    let measured = fleet.run(&run.workload(), Until::Operations(1000), |live| {
+        slowest_ns = slowest_ns.max(live.latest.map_or(0, |latest| latest.p50_ns));
+        // Seen what was to be seen: an interval that the slow worker filled alone.
+        if slowest_ns >= 60_000_000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(measured.expect("an event loop").stopped, "the median stayed at {slowest_ns} ns");
+}
+
+#[test]
+fn a_kernel_that_does_not_count_waiting_is_not_taken_for_no_waiting() {
+    assert_eq!(schedstat_wait_ns("0 0 0\n"), None);
+    assert_eq!(schedstat_wait_ns("5126 0 1\n"), Some(0));
+    assert_eq!(schedstat_wait_ns("5126 77 1\n"), Some(77));
+    assert_eq!(schedstat_wait_ns(""), None);
+    assert_eq!(schedstat_wait_ns("5126 seven 1\n"), None);
+}
+
+/// A whole run of the program against `server`.
+fn result_of(server: &Server, words: &[&str]) -> RunResult {
+    let dir = tempfile::TempDir::new().expect("a folder");
+    let output = Command::new(env!("CARGO_BIN_EXE_kv-bench"))
+        .args(["run", "--quiet", "--threads", "1", "--clients", "1", "--warmup", "0"])
+        .args(["--target", &server.address.to_string(), "--out"])
+        .arg(dir.path())
+        .args(words)
+        .output()
+        .expect("it runs");
+    report::json::load(&dir.path().join("result.json"))
+        .unwrap_or_else(|error| panic!("{error:?} {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+#[test]
+fn an_outage_at_the_end_is_told() {
+    let server =
+        Server::start(|number, _| if number < 50 { Answer::Normal } else { Answer::Never });
+    let result = result_of(&server, &["--duration", "300ms", "--timeout", "1s"]);
+    assert_eq!(result.headline.errors, 1);
+    let told = |text: &String| text.starts_with("no reply for the last ") && text.contains("ops/s");
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+    let server = Server::start(|_, _| Answer::Normal);
+    let result = result_of(&server, &["--requests", "100"]);
+    assert!(!result.warnings.iter().any(told), "{:?}", result.warnings);
+}
+
+#[test]
+fn a_process_that_is_not_as_old_as_the_server_is_not_taken_for_it() {
+    for (uptime_s, expected) in [(0, true), (1_000_000_000, false)] {
+        // A child that has just begun.
+        let mut child = Command::new("sleep").arg("1000").spawn().expect("sleep is everywhere");
+        let pid = child.id();
+        let info = format!("process_id:{pid}\r\nuptime_in_seconds:{uptime_s}\r\n");
+        let info = format!("${}\r\n{info}\r\n", info.len()).leak().as_bytes();
+        let server =
+            Server::start(
+                move |_, words| {
+                    if words[0] == "INFO" { Answer::Raw(info) } else { Answer::Normal }
+                },
+            );
+        let result = result_of(&server, &["--requests", "100"]);
+        assert_eq!(result.servers[0].cpu_s.is_some(), expected, "{uptime_s}");
+        child.kill().expect("it sleeps");
+        child.wait().expect("it was ours");
+    }
+}
+
+#[test]
+fn a_preload_queues_fewer_long_values_and_waits_for_them() {
+    let pipeline = |size| Shape::preload(2, size, Duration::from_millis(1)).pipeline;
+    let sizes = [0, 1, 16 << 10, (16 << 10) + 1, 1 << 20, 512 << 20];
+    assert_eq!(sizes.map(pipeline), [64, 64, 64, 63, 1, 1]);
+    let timeout = |timeout| Shape::preload(2, 1, timeout).timeout;
+    assert_eq!(timeout(Duration::from_millis(1)), Duration::from_secs(5));
+    assert_eq!(timeout(Duration::from_mins(1)), Duration::from_mins(1));
 }
 
 #[test]

@@ -13,6 +13,21 @@ pub fn thread_cpu_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
 }
 
+/// Time that the calling thread has waited for a core, in nanoseconds; `None` where the kernel does
+/// not tell.
+pub fn run_queue_wait_ns() -> Option<u64> {
+    schedstat_wait_ns(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
+}
+
+/// The second field of `/proc/*/schedstat`: nanoseconds on a CPU, waiting for one, and time slices.
+/// `None` when all are zero, as in a kernel that does not count them: a thread that reads its own
+/// has run.
+pub fn schedstat_wait_ns(text: &str) -> Option<u64> {
+    let fields: Vec<u64> =
+        text.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
+    fields.get(1).copied().filter(|_| fields.iter().any(|&field| field > 0))
+}
+
 #[inline]
 fn nanoseconds(time: Timespec) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

@@ -61,7 +61,17 @@ impl Collector {
                 self.open.insert(interval, Open { latencies, end_ns });
             }
         }
-        self.reached[worker] = interval + 1;
+        self.reach(worker, interval + 1);
+    }
+
+    /// The worker is through: no interval waits for it any more.
+    pub(super) fn done(&mut self, worker: usize) {
+        self.reach(worker, u64::MAX);
+    }
+
+    /// Closes what is complete now that `worker` is in `interval`.
+    fn reach(&mut self, worker: usize, interval: u64) {
+        self.reached[worker] = interval;
         let complete = self.reached.iter().copied().min().unwrap_or(0);
         while let Some(entry) = self.open.first_entry() {
             if *entry.key() >= complete {

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -174,14 +175,24 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once into `buffer`.
+    /// Reads once: into `buffer`, or behind the beginning of a reply that waits in `partial`, so
+    /// that a long reply is not copied once per read.
     #[inline]
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> Received {
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Received {
         let Some(socket) = &self.socket else { return Received::Nothing };
         loop {
-            return match recv(socket.as_fd(), &mut *buffer, RecvFlags::empty()) {
-                Ok((0, _)) => Received::Closed(io::ErrorKind::UnexpectedEof.into()),
-                Ok((size, _)) => Received::Bytes { size, more: size == buffer.len() },
+            let (result, room) = if self.partial.is_empty() {
+                let result = recv(socket.as_fd(), &mut *buffer, RecvFlags::empty());
+                (result.map(|(size, _)| size), buffer.len())
+            } else {
+                self.partial.reserve(buffer.len());
+                let room = self.partial.capacity() - self.partial.len();
+                let spare = spare_capacity(&mut self.partial);
+                (recv(socket.as_fd(), spare, RecvFlags::empty()).map(|(size, _)| size), room)
+            };
+            return match result {
+                Ok(0) => Received::Closed(io::ErrorKind::UnexpectedEof.into()),
+                Ok(size) => Received::Bytes { size, more: size == room },
                 Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => Received::Nothing,
                 Err(error) => Received::Closed(error.into()),
@@ -210,9 +221,11 @@ impl Connection {
         Ok(taken)
     }
 
-    /// Keeps `rest`, the beginning of a reply, for the next read. False when it is too long.
-    pub(super) fn keep(&mut self, rest: &[u8]) -> bool {
-        self.partial.extend_from_slice(rest);
+    /// Keeps `bytes` but for the `taken` in front, the beginning of a reply, for the next read.
+    /// False when it is too long.
+    pub(super) fn keep(&mut self, mut bytes: Vec<u8>, taken: usize) -> bool {
+        bytes.drain(..taken);
+        self.partial = bytes;
         self.partial.len() <= REPLY_BYTES_MAX
     }
 }

@@ -16,6 +16,7 @@ use super::collector::{Collector, Percentile};
 use super::handover::{Handover, Published};
 use super::worker::Worker;
 use super::{Message, Outcome, Phase, Shape, Until};
+use crate::interrupt;
 use crate::recorder::{Counts, Latencies};
 use crate::result::Interval;
 use crate::target::Target;
@@ -59,6 +60,8 @@ pub struct Measured {
     pub outcomes: Vec<Outcome>,
     /// The watcher ended it early.
     pub stopped: bool,
+    /// The clock's reading when the last worker was through.
+    pub end_ns: u64,
 }
 
 /// The workers, connected and waiting for a phase.
@@ -114,10 +117,15 @@ impl Fleet {
     }
 
     fn await_connections(&self) -> Result<(), LaunchError> {
-        for _ in &self.phases {
-            match self.messages.recv() {
-                Ok(Message::Connected) => {}
+        let mut waiting = self.phases.len();
+        while waiting > 0 {
+            match self.messages.recv_timeout(WATCH_EVERY) {
+                Ok(Message::Connected) => waiting -= 1,
                 Ok(Message::Refused(reason)) => return Err(LaunchError::Refused(reason)),
+                Err(RecvTimeoutError::Timeout) if !interrupt::has_come() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(LaunchError::Refused("interrupted while connecting".to_owned()));
+                }
                 _ => return Err(LaunchError::Refused("a worker ended early".to_owned())),
             }
         }
@@ -125,7 +133,7 @@ impl Fleet {
     }
 
     /// Runs one phase to its end. `watch` is called ten times a second and may break it off; what
-    /// is outstanding then still gets its outcome.
+    /// is outstanding then still gets its outcome, within a second.
     pub fn run(
         &mut self,
         workload: &Arc<Workload>,
@@ -148,7 +156,10 @@ impl Fleet {
         while outcomes.len() < self.phases.len() {
             match self.messages.recv_timeout(WATCH_EVERY) {
                 Ok(Message::Batch(batch)) => collector.take(batch),
-                Ok(Message::Done(outcome)) => outcomes.push((*outcome)?),
+                Ok(Message::Done { worker, outcome }) => {
+                    collector.done(worker);
+                    outcomes.push((*outcome)?);
+                }
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(io::Error::other("a worker ended early"));
@@ -163,13 +174,14 @@ impl Fleet {
                 }
             }
         }
+        let end_ns = now_ns();
         let stopped = self.stop.swap(false, Ordering::Relaxed);
         let mut counts = Counts::default();
         for outcome in &outcomes {
             counts.add(&outcome.counts);
         }
         let (latencies, intervals) = collector.finish();
-        Ok(Measured { counts, latencies, intervals, outcomes, stopped })
+        Ok(Measured { counts, latencies, intervals, outcomes, stopped, end_ns })
     }
 
     fn live(&self, elapsed: Duration, latest: Option<Percentile>) -> Live {
@@ -237,6 +249,7 @@ fn work<T: Target>(
     let _ = messages.send(Message::Connected);
     for phase in inbox {
         let outcome = worker.run(&phase, &mut handover);
-        let _ = messages.send(Message::Done(Box::new(outcome)));
+        let outcome = Box::new(outcome);
+        let _ = messages.send(Message::Done { worker: handover.worker, outcome });
     }
 }

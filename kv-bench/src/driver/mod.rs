@@ -37,6 +37,23 @@ pub struct Shape {
     pub timeout: Duration,
 }
 
+/// Bytes of values that a preloading client has outstanding at most, but for a single longer one.
+const PRELOAD_BYTES: usize = 1024 * 1024;
+const PRELOAD_PIPELINE_MAX: usize = 64;
+const PRELOAD_CLIENTS: u32 = 4;
+const PRELOAD_TIMEOUT_MIN: Duration = Duration::from_secs(5);
+
+impl Shape {
+    /// The shape that stores many values of `value_size` bytes soon: each of a few connections is
+    /// kept busy, without queueing so many bytes that the last of them run into `timeout`, which is
+    /// prolonged to what a server may need that is filled and not measured.
+    pub fn preload(threads: u32, value_size: usize, timeout: Duration) -> Self {
+        let pipeline = (PRELOAD_BYTES / value_size.max(1)).clamp(1, PRELOAD_PIPELINE_MAX);
+        let timeout = timeout.max(PRELOAD_TIMEOUT_MIN);
+        Self { threads, clients: PRELOAD_CLIENTS, pipeline: pipeline as u32, timeout }
+    }
+}
+
 /// When a phase is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
@@ -71,5 +88,5 @@ enum Message {
     Connected,
     Refused(String),
     Batch(Batch),
-    Done(Box<io::Result<Outcome>>),
+    Done { worker: usize, outcome: Box<io::Result<Outcome>> },
 }

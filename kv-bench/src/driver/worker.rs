@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::client::Client;
-use super::clock::{now_ns, thread_cpu_ns};
+use super::clock::{now_ns, run_queue_wait_ns, thread_cpu_ns};
 use super::connection::{Connection, InFlight, Received, State};
 use super::handover::Handover;
 use super::poll::{Poll, Ready};
@@ -32,7 +33,10 @@ const PAUSE_NS: u64 = 1_000_000;
 /// The slowest tick; timeouts shorter than four of these get a faster one.
 const TICK_MAX: Duration = Duration::from_millis(100);
 
-/// Connections that a worker opens at the same time, below any server's listen backlog.
+/// How long a run that is broken off waits for what is outstanding.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Connections that all workers together open at the same time, below any server's listen backlog.
 const OPENING_MAX: usize = 64;
 
 pub(super) struct Worker<T: Target> {
@@ -57,6 +61,10 @@ pub(super) struct Worker<T: Target> {
     scratch: Box<[u8]>,
     now_ns: u64,
     deadline_ns: u64,
+    /// How old an operation may become.
+    timeout_ns: u64,
+    /// When a run that was broken off gives up what is outstanding.
+    give_up_ns: u64,
     stop: Arc<AtomicBool>,
 }
 
@@ -89,27 +97,30 @@ impl<T: Target> Worker<T> {
             scratch: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             now_ns: now_ns(),
             deadline_ns: u64::MAX,
+            timeout_ns: shape.timeout.as_nanos() as u64,
+            give_up_ns: u64::MAX,
             stop,
         })
     }
 
     /// Opens every connection and waits until all are ready, or says which server refused and why.
     pub(super) fn connect(&mut self) -> Result<(), String> {
-        for start in (0..self.connections.len()).step_by(OPENING_MAX) {
-            let group = start..(start + OPENING_MAX).min(self.connections.len());
+        let together = (OPENING_MAX / self.shape.threads as usize).max(1);
+        for start in (0..self.connections.len()).step_by(together) {
+            let group = start..(start + together).min(self.connections.len());
             self.now_ns = now_ns();
             for id in group.clone() {
-                self.open(id).map_err(|error| self.blame(id, &error.to_string()))?;
+                self.try_open(id)?;
             }
             let due_ns = now_ns() + self.shape.timeout.as_nanos() as u64;
             while self.connections[group.clone()].iter().any(|c| c.state != State::Ready) {
-                self.connect_step(due_ns)?;
+                self.connect_step(group.clone(), due_ns)?;
             }
         }
         Ok(())
     }
 
-    fn connect_step(&mut self, due_ns: u64) -> Result<(), String> {
+    fn connect_step(&mut self, group: Range<usize>, due_ns: u64) -> Result<(), String> {
         let events = self.poll.wait(None).map_err(|error| error.to_string())?;
         for index in 0..events {
             if let Ready::Connection { id, writable, closing } = self.poll.event(index) {
@@ -119,10 +130,25 @@ impl<T: Target> Worker<T> {
         if self.stop.load(Ordering::Relaxed) {
             return Err("interrupted while connecting".to_owned());
         }
-        let late = now_ns() > due_ns;
-        match self.connections.iter().position(|c| c.waiting_since_ns().is_some_and(|_| late)) {
-            Some(id) if self.connections[id].state != State::Ready => {
-                Err(self.blame(id, "it did not answer within --timeout"))
+        self.now_ns = now_ns();
+        for id in group {
+            let state = self.connections[id].state;
+            if state != State::Ready && self.now_ns > due_ns {
+                return Err(self.blame(id, "it did not answer within --timeout"));
+            }
+            if matches!(state, State::Down { .. }) {
+                self.try_open(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a connection, or leaves it for the next step when the server's backlog is full: a Unix
+    /// socket says so at once, where TCP tries again by itself.
+    fn try_open(&mut self, id: usize) -> Result<(), String> {
+        match self.open(id) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(self.blame(id, &error.to_string()))
             }
             _ => Ok(()),
         }
@@ -151,12 +177,16 @@ impl<T: Target> Worker<T> {
             Received::Nothing => Ok(()),
             Received::Closed(error) => Err(error.to_string()),
             Received::Bytes { size, .. } => {
-                let mut bytes = std::mem::take(&mut connection.partial);
-                bytes.extend_from_slice(&self.scratch[..size]);
+                if connection.partial.is_empty() {
+                    connection.partial.extend_from_slice(&self.scratch[..size]);
+                }
+                let bytes = std::mem::take(&mut connection.partial);
                 let taken = connection.greet(&self.codec, &bytes)?;
-                bytes.drain(..taken);
-                connection.partial = bytes;
-                Ok(())
+                if connection.keep(bytes, taken) {
+                    Ok(())
+                } else {
+                    Err("its greeting does not end".to_owned())
+                }
             }
         }
     }
@@ -204,6 +234,8 @@ impl<T: Target> Worker<T> {
             Until::Operations(_) => u64::MAX,
             Until::Elapsed(time) => phase.start_ns.saturating_add(time.as_nanos() as u64),
         };
+        self.timeout_ns = self.shape.timeout.as_nanos() as u64;
+        self.give_up_ns = u64::MAX;
         let per_worker = u64::from(self.shape.clients);
         let clients = per_worker * u64::from(self.shape.threads);
         self.clients.clear();
@@ -314,21 +346,26 @@ impl<T: Target> Worker<T> {
         self.fill(id / self.nodes, phase);
     }
 
-    /// Decodes the `size` bytes in the scratch buffer, after what was left of the last read.
+    /// Decodes the `size` bytes that were read: into the scratch buffer, unless the beginning of a
+    /// reply was waiting for them.
     #[inline]
     fn receive(&mut self, id: usize, size: usize) -> Result<(), Failure<'static>> {
         if self.connections[id].partial.is_empty() {
             let scratch = std::mem::take(&mut self.scratch);
             let result = self.decode(id, &scratch[..size]);
+            if let Ok(taken) = result {
+                self.connections[id].partial.extend_from_slice(&scratch[taken..size]);
+            }
             self.scratch = scratch;
-            return result;
+            return result.map(|_| ());
         }
-        let mut bytes = std::mem::take(&mut self.connections[id].partial);
-        bytes.extend_from_slice(&self.scratch[..size]);
-        self.decode(id, &bytes)
+        let bytes = std::mem::take(&mut self.connections[id].partial);
+        let taken = self.decode(id, &bytes)?;
+        if self.connections[id].keep(bytes, taken) { Ok(()) } else { Err(Failure::Protocol) }
     }
 
-    fn decode(&mut self, id: usize, bytes: &[u8]) -> Result<(), Failure<'static>> {
+    /// Takes the complete replies at the front of `bytes` and returns how many bytes they are.
+    fn decode(&mut self, id: usize, bytes: &[u8]) -> Result<usize, Failure<'static>> {
         let connection = &mut self.connections[id];
         let client = &mut self.clients[id / self.nodes];
         let mut taken = 0;
@@ -355,10 +392,7 @@ impl<T: Target> Worker<T> {
             }
         }
         self.recorder.counts.last_reply_ns = Some(self.now_ns);
-        if taken < bytes.len() && !connection.keep(&bytes[taken..]) {
-            return Err(Failure::Protocol);
-        }
-        Ok(())
+        Ok(taken)
     }
 
     /// Replaces a connection. The operation whose reply was due next failed by `first`; the others
@@ -366,7 +400,7 @@ impl<T: Target> Worker<T> {
     #[cold]
     fn lose(&mut self, id: usize, first: Failure<'static>) {
         let now_ns = now_ns();
-        let timeout_ns = self.shape.timeout.as_nanos() as u64;
+        let timeout_ns = self.timeout_ns;
         let connection = &mut self.connections[id];
         connection.close(now_ns);
         let client_id = id / self.nodes;
@@ -417,6 +451,11 @@ impl<T: Target> Worker<T> {
         self.now_ns = now_ns();
         if self.stop.load(Ordering::Relaxed) {
             self.deadline_ns = 0;
+            let patience_ns = self.shape.timeout.min(STOP_PATIENCE).as_nanos() as u64;
+            self.give_up_ns = self.give_up_ns.min(self.now_ns + patience_ns);
+        }
+        if self.now_ns >= self.give_up_ns {
+            self.timeout_ns = 0;
         }
         if self.now_ns >= self.deadline_ns {
             for client_id in 0..self.clients.len() {
@@ -424,7 +463,7 @@ impl<T: Target> Worker<T> {
                 self.settle(client_id);
             }
         }
-        let timeout_ns = self.shape.timeout.as_nanos() as u64;
+        let timeout_ns = self.timeout_ns;
         for id in 0..self.connections.len() {
             let connection = &self.connections[id];
             let waited_ns = connection.waiting_since_ns().map(|at| self.now_ns.saturating_sub(at));
@@ -438,11 +477,4 @@ impl<T: Target> Worker<T> {
         }
         handover.publish(&self.recorder.counts);
     }
-}
-
-/// Time that the calling thread has waited for a core, where the kernel tells: the second field of
-/// `schedstat`.
-fn run_queue_wait_ns() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split_ascii_whitespace().nth(1)?.parse().ok()
 }

@@ -1,6 +1,6 @@
 //! A RESP server that does as it is told: a real listener on loopback whose answers a test scripts.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ pub(crate) enum Answer {
     Close,
 }
 
-type Script = dyn Fn(usize, &[String]) -> Answer + Send + Sync;
+pub(crate) type Script = dyn Fn(usize, &[String]) -> Answer + Send + Sync;
 
 pub(crate) struct Server {
     pub address: SocketAddr,
@@ -45,7 +45,7 @@ impl Server {
             for stream in listener.incoming().flatten() {
                 let (script, number, record) = (script.clone(), number.clone(), record.clone());
                 // A client that goes away in the middle is part of the tests.
-                std::thread::spawn(move || serve(stream, &*script, &number, &record));
+                std::thread::spawn(move || serve(&stream, &*script, &number, &record));
             }
         });
         Self { address, seen }
@@ -53,14 +53,24 @@ impl Server {
 }
 
 fn serve(
-    stream: TcpStream,
+    stream: &TcpStream,
     script: &Script,
     number: &AtomicUsize,
     seen: &Mutex<Vec<Vec<String>>>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut out = stream.try_clone()?;
-    let mut input = BufReader::new(stream);
+    converse(stream, stream, script, number, seen)
+}
+
+/// Answers one connection, of whatever kind, until it ends.
+pub(crate) fn converse(
+    input: impl Read,
+    mut out: impl Write,
+    script: &Script,
+    number: &AtomicUsize,
+    seen: &Mutex<Vec<Vec<String>>>,
+) -> io::Result<()> {
+    let mut input = BufReader::new(input);
     while let Some(words) = read_command(&mut input)? {
         if words[0] == "PING" {
             out.write_all(b"+PONG\r\n")?;
