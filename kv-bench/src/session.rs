@@ -32,10 +32,6 @@ const FAILED: u8 = 1;
 /// `--strict` met an untrusted headline.
 const UNTRUSTED: u8 = 5;
 
-/// Preloading keeps each of a few connections busy.
-const PRELOAD_CLIENTS: u32 = 4;
-const PRELOAD_PIPELINE: u32 = 64;
-
 /// Why a run ended early.
 enum Halt {
     Interrupted,
@@ -215,13 +211,9 @@ impl Session<'_> {
     fn preload(&mut self, target: &Arc<Resp>, cluster: &mut Cluster) -> anyhow::Result<()> {
         self.progress.step("preloading");
         let threads = machine::cores().min(2);
-        let clients = u64::from(threads * PRELOAD_CLIENTS);
-        let shape = Shape {
-            threads,
-            clients: PRELOAD_CLIENTS,
-            pipeline: PRELOAD_PIPELINE,
-            timeout: self.scenario.shape.timeout,
-        };
+        let value_size = self.scenario.value_size();
+        let shape = Shape::preload(threads, value_size, self.scenario.shape.timeout);
+        let clients = u64::from(threads) * u64::from(shape.clients);
         let workload = Arc::new(self.scenario.preload_workload(clients));
         let keys = self.scenario.key_count();
         let until = Until::Operations(keys);
