@@ -1,9 +1,9 @@
 //! Peers that a test needs: skipped with a line where they are missing, required by
 //! `KV_REQUIRE_PEERS=1`.
 
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// Whether a program can be run here.
 pub(crate) fn is_there(program: &str) -> bool {
@@ -34,20 +34,22 @@ impl Redis {
         if !is_there("redis-server") {
             return None;
         }
-        let port = free_port();
-        let child = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(extra)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("it is installed");
-        let redis = Self { port, child };
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < deadline, "redis-server did not start");
-            std::thread::sleep(Duration::from_millis(10));
+        // Another process may take a free port before redis does: then redis ends, and we try again.
+        for _ in 0..10 {
+            let port = free_port();
+            let mut child = Command::new("redis-server")
+                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+                .args(extra)
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("it is installed");
+            let log = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
+            if log.map_while(Result::ok).any(|line| line.contains("Ready to accept connections")) {
+                return Some(Self { port, child });
+            }
+            let _ = child.wait();
         }
-        Some(redis)
+        panic!("redis-server found no port in ten attempts");
     }
 
     /// What redis-cli prints for a command.
