@@ -8,11 +8,11 @@
 //! * [`command`] is the table of commands: what they are called, touch, and do.
 //! * [`engine`] runs them, each one or each batch atomic and isolated.
 //! * [`table`] holds the entries in locked shards that grow one small segment at a time.
+//! * [`storage`] is where a store's files lie: a folder on disk.
 //! * [`ring`] places keys on servers by their names: hash slots, ketama, or the original's ring.
 //! * [`client`] and [`ring_client`] are the blocking clients of one server and of many.
 //!
-//! It is not a server (that is `kv-server`): it has no threads and no sockets but the clients', and
-//! it keeps nothing on disk.
+//! It is not a server (that is `kv-server`): it has no sockets but the clients'.
 
 pub mod client;
 pub mod command;
@@ -20,6 +20,7 @@ pub mod engine;
 pub mod resp;
 pub mod ring;
 pub mod ring_client;
+pub mod storage;
 pub mod table;
 
 pub use command::{Call, CommandError, Spec};
