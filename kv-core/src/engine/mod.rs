@@ -6,10 +6,11 @@
 
 mod clock;
 mod expire;
+mod snapshot;
 mod transaction;
 mod watch;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 
@@ -19,6 +20,7 @@ use crate::table::{DATABASES, SHARDS, Table};
 
 pub use clock::Clock;
 pub use expire::SweepReport;
+pub use snapshot::PointInTime;
 pub(crate) use transaction::Expiry;
 pub use transaction::{Tally, Transaction};
 pub use watch::Watch;
@@ -37,6 +39,7 @@ pub struct Engine {
     sweep_position: AtomicU64,
     /// How many random numbers were drawn.
     draws: AtomicU64,
+    snapshot_under_way: AtomicBool,
 }
 
 impl Default for Engine {
@@ -65,6 +68,7 @@ impl Engine {
             value_bytes_max: RequestLimits::DEFAULT.bulk_bytes_max,
             sweep_position: AtomicU64::new(0),
             draws: AtomicU64::new(0),
+            snapshot_under_way: AtomicBool::new(false),
         }
     }
 

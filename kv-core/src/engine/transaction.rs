@@ -270,12 +270,11 @@ impl<'e> Transaction<'e> {
         };
         let engine = self.engine;
         let shard = self.guards.shard_mut(key);
-        if let Some(entry) = shard.find_mut(db, key) {
+        if let Some(entry) = shard.find_mut(db, key, version) {
             entry.set_value(value);
-            entry.set_version(version);
             entry.touch(access_s);
             if entry.expires_at_ms() != expires_at_ms {
-                shard.set_expires_at_ms(db, key, expires_at_ms);
+                shard.set_expires_at_ms(db, key, expires_at_ms, version);
             }
         } else {
             let mut entry = Entry::new(key.bytes, value, expires_at_ms);
@@ -292,9 +291,9 @@ impl<'e> Transaction<'e> {
             self.put(key, &[], Expiry::Never);
         }
         let (version, access_s, db) = (self.version(), self.access_s, self.db);
-        let entry = self.guards.shard_mut(key).find_mut(db, key).expect("the key was just put");
+        let entry =
+            self.guards.shard_mut(key).find_mut(db, key, version).expect("the key was just put");
         entry.resize_value(len);
-        entry.set_version(version);
         entry.touch(access_s);
         change(entry.value_mut());
     }
@@ -302,11 +301,7 @@ impl<'e> Transaction<'e> {
     /// Sets or clears the expiry of a live key.
     pub(crate) fn set_expiry(&mut self, key: &Key, expires_at_ms: Option<u64>) {
         let (version, db) = (self.version(), self.db);
-        let shard = self.guards.shard_mut(key);
-        shard.set_expires_at_ms(db, key, expires_at_ms);
-        if let Some(entry) = shard.find_mut(db, key) {
-            entry.set_version(version);
-        }
+        self.guards.shard_mut(key).set_expires_at_ms(db, key, expires_at_ms, version);
     }
 
     /// Removes a key; answers its entry if it was live.

@@ -8,6 +8,7 @@
 //! **Lock order.** Whoever locks several shards locks them in ascending order and holds no lock
 //! before that. Nothing but memory is touched under a lock.
 
+mod cut;
 mod entry;
 mod segments;
 mod shard;
@@ -17,6 +18,7 @@ use std::hash::{BuildHasher, Hasher};
 use crossbeam::utils::CachePadded;
 use std::sync::RwLock;
 
+pub(crate) use cut::{Cut, EmptiedDatabase};
 pub use entry::Entry;
 pub(crate) use shard::{Shard, TakenDatabase};
 

@@ -39,6 +39,12 @@ fn segment_bits(hash: u64) -> u32 {
     (hash >> SEGMENT_SHIFT) as u32 & 0x7fff_ffff
 }
 
+/// Where in the order of walks an entry is: its bits read backwards, in 32 bits of which the last is
+/// always 0.
+pub(super) fn position(hash: u64) -> u64 {
+    u64::from(segment_bits(hash).reverse_bits())
+}
+
 impl Segments {
     pub(super) fn len(&self) -> usize {
         self.len
@@ -148,7 +154,6 @@ impl Segments {
         if self.tables.is_empty() {
             return (None.into_iter().flatten(), POSITION_END);
         }
-        // Positions are bits read backwards, in 32 bits of which the last is always 0.
         let index = self.index((position as u32).reverse_bits() & 0x7fff_ffff);
         let level = self.level();
         let split = self.tables.len() - (1 << level);
