@@ -149,3 +149,157 @@ fn give_out(
     }
     next
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::snapshot::Entries;
+    use crate::table::{Key, Shard, Table};
+
+    type State = BTreeMap<(u8, Vec<u8>), (Vec<u8>, Option<u64>)>;
+
+    const DATABASES_USED: [u8; 3] = [0, 1, 15];
+
+    /// One shard with many keys, each change of it under a version of its own, and the walk of a cut
+    /// through it.
+    struct Walked {
+        table: Table,
+        shard: Shard,
+        version: u64,
+        out: EntryBuffer,
+        remains: Vec<EmptiedDatabase>,
+        sequence: u64,
+        random: u64,
+    }
+
+    impl Walked {
+        fn new(seed: u64) -> Self {
+            Self {
+                table: Table::new(),
+                shard: Shard::default(),
+                version: 0,
+                out: EntryBuffer::default(),
+                remains: Vec::new(),
+                sequence: 0,
+                random: seed * 2 + 1,
+            }
+        }
+
+        /// Less than `below`, by xorshift64*: the same seed, the same changes.
+        fn random(&mut self, below: usize) -> usize {
+            self.random ^= self.random >> 12;
+            self.random ^= self.random << 25;
+            self.random ^= self.random >> 27;
+            (self.random.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % below
+        }
+
+        fn change(&mut self, keys: usize) {
+            self.version += 1;
+            let version = self.version;
+            let bytes = format!("key:{}", self.random(keys)).into_bytes();
+            let db = DATABASES_USED[self.random(3)];
+            let action = self.random(10_000);
+            let (table, shard) = (&self.table, &mut self.shard);
+            let key = Key { bytes: &bytes, hash: table.hash(&bytes) };
+            let hasher = |key: &[u8]| table.hash(key);
+            match action {
+                0..5 => drop(shard.take_database(db, version, &hasher)),
+                5..3000 => drop(shard.remove(db, &key, version, &hasher)),
+                3000..5000 => {
+                    let at_ms = (action % 3 > 0).then_some(version);
+                    shard.set_expires_at_ms(db, &key, at_ms, version);
+                }
+                _ => match shard.find_mut(db, &key, version) {
+                    Some(entry) => entry.set_value(&version.to_le_bytes()),
+                    None => {
+                        let mut entry = Entry::new(&bytes, b"new", None);
+                        entry.set_version(version);
+                        shard.insert(db, key.hash, entry, &hasher);
+                    }
+                },
+            }
+        }
+
+        fn state(&self) -> State {
+            let entries = DATABASES_USED
+                .into_iter()
+                .flat_map(|db| self.shard.iter(db).map(move |entry| (db, entry)));
+            entries
+                .map(|(db, entry)| {
+                    let value = (entry.value().to_vec(), entry.expires_at_ms());
+                    ((db, entry.key().to_vec()), value)
+                })
+                .collect()
+        }
+
+        fn cut(&mut self) {
+            let mut cut = Cut::new(Arc::default());
+            self.sequence = self.version;
+            cut.set_sequence(self.version);
+            self.shard.begin_cut(Box::new(cut));
+        }
+
+        /// Walks one segment on; answers whether there is more.
+        fn walk(&mut self) -> bool {
+            if let Some(emptied) = self.remains.last_mut() {
+                if !emptied.walk(self.sequence, &mut self.out) {
+                    self.remains.pop();
+                }
+                return !self.remains.is_empty();
+            }
+            if self.shard.walk_cut(&mut self.out) {
+                return true;
+            }
+            let cut = self.shard.end_cut().expect("it goes on until now");
+            let (saved, emptied) = cut.into_parts();
+            self.out.append(saved);
+            self.remains = emptied;
+            !self.remains.is_empty()
+        }
+    }
+
+    #[test]
+    fn whatever_changes_during_the_walk_it_gives_out_the_moment_of_the_cut() {
+        for seed in 0..90 {
+            let mut walked = Walked::new(seed);
+            // From a single segment to dozens, which go on splitting.
+            let keys = [20, 300, 1500][seed as usize % 3];
+            for _ in 0..walked.random(2 * keys) {
+                walked.change(keys);
+            }
+            walked.cut();
+            let expected = walked.state();
+            while walked.walk() {
+                for _ in 0..walked.random(keys) {
+                    walked.change(2 * keys);
+                }
+            }
+            let mut given_out = State::new();
+            for entry in Entries::new(walked.out.bytes()) {
+                let entry = entry.expect("encoded by the walk");
+                let value = (entry.value.to_vec(), entry.expires_at_ms);
+                let twice = given_out.insert((entry.db, entry.key.to_vec()), value);
+                assert_eq!(twice, None, "seed {seed}: {:?} was given out twice", entry.key);
+            }
+            assert_eq!(given_out, expected, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn what_is_put_aside_is_counted_until_it_is_taken() {
+        let saved_bytes = Arc::<AtomicUsize>::default();
+        let mut cut = Cut::new(Arc::clone(&saved_bytes));
+        // The very place where the walk goes on was not walked yet.
+        cut.save(0, 0, &Entry::new(b"key", b"value", None));
+        let put_aside = cut.saved.bytes().len();
+        assert!(put_aside > 0);
+        assert_eq!(saved_bytes.load(Ordering::Relaxed), put_aside);
+        cut.take_saved();
+        assert_eq!(saved_bytes.load(Ordering::Relaxed), 0);
+        cut.save(0, 2, &Entry::new(b"key", b"value", None));
+        drop(cut);
+        assert_eq!(saved_bytes.load(Ordering::Relaxed), 0);
+    }
+}
