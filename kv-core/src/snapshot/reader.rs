@@ -50,8 +50,7 @@ impl SnapshotReader {
         else {
             return Err(corrupt(&path, size, "it ends before its footer"));
         };
-        let header = Header::decode(&frame.bytes_at(0)?)
-            .map_err(|error| frame.refuse(0, error))?;
+        let header = Header::decode(&frame.bytes_at(0)?).map_err(|error| frame.refuse(0, error))?;
         let footer = Footer::decode(&frame.bytes_at(footer_offset)?, &header)
             .map_err(|error| frame.refuse(footer_offset, error))?;
         let blocks = frame.blocks(footer_offset)?;

@@ -63,7 +63,8 @@ pub fn write(
         // What cannot be removed now is at the next start; the first error is the one to tell.
         let _ = storage.remove(&partial);
     })?;
-    let frame_bytes = (HEADER_BYTES + FOOTER_BYTES) as u64 + footer.blocks * BLOCK_HEAD_BYTES as u64;
+    let frame_bytes =
+        (HEADER_BYTES + FOOTER_BYTES) as u64 + footer.blocks * BLOCK_HEAD_BYTES as u64;
     let bytes = frame_bytes + footer.bytes;
     Ok(SnapshotFile { name, sequence: header.sequence, entries: footer.entries, bytes })
 }
@@ -83,13 +84,12 @@ fn write_partial(
     header: &Header,
     source: &mut impl FnMut(&mut EntryBuffer) -> Fill,
 ) -> Result<Footer, SnapshotError> {
-    let file = create(storage, partial)
-        .map_err(|source| failed(storage, partial, "create", source))?;
+    let file =
+        create(storage, partial).map_err(|source| failed(storage, partial, "create", source))?;
     let mut writer = Writer { file, header, offset: 0, synced: 0, footer: Footer::default() };
     let mut buffer = EntryBuffer::default();
-    let written = |result: io::Result<()>| {
-        result.map_err(|source| failed(storage, partial, "write", source))
-    };
+    let written =
+        |result: io::Result<()>| result.map_err(|source| failed(storage, partial, "write", source));
     written(writer.put(&header.encode()))?;
     loop {
         match source(&mut buffer) {

@@ -208,7 +208,7 @@ mod tests {
                 0..5 => drop(shard.take_database(db, version, &hasher)),
                 5..3000 => drop(shard.remove(db, &key, version, &hasher)),
                 3000..5000 => {
-                    let at_ms = (action % 3 > 0).then_some(version);
+                    let at_ms = (!action.is_multiple_of(3)).then_some(version);
                     shard.set_expires_at_ms(db, &key, at_ms, version);
                 }
                 _ => match shard.find_mut(db, &key, version) {
