@@ -11,7 +11,9 @@ use kv_core::engine::{PointInTime, Tally};
 use kv_core::resp::Encoder;
 use kv_core::resp::reply::Value;
 use kv_core::resp::request::OwnedArgs;
-use kv_core::snapshot::{Entries, EntryBuffer, Fill, SnapshotError, SnapshotReader};
+use kv_core::snapshot::{
+    Entries, EntryBuffer, Fill, Header, SnapshotError, SnapshotReader, StoredEntry, write,
+};
 use kv_core::{Call, Clock, Engine};
 use proptest::prelude::*;
 use saved::{Folder, State, collect, read};
@@ -244,6 +246,38 @@ fn a_loaded_snapshot_is_the_store_again() {
     assert_eq!(reader.header().created_ms, BEGIN_MS);
     // And once more, from what was loaded.
     assert!(write_and_read(&folder, &loaded.engine) == visible(&store));
+}
+
+/// The table is made for them before they come: in segments of two sizes, and too few of them where
+/// more entries than the average fall into one shard.
+#[test]
+fn many_entries_are_loaded_into_a_table_of_their_size() {
+    const KEYS: u32 = 230_000;
+    let folder = Folder::new();
+    let mut keys = 0..KEYS;
+    let header = Header::new(7, BEGIN_MS);
+    let written = write(&folder.disk, &header, |out| {
+        for n in keys.by_ref().take(1000) {
+            let (key, value) = (format!("key:{n}"), n.to_le_bytes());
+            let expires_at_ms = n.is_multiple_of(1000).then_some(u64::MAX);
+            out.push(&StoredEntry { db: 3, key: key.as_bytes(), value: &value, expires_at_ms });
+        }
+        if keys.is_empty() { Fill::End } else { Fill::More }
+    });
+    let written = written.expect("a folder to write to");
+    let loaded = Engine::default();
+    let reader = SnapshotReader::open(&folder.disk, &written.name).expect("readable");
+    loaded.load_snapshot(&reader, |_| {}).expect("as it was written");
+    assert_eq!(loaded.sequence(), 7);
+    let size = loaded.sizes()[3];
+    assert_eq!((size.keys, size.expiring), (KEYS as usize, KEYS as usize / 1000));
+    for n in (0..KEYS).step_by(97) {
+        let value = store::value(&loaded, 3, &["get", &format!("key:{n}")]);
+        assert_eq!(value, Value::Bulk(n.to_le_bytes().to_vec()));
+    }
+    let (mut given_out, mut moment) = (State::new(), loaded.point_in_time().expect("the first"));
+    give_out(&mut moment, &mut given_out);
+    assert_eq!(given_out.len(), KEYS as usize);
 }
 
 #[test]

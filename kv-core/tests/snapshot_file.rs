@@ -15,7 +15,7 @@ const HEADER: Header =
 /// Blocks begin behind the header, their entries behind a checksum and a length.
 const HEADER_BYTES: usize = 40;
 const BLOCK_HEAD_BYTES: usize = 12;
-const FOOTER_BYTES: usize = 36;
+const FOOTER_BYTES: usize = 156;
 
 fn two_keys() -> State {
     let plain = ((0, b"key".to_vec()), (b"value".to_vec(), None));
@@ -39,7 +39,7 @@ fn encode(folder: &Folder, state: &State) -> Vec<u8> {
 }
 
 /// The file around blocks of any bytes, with right checksums everywhere.
-fn frame(blocks: &[&[u8]], entries: u64) -> Vec<u8> {
+fn frame(blocks: &[&[u8]], entries: [u64; 16]) -> Vec<u8> {
     let salt = HEADER.salt.to_le_bytes();
     let mut file = [&b"KVSNAP\0\x01"[..], &1u32.to_le_bytes(), &salt].concat();
     file.extend(HEADER.sequence.to_le_bytes());
@@ -54,12 +54,17 @@ fn frame(blocks: &[&[u8]], entries: u64) -> Vec<u8> {
     }
     let mut footer = b"KVSNAP\0\x02".to_vec();
     footer.extend((blocks.len() as u64).to_le_bytes());
-    footer.extend(entries.to_le_bytes());
     footer.extend(blocks.iter().map(|block| block.len() as u64).sum::<u64>().to_le_bytes());
+    footer.extend(entries.map(u64::to_le_bytes).concat());
     let crc = crc32c::crc32c(&[&salt[..], &footer].concat());
     file.extend(footer);
     file.extend(crc.to_le_bytes());
     file
+}
+
+/// So many entries of database 0, and none of the others.
+fn in_first(entries: u64) -> [u64; 16] {
+    std::array::from_fn(|db| if db == 0 { entries } else { 0 })
 }
 
 fn refusal(folder: &Folder, bytes: &[u8]) -> String {
@@ -72,9 +77,12 @@ fn refusal(folder: &Folder, bytes: &[u8]) -> String {
 /// Made with Python and a CRC-32C of its own, computed bit by bit (check value e3069283).
 #[test]
 fn the_format_is_the_one_that_is_drawn() {
-    const GOLDEN: &str = "4b56534e4150000101000000efcdab89674523012a000000000000000068e5cf8b010000\
-        249aa2ab45f9a2da2500000000000000000003000000050000006b657976616c7565010f0000000001000000\
-        e76be5cf8b010000ff4b56534e415000020100000000000000020000000000000025000000000000004e60e200";
+    const GOLDEN: &str = "4b56534e4150000101000000efcdab89674523012a000000000000000068e5cf8b010000249aa2ab45f9a2da\
+        2500000000000000000003000000050000006b657976616c7565010f0000000001000000e76be5cf8b010000\
+        ff4b56534e415000020100000000000000250000000000000001000000000000000000000000000000000000\
+        0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
+        0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
+        000000000000000000000000000100000000000000b0eacfb9";
     let folder = Folder::new();
     let golden = (0..GOLDEN.len()).step_by(2);
     let golden = golden.map(|at| u8::from_str_radix(&GOLDEN[at..at + 2], 16).expect("hex digits"));
@@ -163,7 +171,7 @@ fn a_refusal_names_the_file_and_the_offset() {
     let expected = format!("{path} is corrupt at byte {second}: the checksum of a block is wrong");
     assert_eq!(refusal(&folder, &wrong), expected);
     let expected = format!("{path} is corrupt at byte 100: it does not end as a snapshot does");
-    assert_eq!(refusal(&folder, &bytes[..136]), expected);
+    assert_eq!(refusal(&folder, &bytes[..256]), expected);
     let expected = format!("{path} is corrupt at byte 3: it ends before its footer");
     assert_eq!(refusal(&folder, &bytes[..3]), expected);
 }
@@ -188,7 +196,7 @@ fn nonsense_with_right_checksums_is_refused() {
         [&[flags, db][..], &key_len.to_le_bytes(), &value_len.to_le_bytes(), b"kv"].concat()
     };
     let good = entry(0, 0, 1, 1);
-    assert_eq!(folder.read_bytes(&frame(&[&good], 1)).expect("an entry").len(), 1);
+    assert_eq!(folder.read_bytes(&frame(&[&good], in_first(1))).expect("an entry").len(), 1);
     for (block, why) in [
         (entry(2, 0, 1, 1), "flags"),
         (entry(0, 16, 1, 1), "database"),
@@ -199,16 +207,26 @@ fn nonsense_with_right_checksums_is_refused() {
         (entry(1, 0, 1, 1), "an entry is cut short"),
     ] {
         let second = [&good[..], &block].concat();
-        let refusal = refusal(&folder, &frame(&[&good, &second], 3));
+        let refusal = refusal(&folder, &frame(&[&good, &second], in_first(3)));
         assert!(refusal.contains(why), "{refusal}");
         let at = HEADER_BYTES + 2 * BLOCK_HEAD_BYTES + good.len();
         let of_an_entry = at + good.len()..=at + second.len();
         let named = of_an_entry.into_iter().any(|at| refusal.contains(&format!("byte {at}:")));
         assert!(named, "{refusal}");
     }
-    refusal(&folder, &frame(&[&good], 2));
-    refusal(&folder, &frame(&[&good, &[]], 2));
-    let mut endless = frame(&[&good], 1);
+    refusal(&folder, &frame(&[&good, &good], in_first(1)));
+    refusal(&folder, &frame(&[&good, &good], in_first(3)));
+    refusal(&folder, &frame(&[&good, &[]], in_first(2)));
+    // As many, in another database.
+    let mut in_second = [0; 16];
+    in_second[1] = 1;
+    refusal(&folder, &frame(&[&good], in_second));
+    // What the table would be made big enough for.
+    for entries in [in_first(u64::MAX), [u64::MAX / 8; 16], in_first(2)] {
+        let refusal = refusal(&folder, &frame(&[&good], entries));
+        assert!(refusal.contains("its footer counts too many entries"), "{refusal}");
+    }
+    let mut endless = frame(&[&good], in_first(1));
     endless[44..52].copy_from_slice(&u64::MAX.to_le_bytes());
     assert!(refusal(&folder, &endless).contains("longer than the file"));
 }
@@ -218,11 +236,14 @@ proptest! {
     fn any_bytes_with_right_checksums_do_no_harm(
         blocks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..4),
         entries in 0u64..4,
+        others in 0u64..2,
     ) {
         let folder = Folder::new();
         let blocks: Vec<&[u8]> = blocks.iter().map(Vec::as_slice).collect();
-        if let Ok(state) = folder.read_bytes(&frame(&blocks, entries)) {
-            prop_assert!(state.len() as u64 <= entries);
+        let mut counts = in_first(entries);
+        counts[15] = others;
+        if let Ok(state) = folder.read_bytes(&frame(&blocks, counts)) {
+            prop_assert!(state.len() as u64 <= entries + others);
         }
     }
 

@@ -15,7 +15,7 @@ use crate::snapshot::{
     StoredEntry,
 };
 use crate::storage::Storage;
-use crate::table::{Cut, EmptiedDatabase, Entry, SHARDS};
+use crate::table::{Cut, DATABASES, EmptiedDatabase, Entry, SHARDS};
 
 use super::Engine;
 
@@ -106,6 +106,7 @@ impl Engine {
     ) -> Result<(), SnapshotError> {
         let sequence = reader.header().sequence;
         self.sequence.fetch_max(sequence, Ordering::AcqRel);
+        self.reserve(reader.entries());
         reader.for_each_block(
             |entries| {
                 loop {
@@ -118,6 +119,20 @@ impl Engine {
             },
             progress,
         )
+    }
+
+    /// Makes room for so many entries of each database, spread evenly over the shards.
+    fn reserve(&self, entries: &[u64; DATABASES as usize]) {
+        for index in 0..SHARDS {
+            let mut shard = self.table.shard(index).write().expect("no panic under a shard lock");
+            for (db, &count) in (0..DATABASES).zip(entries) {
+                // Where there are few, growing costs nothing, and room for a part of one is none.
+                let share = count as usize / SHARDS;
+                if share > 0 {
+                    shard.reserve(db, share);
+                }
+            }
+        }
     }
 
     /// Adds an entry; answers whether it was not there.

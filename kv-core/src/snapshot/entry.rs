@@ -16,7 +16,7 @@
 
 use crate::table::{DATABASES, Entry};
 
-const HEAD_BYTES: usize = 10;
+pub(super) const HEAD_BYTES: usize = 10;
 const HAS_EXPIRY: u8 = 1;
 
 /// One entry of a snapshot.
@@ -46,8 +46,9 @@ impl EntryBuffer {
     /// Encodes an entry behind the others.
     ///
     /// # Panics
-    /// When its key or value is 4 GiB or more, which no [`Entry`] can be.
+    /// When there is no such database, or its key or value is 4 GiB or more, which no [`Entry`] is.
     pub fn push(&mut self, entry: &StoredEntry<'_>) {
+        assert!(entry.db < DATABASES, "one of the databases");
         let flags = if entry.expires_at_ms.is_some() { HAS_EXPIRY } else { 0 };
         let mut head = [0; HEAD_BYTES];
         head[0] = flags;
@@ -104,12 +105,13 @@ pub struct Malformed {
 pub struct Entries<'a> {
     bytes: &'a [u8],
     offset: usize,
-    decoded: u64,
+    /// Entries so far, of each database.
+    decoded: [u64; DATABASES as usize],
 }
 
 impl<'a> Entries<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, offset: 0, decoded: 0 }
+        Self { bytes, offset: 0, decoded: [0; DATABASES as usize] }
     }
 
     /// Bytes of the entries so far.
@@ -117,9 +119,9 @@ impl<'a> Entries<'a> {
         self.offset
     }
 
-    /// Entries so far.
-    pub fn decoded(&self) -> u64 {
-        self.decoded
+    /// Entries so far, of each database.
+    pub fn decoded(&self) -> &[u64; DATABASES as usize] {
+        &self.decoded
     }
 
     fn decode(&self) -> Result<(StoredEntry<'a>, usize), &'static str> {
@@ -156,7 +158,7 @@ impl<'a> Iterator for Entries<'a> {
         match self.decode() {
             Ok((entry, end)) => {
                 self.offset = end;
-                self.decoded += 1;
+                self.decoded[usize::from(entry.db)] += 1;
                 Some(Ok(entry))
             }
             Err(why) => {

@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::table::DATABASES;
+
 /// Version of the format; any other is refused.
 pub const VERSION: u32 = 1;
 
@@ -10,7 +12,7 @@ const FOOTER_MAGIC: [u8; 8] = *b"KVSNAP\0\x02";
 
 pub(super) const HEADER_BYTES: usize = 40;
 pub(super) const BLOCK_HEAD_BYTES: usize = 12;
-pub(super) const FOOTER_BYTES: usize = 36;
+pub(super) const FOOTER_BYTES: usize = 28 + DATABASES as usize * size_of::<u64>();
 
 /// What a snapshot is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,9 +102,10 @@ pub(super) fn decode_block_head(bytes: &[u8; BLOCK_HEAD_BYTES]) -> (u32, u64) {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Footer {
     pub(super) blocks: u64,
-    pub(super) entries: u64,
     /// Bytes of the entries in all blocks.
     pub(super) bytes: u64,
+    /// Entries of each database.
+    pub(super) entries: [u64; DATABASES as usize],
 }
 
 impl Footer {
@@ -110,10 +113,12 @@ impl Footer {
         let mut bytes = [0; FOOTER_BYTES];
         bytes[..8].copy_from_slice(&FOOTER_MAGIC);
         bytes[8..16].copy_from_slice(&self.blocks.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.entries.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.bytes.to_le_bytes());
-        let crc = footer_crc(header, &bytes[..32]);
-        bytes[32..].copy_from_slice(&crc.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.bytes.to_le_bytes());
+        for (count, place) in self.entries.iter().zip(bytes[24..CRC_AT].chunks_exact_mut(8)) {
+            place.copy_from_slice(&count.to_le_bytes());
+        }
+        let crc = footer_crc(header, &bytes[..CRC_AT]);
+        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
@@ -121,12 +126,16 @@ impl Footer {
         if bytes[..8] != FOOTER_MAGIC {
             return Err(FrameError::Corrupt("it does not end as a snapshot does"));
         }
-        if u32_at(bytes, 32) != footer_crc(header, &bytes[..32]) {
+        if u32_at(bytes, CRC_AT) != footer_crc(header, &bytes[..CRC_AT]) {
             return Err(FrameError::Corrupt("the checksum of the footer is wrong"));
         }
-        Ok(Self { blocks: u64_at(bytes, 8), entries: u64_at(bytes, 16), bytes: u64_at(bytes, 24) })
+        let entries = std::array::from_fn(|db| u64_at(bytes, 24 + db * 8));
+        Ok(Self { blocks: u64_at(bytes, 8), bytes: u64_at(bytes, 16), entries })
     }
 }
+
+/// Where in a footer its checksum is.
+const CRC_AT: usize = FOOTER_BYTES - 4;
 
 fn footer_crc(header: &Header, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&header.salt.to_le_bytes()), bytes)

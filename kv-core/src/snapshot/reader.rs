@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use crate::storage::{File, Storage};
+use crate::table::DATABASES;
 
 use super::SnapshotError;
-use super::entry::{Entries, Malformed};
+use super::entry::{Entries, HEAD_BYTES, Malformed};
 use super::format::{
     BLOCK_HEAD_BYTES, FOOTER_BYTES, Footer, FrameError, HEADER_BYTES, Header, decode_block_head,
 };
@@ -58,6 +59,10 @@ impl SnapshotReader {
         if (blocks.len() as u64, bytes) != (footer.blocks, footer.bytes) {
             return Err(corrupt(&path, footer_offset, "the blocks are not what the footer counts"));
         }
+        let entries = footer.entries.iter().try_fold(0u64, |sum, &count| sum.checked_add(count));
+        if entries.is_none_or(|entries| entries > bytes / HEAD_BYTES as u64) {
+            return Err(corrupt(&path, footer_offset, "its footer counts too many entries"));
+        }
         Ok(Self { path, file, header, footer, footer_offset, blocks })
     }
 
@@ -65,9 +70,9 @@ impl SnapshotReader {
         &self.header
     }
 
-    /// How many entries it holds.
-    pub fn entries(&self) -> u64 {
-        self.footer.entries
+    /// How many entries it holds of each database: never more than would fit into the file.
+    pub fn entries(&self) -> &[u64; DATABASES as usize] {
+        &self.footer.entries
     }
 
     /// Bytes of its entries.
@@ -87,13 +92,15 @@ impl SnapshotReader {
         on_block: impl Fn(&mut Entries<'_>) -> Result<(), Malformed> + Sync,
         progress: impl Fn(u64) + Sync,
     ) -> Result<(), SnapshotError> {
-        let entries = AtomicU64::new(0);
+        let entries = [const { AtomicU64::new(0) }; DATABASES as usize];
         let read = |buffer: &mut Vec<u8>, (number, block): (usize, &Block)| {
             let decoded = match self.read_block(number as u64, block, buffer, &on_block) {
                 Ok(decoded) => decoded,
                 Err(error) => return Some(error),
             };
-            entries.fetch_add(decoded, Ordering::Relaxed);
+            for (count, decoded) in entries.iter().zip(decoded) {
+                count.fetch_add(decoded, Ordering::Relaxed);
+            }
             progress(block.len);
             None
         };
@@ -105,7 +112,7 @@ impl SnapshotReader {
             .find_map_first(|failed| failed);
         match failed {
             Some(error) => Err(error),
-            None if entries.into_inner() != self.footer.entries => {
+            None if entries.map(AtomicU64::into_inner) != self.footer.entries => {
                 Err(corrupt(&self.path, self.footer_offset, "its footer counts other entries"))
             }
             None => Ok(()),
@@ -118,7 +125,7 @@ impl SnapshotReader {
         block: &Block,
         buffer: &mut Vec<u8>,
         on_block: impl Fn(&mut Entries<'_>) -> Result<(), Malformed>,
-    ) -> Result<u64, SnapshotError> {
+    ) -> Result<[u64; DATABASES as usize], SnapshotError> {
         // No longer than the file is: `Frame::blocks` saw to that.
         buffer.resize(block.len as usize, 0);
         self.file
@@ -134,7 +141,7 @@ impl SnapshotReader {
             .map_err(|malformed| {
                 corrupt(&self.path, block.offset + malformed.offset as u64, malformed.why)
             })?;
-        Ok(entries.decoded())
+        Ok(*entries.decoded())
     }
 }
 

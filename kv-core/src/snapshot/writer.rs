@@ -5,7 +5,7 @@ use std::io;
 use crate::storage::{File, Storage};
 
 use super::entry::{Entries, EntryBuffer};
-use super::format::{BLOCK_HEAD_BYTES, FOOTER_BYTES, Footer, HEADER_BYTES, Header};
+use super::format::{Footer, Header};
 use super::{SnapshotError, file_name};
 
 /// Bytes of the entries in a block, but for one with a single entry that is bigger.
@@ -54,19 +54,17 @@ pub fn write(
 ) -> Result<SnapshotFile, SnapshotError> {
     let name = file_name(header.sequence);
     let partial = format!("{name}.tmp");
-    let written = write_partial(storage, &partial, header, &mut source).and_then(|footer| {
+    let written = write_partial(storage, &partial, header, &mut source).and_then(|written| {
         let renamed = storage.rename(&partial, &name).and_then(|()| storage.sync_dir());
         renamed.map_err(|source| failed(storage, &name, "rename", source))?;
-        Ok(footer)
+        Ok(written)
     });
-    let footer = written.inspect_err(|_| {
+    let (footer, bytes) = written.inspect_err(|_| {
         // What cannot be removed now is at the next start; the first error is the one to tell.
         let _ = storage.remove(&partial);
     })?;
-    let frame_bytes =
-        (HEADER_BYTES + FOOTER_BYTES) as u64 + footer.blocks * BLOCK_HEAD_BYTES as u64;
-    let bytes = frame_bytes + footer.bytes;
-    Ok(SnapshotFile { name, sequence: header.sequence, entries: footer.entries, bytes })
+    let entries = footer.entries.iter().sum();
+    Ok(SnapshotFile { name, sequence: header.sequence, entries, bytes })
 }
 
 fn failed(
@@ -78,12 +76,13 @@ fn failed(
     SnapshotError::Io { file: storage.path(name), action, source }
 }
 
+/// Writes the file and makes it durable; answers its footer and its length.
 fn write_partial(
     storage: &dyn Storage,
     partial: &str,
     header: &Header,
     source: &mut impl FnMut(&mut EntryBuffer) -> Fill,
-) -> Result<Footer, SnapshotError> {
+) -> Result<(Footer, u64), SnapshotError> {
     let file =
         create(storage, partial).map_err(|source| failed(storage, partial, "create", source))?;
     let mut writer = Writer { file, header, offset: 0, synced: 0, footer: Footer::default() };
@@ -102,7 +101,7 @@ fn write_partial(
     }
     written(writer.put_blocks(&mut buffer, 1))?;
     written(writer.finish())?;
-    Ok(writer.footer)
+    Ok((writer.footer, writer.offset))
 }
 
 /// Creates the file anew: one of that name is left from an attempt that failed.
@@ -140,12 +139,11 @@ impl Writer<'_> {
     fn put_blocks(&mut self, buffer: &mut EntryBuffer, bytes_min: usize) -> io::Result<()> {
         let mut rest = buffer.bytes();
         while rest.len() >= bytes_min {
-            let (block, entries) = first_block(rest);
+            let block = self.next_block(rest);
             rest = &rest[block.len()..];
             self.put(&self.header.block_head(self.footer.blocks, block))?;
             self.put(block)?;
             self.footer.blocks += 1;
-            self.footer.entries += entries;
             self.footer.bytes += block.len() as u64;
         }
         let consumed = buffer.bytes().len() - rest.len();
@@ -155,22 +153,23 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// As many entries as a block may hold, but at least one; counts them.
+    fn next_block<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        let mut entries = Entries::new(bytes);
+        let mut len = 0;
+        while let Some(entry) = entries.next() {
+            let entry = entry.expect("entries encoded by an EntryBuffer");
+            if len > 0 && entries.offset() > BLOCK_BYTES_MAX {
+                break;
+            }
+            self.footer.entries[usize::from(entry.db)] += 1;
+            len = entries.offset();
+        }
+        &bytes[..len]
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.put(&self.footer.encode(self.header))?;
         self.file.sync_data()
     }
-}
-
-/// As many entries as a block may hold, but at least one, and how many these are.
-fn first_block(bytes: &[u8]) -> (&[u8], u64) {
-    let mut entries = Entries::new(bytes);
-    let (mut len, mut count) = (0, 0);
-    while let Some(entry) = entries.next() {
-        entry.expect("entries encoded by an EntryBuffer");
-        if count > 0 && entries.offset() > BLOCK_BYTES_MAX {
-            break;
-        }
-        (len, count) = (entries.offset(), count + 1);
-    }
-    (&bytes[..len], count)
 }

@@ -55,6 +55,28 @@ impl Segments {
         self.expiring
     }
 
+    /// Makes room for so many entries where there are none yet, so that adding them splits and grows
+    /// nothing.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        if !self.tables.is_empty() || entries == 0 {
+            return;
+        }
+        let count = entries.div_ceil(SEGMENT_ENTRIES);
+        self.tables = (0..count).map(|_| HashTable::new()).collect();
+        for index in 0..count {
+            // A sixteenth more, as for a split: seldom grown, seldom half empty.
+            let share = entries >> self.range_bits(index);
+            self.tables[index] = HashTable::with_capacity(share * 17 / 16);
+        }
+    }
+
+    /// Log2 of how many segments of this one's range there would be in the whole.
+    fn range_bits(&self, index: usize) -> u32 {
+        let level = self.level();
+        let split = self.tables.len() - (1 << level);
+        level + u32::from(index < split || index >= 1 << level)
+    }
+
     /// The whole part of log2 of the number of segments.
     fn level(&self) -> u32 {
         self.tables.len().ilog2()
@@ -155,10 +177,7 @@ impl Segments {
             return (None.into_iter().flatten(), POSITION_END);
         }
         let index = self.index((position as u32).reverse_bits() & 0x7fff_ffff);
-        let level = self.level();
-        let split = self.tables.len() - (1 << level);
-        let is_split = index < split || index >= 1 << level;
-        let range = POSITION_END >> (level + u32::from(is_split));
+        let range = POSITION_END >> self.range_bits(index);
         (Some(&self.tables[index]).into_iter().flatten(), (position / range + 1) * range)
     }
 }

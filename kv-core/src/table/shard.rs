@@ -70,6 +70,11 @@ impl Shard {
         self.database(db).map_or(0, Segments::expiring)
     }
 
+    /// Makes room for so many entries in `db`, if it is empty.
+    pub(crate) fn reserve(&mut self, db: u8, entries: usize) {
+        self.database_mut(db).reserve(entries);
+    }
+
     #[inline]
     pub(crate) fn find(&self, db: u8, key: &Key) -> Option<&Entry> {
         self.database(db)?.find(key.hash, key.bytes)
