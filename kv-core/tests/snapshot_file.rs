@@ -226,9 +226,17 @@ fn nonsense_with_right_checksums_is_refused() {
         let refusal = refusal(&folder, &frame(&[&good], entries));
         assert!(refusal.contains("its footer counts too many entries"), "{refusal}");
     }
-    let mut endless = frame(&[&good], in_first(1));
-    endless[44..52].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(refusal(&folder, &endless).contains("longer than the file"));
+    for len in [u64::MAX, good.len() as u64 + 1] {
+        let mut longer = frame(&[&good], in_first(1));
+        longer[44..52].copy_from_slice(&len.to_le_bytes());
+        assert!(refusal(&folder, &longer).contains("longer than the file"));
+    }
+    // A block that is missing, though no entry is.
+    let mut with_empty = frame(&[&good, &[]], in_first(1));
+    assert!(folder.read_bytes(&with_empty).is_ok());
+    let empty = HEADER_BYTES + BLOCK_HEAD_BYTES + good.len();
+    with_empty.drain(empty..empty + BLOCK_HEAD_BYTES);
+    assert!(refusal(&folder, &with_empty).contains("not what the footer counts"));
 }
 
 proptest! {
