@@ -8,6 +8,7 @@
 //! * [`command`] is the table of commands: what they are called, touch, and do.
 //! * [`engine`] runs them, each one or each batch atomic and isolated.
 //! * [`table`] holds the entries in locked shards that grow one small segment at a time.
+//! * [`log`] keeps every change in files, and gives it back after a crash.
 //! * [`storage`] is where a store's files lie: a folder on disk.
 //! * [`ring`] places keys on servers by their names: hash slots, ketama, or the original's ring.
 //! * [`client`] and [`ring_client`] are the blocking clients of one server and of many.
@@ -17,6 +18,7 @@
 pub mod client;
 pub mod command;
 pub mod engine;
+pub mod log;
 pub mod resp;
 pub mod ring;
 pub mod ring_client;
