@@ -78,8 +78,8 @@ impl Log {
         at: &LogEnd,
     ) -> Result<Self, LogError> {
         assert!(at.torn.is_none(), "a torn tail is cut before the log goes on");
-        let failed =
-            |cause| LogError::Io { file: storage.path(&segment_name(at.next_segment)), cause };
+        let file = storage.path(&segment_name(at.next_segment));
+        let failed = |cause| LogError::Io { file: file.clone(), cause };
         settle(&*storage, at).map_err(failed)?;
         let batch = || Batch { sequence: at.sequence, appended: at.bytes, ..Batch::default() };
         let mut tail = Tail::new(at.salt, options.segment_bytes_max, batch(), at.chain);
@@ -109,7 +109,7 @@ impl Log {
             asleep: AtomicU32::new(0),
             is_stopping: AtomicBool::new(false),
             is_preparation_due: AtomicBool::new(false),
-            storage: Arc::clone(&storage),
+            storage,
         });
         let thread = std::thread::Builder::new().name("log-sync".to_owned()).spawn({
             let shared = Arc::clone(&shared);
@@ -122,7 +122,7 @@ impl Log {
     /// Begins a record, with the next sequence; nobody else can until it is closed.
     #[inline]
     pub fn begin(&self) -> OpenRecord<'_> {
-        let tail = self.shared.tail.lock().expect("no panic under the tail");
+        let tail = self.shared.tail();
         OpenRecord::new(tail, self.durable(), &self.shared.sequence)
     }
 
@@ -187,7 +187,7 @@ impl Log {
     pub fn rotate(&self) -> Result<u64, LogFailure> {
         let durable = self.durable();
         let number = {
-            let mut tail = self.shared.tail.lock().expect("no panic under the tail");
+            let mut tail = self.shared.tail();
             tail.begin_segment(durable)
         };
         self.shared.sync()?;
@@ -217,7 +217,7 @@ impl Log {
     /// Bytes of log since it was read from its first segment: those found there and all appended,
     /// whatever was removed since.
     pub fn appended_bytes(&self) -> u64 {
-        self.shared.tail.lock().expect("no panic under the tail").batch.appended
+        self.shared.tail().batch.appended
     }
 
     /// Writes and syncs everything, marks it as durable, and ends the thread. Changes are refused
@@ -239,7 +239,7 @@ impl Log {
             self.begin().close();
         }
         let trimmed = {
-            let mut writer = self.shared.writer.lock().expect("no panic under the writer");
+            let mut writer = self.shared.writer();
             writer.trim()
         };
         self.shared.sync()?;
@@ -247,7 +247,7 @@ impl Log {
     }
 
     fn is_mark_due(&self) -> bool {
-        self.shared.tail.lock().expect("no panic under the tail").is_mark_due(self.durable())
+        self.shared.tail().is_mark_due(self.durable())
     }
 
     fn stop(&self) {

@@ -5,7 +5,7 @@
 //! none but `tail` while a record is made.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
@@ -95,10 +95,18 @@ enum Attempt {
 }
 
 impl Shared {
+    pub(super) fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().expect("no panic under the tail")
+    }
+
+    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().expect("no panic under the writer")
+    }
+
     /// Writes what was made up to `sequence`, and all that others made meanwhile.
     pub(super) fn flush(&self, sequence: u64) -> Result<(), LogFailure> {
         if self.written.load(Ordering::Acquire) < sequence {
-            let mut writer = self.writer.lock().expect("no panic under the writer");
+            let mut writer = self.writer();
             if self.written.load(Ordering::Relaxed) < sequence {
                 self.write(&mut writer, Attempt::First)?;
             }
@@ -127,7 +135,7 @@ impl Shared {
         }
         loop {
             if writer.is_done() {
-                self.tail.lock().expect("no panic under the tail").take(&mut writer.batch);
+                self.tail().take(&mut writer.batch);
                 if writer.is_done() {
                     return Ok(());
                 }
@@ -153,7 +161,7 @@ impl Shared {
     fn fail(&self, failure: &LogFailure) {
         self.status.set(failure);
         if failure.lasting {
-            self.tail.lock().expect("no panic under the tail").forget();
+            self.tail().forget();
         }
         self.waiters.end_all();
     }
@@ -163,7 +171,7 @@ impl Shared {
     pub(super) fn sync(&self) -> Result<(), LogFailure> {
         let _turn = self.turn.lock().expect("no panic while syncing");
         let (result, files, target, bytes) = {
-            let mut writer = self.writer.lock().expect("no panic under the writer");
+            let mut writer = self.writer();
             let result = self.write(&mut writer, Attempt::First);
             if let Err(failure) = &result {
                 if failure.lasting {
@@ -264,20 +272,20 @@ impl Shared {
     }
 
     fn try_again(&self) {
-        let mut writer = self.writer.lock().expect("no panic under the writer");
+        let mut writer = self.writer();
         // A failure is kept in `status`.
         let _ = self.write(&mut writer, Attempt::Again);
     }
 
     fn prepare(&self) {
         let next = {
-            let writer = self.writer.lock().expect("no panic under the writer");
+            let writer = self.writer();
             writer.next_to_prepare()
         };
         let Some(number) = next else { return };
         match writer::create(&*self.storage, number) {
             Ok(file) => {
-                let mut writer = self.writer.lock().expect("no panic under the writer");
+                let mut writer = self.writer();
                 writer.keep_prepared(number, file);
             }
             Err(fault) if fault.lasting => self.fail(&LogFailure::new(&fault.cause, true)),
