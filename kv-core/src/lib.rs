@@ -8,6 +8,7 @@
 //! * [`command`] is the table of commands: what they are called, touch, and do.
 //! * [`engine`] runs them, each one or each batch atomic and isolated.
 //! * [`table`] holds the entries in locked shards that grow one small segment at a time.
+//! * [`log`] keeps every change in files, and gives it back after a crash.
 //! * [`snapshot`] is the file that holds every entry as it was at one moment.
 //! * [`storage`] is where a store's files lie: a folder on disk.
 //! * [`ring`] places keys on servers by their names: hash slots, ketama, or the original's ring.
@@ -18,6 +19,7 @@
 pub mod client;
 pub mod command;
 pub mod engine;
+pub mod log;
 pub mod resp;
 pub mod ring;
 pub mod ring_client;
