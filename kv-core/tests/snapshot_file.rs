@@ -41,7 +41,7 @@ fn encode(folder: &Folder, state: &State) -> Vec<u8> {
 /// The file around blocks of any bytes, with right checksums everywhere.
 fn frame(blocks: &[&[u8]], entries: [u64; 16]) -> Vec<u8> {
     let salt = HEADER.salt.to_le_bytes();
-    let mut file = [&b"KVSNAP\0\x01"[..], &1u32.to_le_bytes(), &salt].concat();
+    let mut file = [&b"kv-snp\r\n"[..], &1u32.to_le_bytes(), &salt].concat();
     file.extend(HEADER.sequence.to_le_bytes());
     file.extend(HEADER.created_ms.to_le_bytes());
     file.extend(crc32c::crc32c(&file).to_le_bytes());
@@ -52,7 +52,7 @@ fn frame(blocks: &[&[u8]], entries: [u64; 16]) -> Vec<u8> {
         file.extend(len);
         file.extend(*block);
     }
-    let mut footer = b"KVSNAP\0\x02".to_vec();
+    let mut footer = b"kv-end\r\n".to_vec();
     footer.extend((blocks.len() as u64).to_le_bytes());
     footer.extend(blocks.iter().map(|block| block.len() as u64).sum::<u64>().to_le_bytes());
     footer.extend(entries.map(u64::to_le_bytes).concat());
@@ -77,12 +77,12 @@ fn refusal(folder: &Folder, bytes: &[u8]) -> String {
 /// Made with Python and a CRC-32C of its own, computed bit by bit (check value e3069283).
 #[test]
 fn the_format_is_the_one_that_is_drawn() {
-    const GOLDEN: &str = "4b56534e4150000101000000efcdab89674523012a000000000000000068e5cf8b010000249aa2ab45f9a2da\
+    const GOLDEN: &str = "6b762d736e700d0a01000000efcdab89674523012a000000000000000068e5cf8b010000cf42f46945f9a2da\
         2500000000000000000003000000050000006b657976616c7565010f0000000001000000e76be5cf8b010000\
-        ff4b56534e415000020100000000000000250000000000000001000000000000000000000000000000000000\
+        ff6b762d656e640d0a0100000000000000250000000000000001000000000000000000000000000000000000\
         0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
         0000000000000000000000000000000000000000000000000000000000000000000000000000000000000000\
-        000000000000000000000000000100000000000000b0eacfb9";
+        00000000000000000000000000010000000000000092955f84";
     let folder = Folder::new();
     let golden = (0..GOLDEN.len()).step_by(2);
     let golden = golden.map(|at| u8::from_str_radix(&GOLDEN[at..at + 2], 16).expect("hex digits"));
@@ -168,11 +168,17 @@ fn a_refusal_names_the_file_and_the_offset() {
     wrong[2_200_000] ^= 1;
     let first_len = u64::from_le_bytes(bytes[44..52].try_into().expect("eight bytes"));
     let second = HEADER_BYTES as u64 + BLOCK_HEAD_BYTES as u64 + first_len;
-    let expected = format!("{path} is corrupt at byte {second}: the checksum of a block is wrong");
+    let expected = format!(
+        "{path}: damaged at byte {second}: the checksum of a block is wrong; restore the file from a backup"
+    );
     assert_eq!(refusal(&folder, &wrong), expected);
-    let expected = format!("{path} is corrupt at byte 100: it does not end as a snapshot does");
+    let expected = format!(
+        "{path}: damaged at byte 100: it does not end as a snapshot does; restore the file from a backup"
+    );
     assert_eq!(refusal(&folder, &bytes[..256]), expected);
-    let expected = format!("{path} is corrupt at byte 3: it ends before its footer");
+    let expected = format!(
+        "{path}: damaged at byte 3: it ends before its footer; restore the file from a backup"
+    );
     assert_eq!(refusal(&folder, &bytes[..3]), expected);
 }
 
@@ -183,7 +189,10 @@ fn another_version_is_refused_by_its_number() {
     bytes[8] = 2;
     match folder.read_bytes(&bytes) {
         Err(error @ SnapshotError::UnknownVersion { version: 2, .. }) => {
-            assert!(error.to_string().contains("some.kv has version 2"), "{error}");
+            assert!(
+                error.to_string().contains("some.kv: version 2 of the snapshot's format"),
+                "{error}"
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -266,5 +275,5 @@ fn a_snapshot_that_is_not_there_is_named() {
     let folder = Folder::new();
     let error = read(&folder.disk, &file_name(7)).expect_err("there is none");
     let path = folder.disk.path("snapshot-00000000000000000007.kv");
-    assert!(error.to_string().starts_with(&format!("cannot read {path}: ")), "{error}");
+    assert!(error.to_string().starts_with(&format!("{path}: cannot read it: ")), "{error}");
 }

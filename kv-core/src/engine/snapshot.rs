@@ -127,9 +127,9 @@ impl Engine {
             let mut shard = self.table.shard(index).write().expect("no panic under a shard lock");
             for (db, &count) in (0..DATABASES).zip(entries) {
                 // Where there are few, growing costs nothing, and room for a part of one is none.
-                let share = count as usize / SHARDS;
-                if share > 0 {
-                    shard.reserve(db, share);
+                let room = count as usize / SHARDS;
+                if room > 0 {
+                    shard.reserve(db, room);
                 }
             }
         }

@@ -2,13 +2,14 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::log::record::{u32_at, u64_at};
 use crate::table::DATABASES;
 
-/// Version of the format; any other is refused.
-pub const VERSION: u32 = 1;
+/// The version of the format that this program writes, and the only one that it reads.
+pub const SNAPSHOT_VERSION: u32 = 1;
 
-const HEADER_MAGIC: [u8; 8] = *b"KVSNAP\0\x01";
-const FOOTER_MAGIC: [u8; 8] = *b"KVSNAP\0\x02";
+const HEADER_MAGIC: [u8; 8] = *b"kv-snp\r\n";
+const FOOTER_MAGIC: [u8; 8] = *b"kv-end\r\n";
 
 pub(super) const HEADER_BYTES: usize = 40;
 pub(super) const BLOCK_HEAD_BYTES: usize = 12;
@@ -44,7 +45,7 @@ impl Header {
     pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(&HEADER_MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&SNAPSHOT_VERSION.to_le_bytes());
         bytes[12..20].copy_from_slice(&self.salt.to_le_bytes());
         bytes[20..28].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[28..36].copy_from_slice(&self.created_ms.to_le_bytes());
@@ -59,7 +60,7 @@ impl Header {
         }
         // Before the checksum, whose place another version may have moved.
         let version = u32_at(bytes, 8);
-        if version != VERSION {
+        if version != SNAPSHOT_VERSION {
             return Err(FrameError::UnknownVersion(version));
         }
         if u32_at(bytes, 36) != crc32c::crc32c(&bytes[..36]) {
@@ -139,12 +140,4 @@ const CRC_AT: usize = FOOTER_BYTES - 4;
 
 fn footer_crc(header: &Header, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&header.salt.to_le_bytes()), bytes)
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
-    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
-    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
 }

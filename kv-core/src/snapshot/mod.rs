@@ -3,7 +3,7 @@
 //! `snapshot-<sequence, 20 digits>.kv`, all numbers little-endian:
 //!
 //! ```text
-//! header   0  8  magic        "KVSNAP", 0, 1
+//! header   0  8  magic        "kv-snp\r\n": a transfer that changes line ends shows
 //!          8  4  version      1
 //!         12  8  salt         random; in every checksum below
 //!         20  8  sequence     of the last change in it
@@ -13,7 +13,7 @@
 //!          4  8  len          bytes of the entries
 //!         12     entries      whole ones, as `entry` draws them
 //! …
-//! footer   0  8  magic        "KVSNAP", 0, 2
+//! footer   0  8  magic        "kv-end\r\n"
 //!          8  8  blocks
 //!         16  8  bytes        of the entries in all blocks
 //!         24 128 entries      of each of the 16 databases, 8 bytes each
@@ -41,7 +41,7 @@ mod writer;
 
 pub use entry::{Entries, EntryBuffer, Malformed, StoredEntry};
 pub use error::SnapshotError;
-pub use format::{Header, VERSION};
+pub use format::{Header, SNAPSHOT_VERSION};
 pub use reader::SnapshotReader;
 pub use writer::{Fill, SnapshotFile, write};
 

@@ -44,7 +44,7 @@ impl SnapshotReader {
             let size = file.size()?;
             Ok((file, size))
         };
-        let (file, size) = open().map_err(|source| cannot_read(&path, source))?;
+        let (file, size) = open().map_err(|cause| cannot_read(&path, cause))?;
         let frame = Frame { path: &path, file: &*file };
         let Some(footer_offset) =
             size.checked_sub(FOOTER_BYTES as u64).filter(|&offset| offset >= HEADER_BYTES as u64)
@@ -130,7 +130,7 @@ impl SnapshotReader {
         buffer.resize(block.len as usize, 0);
         self.file
             .read_exact_at(buffer, block.offset)
-            .map_err(|source| cannot_read(&self.path, source))?;
+            .map_err(|cause| cannot_read(&self.path, cause))?;
         if !self.header.is_block(number, block.crc, buffer) {
             let offset = block.offset - BLOCK_HEAD_BYTES as u64;
             return Err(corrupt(&self.path, offset, "the checksum of a block is wrong"));
@@ -156,7 +156,7 @@ impl Frame<'_> {
         let mut bytes = [0; N];
         self.file
             .read_exact_at(&mut bytes, offset)
-            .map_err(|source| cannot_read(self.path, source))?;
+            .map_err(|cause| cannot_read(self.path, cause))?;
         Ok(bytes)
     }
 
@@ -189,8 +189,8 @@ impl Frame<'_> {
     }
 }
 
-fn cannot_read(path: &str, source: io::Error) -> SnapshotError {
-    SnapshotError::Io { file: path.to_owned(), action: "read", source }
+fn cannot_read(path: &str, cause: io::Error) -> SnapshotError {
+    SnapshotError::Io { file: path.to_owned(), action: "read", cause }
 }
 
 fn corrupt(path: &str, offset: u64, why: &'static str) -> SnapshotError {

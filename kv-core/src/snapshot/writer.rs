@@ -56,7 +56,7 @@ pub fn write(
     let partial = format!("{name}.tmp");
     let written = write_partial(storage, &partial, header, &mut source).and_then(|written| {
         let renamed = storage.rename(&partial, &name).and_then(|()| storage.sync_dir());
-        renamed.map_err(|source| failed(storage, &name, "rename", source))?;
+        renamed.map_err(|cause| failed(storage, &name, "rename", cause))?;
         Ok(written)
     });
     let (footer, bytes) = written.inspect_err(|_| {
@@ -71,9 +71,9 @@ fn failed(
     storage: &dyn Storage,
     name: &str,
     action: &'static str,
-    source: io::Error,
+    cause: io::Error,
 ) -> SnapshotError {
-    SnapshotError::Io { file: storage.path(name), action, source }
+    SnapshotError::Io { file: storage.path(name), action, cause }
 }
 
 /// Writes the file and makes it durable; answers its footer and its length.
@@ -84,11 +84,11 @@ fn write_partial(
     source: &mut impl FnMut(&mut EntryBuffer) -> Fill,
 ) -> Result<(Footer, u64), SnapshotError> {
     let file =
-        create(storage, partial).map_err(|source| failed(storage, partial, "create", source))?;
+        create(storage, partial).map_err(|cause| failed(storage, partial, "create", cause))?;
     let mut writer = Writer { file, header, offset: 0, synced: 0, footer: Footer::default() };
     let mut buffer = EntryBuffer::default();
     let written =
-        |result: io::Result<()>| result.map_err(|source| failed(storage, partial, "write", source));
+        |result: io::Result<()>| result.map_err(|cause| failed(storage, partial, "write", cause));
     written(writer.put(&header.encode()))?;
     loop {
         match source(&mut buffer) {
