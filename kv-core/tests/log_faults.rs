@@ -18,12 +18,12 @@ fn folder() -> (Faulty, Arc<dyn Storage>) {
 }
 
 /// Makes records and acknowledges them as the mode does; answers the last one acknowledged.
-fn acknowledge(log: &Log, mode: SyncMode, made: &mut Records, count: u64) -> u64 {
+fn acknowledge(log: &Log, mode: SyncMode, known: &mut Records, count: u64) -> u64 {
     let mut random = Random(log.sequence());
     let mut acknowledged = 0;
     for _ in 0..count {
         let (sequence, effects) = append(log, &mut random);
-        made.insert(sequence, effects);
+        known.insert(sequence, effects);
         let result = match mode {
             SyncMode::Always => log.wait_durable(sequence),
             _ => log.flush(sequence),
@@ -39,7 +39,7 @@ fn acknowledge(log: &Log, mode: SyncMode, made: &mut Records, count: u64) -> u64
 fn wait_until(is_so: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is_so() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "it never happened");
+        assert!(begin.elapsed() < Duration::from_mins(1), "it never happened");
         std::thread::yield_now();
     }
 }
@@ -49,12 +49,12 @@ fn a_failed_sync_poisons_the_log_and_is_never_repeated() {
     for mode in MODES {
         let (folder, storage) = folder();
         let log = begin(&storage, options(mode));
-        let mut made = Records::new();
-        acknowledge(&log, mode, &mut made, 5);
+        let mut known = Records::new();
+        acknowledge(&log, mode, &mut known, 5);
         log.wait_durable(5).unwrap();
         folder.fail_next(Operation::SyncData, 1, EIO);
         let (sequence, effects) = append(&log, &mut Random(2));
-        made.insert(sequence, effects);
+        known.insert(sequence, effects);
         let failure = log.wait_durable(sequence).unwrap_err();
         assert_eq!(&*failure.reason, "Input/output error", "{mode:?}");
         assert!(failure.lasting);
@@ -74,7 +74,7 @@ fn a_failed_sync_poisons_the_log_and_is_never_repeated() {
         for seed in 0..20 {
             let survivor: Arc<dyn Storage> = Arc::new(folder.survivor(seed, 50));
             let (records, _log) = recover(&survivor, options(mode)).unwrap();
-            assert_prefix(&records, &made, 5, &format!("{mode:?}, seed {seed}"));
+            assert_prefix(&records, &known, 5, &format!("{mode:?}, seed {seed}"));
         }
     }
 }
@@ -108,17 +108,17 @@ fn a_failed_write_poisons_the_log() {
     for mode in MODES {
         let (folder, storage) = folder();
         let log = begin(&storage, options(mode));
-        let mut made = Records::new();
-        acknowledge(&log, mode, &mut made, 3);
+        let mut known = Records::new();
+        acknowledge(&log, mode, &mut known, 3);
         folder.fail_next(Operation::Write, 1, EIO);
-        assert_eq!(acknowledge(&log, mode, &mut made, 2), 0);
+        assert_eq!(acknowledge(&log, mode, &mut known, 2), 0);
         let calls = (folder.calls(Operation::Write), folder.calls(Operation::SyncData));
-        assert_eq!(acknowledge(&log, mode, &mut made, 2), 0);
+        assert_eq!(acknowledge(&log, mode, &mut known, 2), 0);
         assert_eq!(log.refusal().unwrap().reason.as_ref(), "Input/output error");
         drop(log);
         assert_eq!(calls, (folder.calls(Operation::Write), folder.calls(Operation::SyncData)));
         let (records, _) = read_back(&folder.killed(), START).unwrap();
-        assert_prefix(&records, &made, 3, &format!("{mode:?}"));
+        assert_prefix(&records, &known, 3, &format!("{mode:?}"));
     }
 }
 
@@ -128,12 +128,12 @@ fn retrying(mode: SyncMode) -> LogOptions {
 
 /// Leaves this much room on the disk and makes records until they do not fit; answers the last one
 /// acknowledged.
-fn fill(folder: &Faulty, log: &Log, mode: SyncMode, made: &mut Records, room: usize) -> u64 {
-    let names = folder.list().unwrap();
+fn fill(folder: &Faulty, log: &Log, mode: SyncMode, known: &mut Records, room: usize) -> u64 {
+    let names = folder.list().expect("a list");
     let used: usize = names.iter().map(|name| folder.content(name).len()).sum();
     folder.limit(Some(used + room));
     if mode != SyncMode::Always {
-        return acknowledge(log, mode, made, 20);
+        return acknowledge(log, mode, known, 20);
     }
     // Longer than the zeros that were written ahead.
     let value = vec![7; 1 << 20];
@@ -141,7 +141,7 @@ fn fill(folder: &Faulty, log: &Log, mode: SyncMode, made: &mut Records, room: us
     let mut record = log.begin();
     record.push(&effect);
     let sequence = record.close();
-    effect.encode(made.entry(sequence).or_default());
+    effect.encode(known.entry(sequence).or_default());
     assert!(log.wait_durable(sequence).is_err());
     0
 }
@@ -158,14 +158,14 @@ fn a_full_disk_leaves_whole_records_only() {
         for room in [0, 1, 30, 400, 700] {
             let context = format!("{mode:?}, {room} bytes left");
             let (folder, storage) = folder();
-            let never = Duration::from_secs(3600);
+            let never = Duration::from_hours(1);
             let log = begin(&storage, LogOptions { retry_interval: never, ..options(mode) });
-            let mut made = Records::new();
-            let before = acknowledge(&log, mode, &mut made, 20);
-            let acknowledged = fill(&folder, &log, mode, &mut made, room).max(before);
+            let mut known = Records::new();
+            let before = acknowledge(&log, mode, &mut known, 20);
+            let acknowledged = fill(&folder, &log, mode, &mut known, room).max(before);
             assert_full(&log, &context);
             let (records, end) = read_back(&folder.killed(), START).unwrap();
-            assert_prefix(&records, &made, acknowledged, &context);
+            assert_prefix(&records, &known, acknowledged, &context);
             assert_eq!(end.torn, None, "{context}");
         }
     }
@@ -178,17 +178,17 @@ fn a_full_disk_refuses_changes_and_the_log_goes_on_when_there_is_space() {
             let context = format!("{mode:?}, {room} bytes left");
             let (folder, storage) = folder();
             let log = begin(&storage, retrying(mode));
-            let mut made = Records::new();
-            acknowledge(&log, mode, &mut made, 20);
-            fill(&folder, &log, mode, &mut made, room);
+            let mut known = Records::new();
+            acknowledge(&log, mode, &mut known, 20);
+            fill(&folder, &log, mode, &mut known, room);
             assert_full(&log, &context);
             folder.limit(None);
             wait_until(|| log.refusal().is_none());
-            let acknowledged = acknowledge(&log, mode, &mut made, 5);
+            let acknowledged = acknowledge(&log, mode, &mut known, 5);
             assert_eq!(acknowledged, log.sequence(), "{context}");
             log.close().unwrap();
             let (records, _) = read_back(&folder, START).unwrap();
-            assert_prefix(&records, &made, acknowledged, &context);
+            assert_prefix(&records, &known, acknowledged, &context);
         }
     }
 }
@@ -197,10 +197,10 @@ fn a_full_disk_refuses_changes_and_the_log_goes_on_when_there_is_space() {
 fn what_was_written_before_the_disk_was_full_can_still_be_synced() {
     let (folder, storage) = folder();
     let log = begin(&storage, options(SyncMode::Everysec));
-    let mut made = Records::new();
-    let written = acknowledge(&log, SyncMode::Everysec, &mut made, 3);
+    let mut known = Records::new();
+    let written = acknowledge(&log, SyncMode::Everysec, &mut known, 3);
     folder.fail_from_now(Operation::Write, ENOSPC);
-    assert_eq!(acknowledge(&log, SyncMode::Everysec, &mut made, 3), 0);
+    assert_eq!(acknowledge(&log, SyncMode::Everysec, &mut known, 3), 0);
     log.wait_durable(written).unwrap();
     assert!(log.wait_durable(written + 1).is_err());
 }
@@ -209,11 +209,11 @@ fn what_was_written_before_the_disk_was_full_can_still_be_synced() {
 fn a_full_disk_that_cannot_be_cut_back_poisons_the_log() {
     let (folder, storage) = folder();
     let log = begin(&storage, retrying(SyncMode::Os));
-    let mut made = Records::new();
-    acknowledge(&log, SyncMode::Os, &mut made, 3);
+    let mut known = Records::new();
+    acknowledge(&log, SyncMode::Os, &mut known, 3);
     folder.fail_from_now(Operation::Write, ENOSPC);
     folder.fail_from_now(Operation::SetLen, EIO);
-    assert_eq!(acknowledge(&log, SyncMode::Os, &mut made, 1), 0);
+    assert_eq!(acknowledge(&log, SyncMode::Os, &mut known, 1), 0);
     assert!(log.refusal().unwrap().lasting);
 }
 
@@ -222,11 +222,11 @@ fn no_space_for_zeros_ahead_is_no_failure() {
     let (folder, storage) = folder();
     folder.limit(Some(5000));
     let log = begin(&storage, options(SyncMode::Always));
-    let mut made = Records::new();
-    assert_eq!(acknowledge(&log, SyncMode::Always, &mut made, 10), 10);
+    let mut known = Records::new();
+    assert_eq!(acknowledge(&log, SyncMode::Always, &mut known, 10), 10);
     assert_eq!(log.refusal(), None);
     let (records, _) = read_back(&folder.survivor(1, 0), START).unwrap();
-    assert_prefix(&records, &made, 10, "plain appending");
+    assert_prefix(&records, &known, 10, "plain appending");
 }
 
 #[test]
@@ -234,16 +234,16 @@ fn a_segment_that_cannot_be_made_is_tried_again() {
     for (operation, lasting) in [(Operation::Create, false), (Operation::SyncDir, true)] {
         let (folder, storage) = folder();
         let log = begin(&storage, retrying(SyncMode::Everysec));
-        let mut made = Records::new();
-        acknowledge(&log, SyncMode::Everysec, &mut made, 3);
+        let mut known = Records::new();
+        acknowledge(&log, SyncMode::Everysec, &mut known, 3);
         folder.fail_from_now(operation, ENOSPC);
         assert_eq!(log.rotate().unwrap_err().lasting, lasting, "{operation:?}");
         folder.mend();
         if !lasting {
             wait_until(|| log.refusal().is_none());
-            assert_eq!(acknowledge(&log, SyncMode::Everysec, &mut made, 3), 6);
+            assert_eq!(acknowledge(&log, SyncMode::Everysec, &mut known, 3), 6);
             assert_eq!(log.rotate().unwrap(), 3);
-            assert_prefix(&read_back(&folder, START).unwrap().0, &made, 6, "all");
+            assert_prefix(&read_back(&folder, START).unwrap().0, &known, 6, "all");
         }
     }
 }
@@ -267,7 +267,7 @@ fn a_log_that_cannot_begin_says_which_file() {
 #[test]
 fn everysec_acknowledges_while_a_sync_hangs_until_too_much_is_at_risk() {
     let (folder, storage) = folder();
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     let log = begin(&storage, LogOptions { exposure_max: hour, ..options(SyncMode::Everysec) });
     let (first, _) = append(&log, &mut Random(1));
     folder.hold_syncs();
@@ -342,17 +342,17 @@ fn a_burst_of_failures_of_one_kind_does_not_mix_up_the_log() {
         let (folder, storage) = folder();
         let options = LogOptions { segment_bytes_max: 700, ..retrying(SyncMode::Everysec) };
         let log = begin(&storage, options);
-        let mut made = Records::new();
+        let mut known = Records::new();
         let first = folder.calls(Operation::Write) + nth;
         folder.fail(Fault { operation: Operation::Write, first, count: 2, errno: ENOSPC });
         for _ in 0..40 {
-            acknowledge(&log, SyncMode::Everysec, &mut made, 1);
+            acknowledge(&log, SyncMode::Everysec, &mut known, 1);
             if log.refusal().is_some() {
                 wait_until(|| log.refusal().is_none());
             }
         }
         log.close().unwrap();
         let (records, _) = read_back(&folder, START).unwrap();
-        assert_prefix(&records, &made, 40, &format!("write {nth} fails"));
+        assert_prefix(&records, &known, 40, &format!("write {nth} fails"));
     }
 }
