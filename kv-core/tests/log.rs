@@ -19,17 +19,17 @@ fn written(mode: SyncMode, segment_bytes_max: u64, bytes: u64) -> (Faulty, Recor
     let folder = Faulty::default();
     let storage: Arc<dyn Storage> = Arc::new(folder.clone());
     let log = begin(&storage, small_segments(mode, segment_bytes_max));
-    let (mut random, mut made) = (Random(1), Records::new());
+    let (mut random, mut known) = (Random(1), Records::new());
     while log.appended_bytes() < bytes {
         let (sequence, effects) = append(&log, &mut random);
-        made.insert(sequence, effects);
-        log.flush(sequence).unwrap();
+        known.insert(sequence, effects);
+        log.flush(sequence).expect("a disk that works");
         if mode != SyncMode::Os && random.percent(20) {
-            log.wait_durable(sequence).unwrap();
+            log.wait_durable(sequence).expect("a disk that works");
         }
     }
     drop(log);
-    (folder, made)
+    (folder, known)
 }
 
 /// The same folder with another content of one file.
@@ -57,7 +57,9 @@ fn every_effect_comes_back_as_it_was() {
         Effect::Durable { sequence: 1 << 40 },
     ];
     let mut payload = Vec::new();
-    effects.iter().for_each(|effect| effect.encode(&mut payload));
+    for effect in &effects {
+        effect.encode(&mut payload);
+    }
     let back: Vec<_> = Effects::of(&payload).map(Result::unwrap).collect();
     assert_eq!(back, effects);
 }
@@ -81,9 +83,9 @@ fn all_records_come_back_in_every_mode_after_close_and_after_kill() {
     for mode in MODES {
         for segment_bytes_max in [64 << 20, 1500] {
             let context = format!("{mode:?}, segments of {segment_bytes_max}");
-            let (folder, made) = written(mode, segment_bytes_max, 30_000);
+            let (folder, known) = written(mode, segment_bytes_max, 30_000);
             let (records, end) = read_back(&folder, START).unwrap();
-            assert_eq!(records, made, "{context}, killed");
+            assert_eq!(records, known, "{context}, killed");
             assert_eq!(end.torn, None, "{context}");
 
             let storage: Arc<dyn Storage> = Arc::new(folder.clone());
@@ -91,8 +93,8 @@ fn all_records_come_back_in_every_mode_after_close_and_after_kill() {
             let (sequence, effects) = append(&log, &mut Random(2));
             log.close().unwrap();
             let (records, end) = read_back(&folder, START).unwrap();
-            let made: Records = made.into_iter().chain([(sequence, effects)]).collect();
-            assert_prefix(&records, &made, sequence, &context);
+            let known: Records = known.into_iter().chain([(sequence, effects)]).collect();
+            assert_prefix(&records, &known, sequence, &context);
             assert_eq!(end.torn, None, "{context}");
             assert_eq!(records.len() as u64, sequence + 1, "{context}: the mark of a clean end");
         }
@@ -108,15 +110,15 @@ fn records_on_disk_come_back() {
             Err(LogError::Missing { .. }) => (Records::new(), begin(&disk, options(mode))),
             _ => recover(&disk, small_segments(mode, 3000)).unwrap(),
         };
-        let (mut made, mut random) = (before, Random(4));
+        let (mut known, mut random) = (before, Random(4));
         for _ in 0..100 {
             let (sequence, effects) = append(&log, &mut random);
-            made.insert(sequence, effects);
+            known.insert(sequence, effects);
             log.flush(sequence).unwrap();
         }
         log.close().unwrap();
         let (records, _) = read_back(&*disk, START).unwrap();
-        assert_prefix(&records, &made, 100, &format!("{mode:?}"));
+        assert_prefix(&records, &known, 100, &format!("{mode:?}"));
     }
 }
 
@@ -132,7 +134,7 @@ fn a_folder_is_locked_for_one_and_free_afterwards() {
 
 #[test]
 fn a_log_cut_at_every_byte_is_exactly_a_prefix_and_says_how_many_bytes_were_torn() {
-    let (folder, made) = written(SyncMode::Os, 64 << 20, 16_000);
+    let (folder, known) = written(SyncMode::Os, 64 << 20, 16_000);
     let (name, bytes) = (segment_name(1), folder.content(&segment_name(1)));
     // Where each record ends, as its header says.
     let mut ends = vec![SEGMENT_HEADER_BYTES];
@@ -141,14 +143,14 @@ fn a_log_cut_at_every_byte_is_exactly_a_prefix_and_says_how_many_bytes_were_torn
         let len = u64::from_le_bytes(bytes[at + 16..at + 24].try_into().unwrap());
         ends.push(at + 24 + len as usize);
     }
-    assert_eq!(ends.len() - 1, made.len());
+    assert_eq!(ends.len() - 1, known.len());
     for len in SEGMENT_HEADER_BYTES..=bytes.len() {
         let context = format!("cut at {len}");
         let torn_folder = with_file(&folder, &name, &bytes[..len]);
         let (records, end) = read_back(&torn_folder, START).unwrap();
         let whole = ends.iter().filter(|&&end| end <= len).count() - 1;
         assert_eq!(records.len(), whole, "{context}");
-        assert_prefix(&records, &made, whole as u64, &context);
+        assert_prefix(&records, &known, whole as u64, &context);
         let torn_bytes = used_bytes(&bytes[ends[whole]..len]) as u64;
         assert_eq!(end.torn.as_ref().map_or(0, |torn| torn.bytes), torn_bytes, "{context}");
         if let Some(torn) = &end.torn {
@@ -162,15 +164,14 @@ fn a_log_cut_at_every_byte_is_exactly_a_prefix_and_says_how_many_bytes_were_torn
 
 #[test]
 fn a_last_segment_cut_at_every_byte_is_a_torn_tail_too() {
-    let (folder, made) = written(SyncMode::Os, 4000, 10_000);
-    let last = (1..).find(|&number| !folder.list().unwrap().contains(&segment_name(number + 1)));
-    let name = segment_name(last.unwrap());
+    let (folder, known) = written(SyncMode::Os, 4000, 10_000);
+    let name = segment_name(folder.list().unwrap().len() as u64);
     let bytes = folder.content(&name);
     for len in 0..bytes.len() {
         let context = format!("cut at {len}");
         let storage: Arc<dyn Storage> = Arc::new(with_file(&folder, &name, &bytes[..len]));
         let (records, end) = read_back(&*storage, START).unwrap();
-        assert_prefix(&records, &made, 1, &context);
+        assert_prefix(&records, &known, 1, &context);
         if len < SEGMENT_HEADER_BYTES {
             let torn_bytes = end.torn.map_or(0, |torn| torn.bytes);
             assert_eq!(torn_bytes, used_bytes(&bytes[..len]) as u64, "{context}");
@@ -186,18 +187,17 @@ fn a_last_segment_cut_at_every_byte_is_a_torn_tail_too() {
 
 /// Reads the log with each bit changed. Asserts that a change is always found, that no wrong value
 /// comes out, and that nothing is cut that a mark or a snapshot covers.
-fn flip_every_bit(folder: &Faulty, made: &Records, durable: u64) {
-    let names: Vec<String> = folder.list().unwrap();
+fn flip_every_bit(folder: &Faulty, known: &Records, durable: u64) {
+    let names: Vec<String> = folder.list().expect("a list");
     std::thread::scope(|scope| {
         for name in &names {
             scope.spawn(move || {
-                let mut bytes = folder.content(name);
-                for at in 0..bytes.len() {
+                let flipped = folder.killed();
+                for at in 0..folder.content(name).len() {
                     for bit in 0..8 {
-                        bytes[at] ^= 1 << bit;
-                        let flipped = with_file(folder, name, &bytes);
-                        check_flipped(&flipped, name, at as u64, made, durable);
-                        bytes[at] ^= 1 << bit;
+                        flipped.flip(name, at, 1 << bit);
+                        check_flipped(&flipped, name, at as u64, known, durable);
+                        flipped.flip(name, at, 1 << bit);
                     }
                 }
             });
@@ -205,11 +205,11 @@ fn flip_every_bit(folder: &Faulty, made: &Records, durable: u64) {
     });
 }
 
-fn check_flipped(flipped: &Faulty, name: &str, at: u64, made: &Records, durable: u64) {
+fn check_flipped(flipped: &Faulty, name: &str, at: u64, known: &Records, durable: u64) {
     let context = format!("{name} changed at {at}");
     match read_back(flipped, START) {
         Ok((records, end)) => {
-            assert_prefix(&records, made, durable, &context);
+            assert_prefix(&records, known, durable, &context);
             assert!(end.torn.expect(&context).bytes > 0, "{context}");
         }
         Err(LogError::Corrupt { torn, .. }) => {
@@ -223,26 +223,26 @@ fn check_flipped(flipped: &Faulty, name: &str, at: u64, made: &Records, durable:
 
 #[test]
 fn every_flipped_bit_of_a_log_that_nothing_marks_is_found_and_costs_only_the_tail() {
-    let (folder, made) = written(SyncMode::Os, 64 << 20, 4000);
-    flip_every_bit(&folder, &made, 0);
+    let (folder, known) = written(SyncMode::Os, 64 << 20, 4000);
+    flip_every_bit(&folder, &known, 0);
 }
 
 #[test]
 fn every_flipped_bit_of_a_closed_log_is_refused_or_costs_only_its_mark() {
-    let (folder, made) = written(SyncMode::Everysec, 4000, 16_000);
+    let (folder, known) = written(SyncMode::Everysec, 4000, 16_000);
     let storage: Arc<dyn Storage> = Arc::new(folder.clone());
     let (_, log) = recover(&storage, options(SyncMode::Everysec)).unwrap();
     append(&log, &mut Random(9));
     let last = log.sequence();
-    let mut made = made;
-    made.insert(last, read_last(&log, &folder));
+    let mut known = known;
+    known.insert(last, read_last(&log, &folder));
     log.close().unwrap();
-    flip_every_bit(&folder, &made, last);
+    flip_every_bit(&folder, &known, last);
 }
 
 fn read_last(log: &kv_core::log::Log, folder: &Faulty) -> Vec<u8> {
-    log.flush(log.sequence()).unwrap();
-    read_back(folder, START).unwrap().0.pop_last().unwrap().1
+    log.flush(log.sequence()).expect("a disk that works");
+    read_back(folder, START).expect("a whole log").0.pop_last().expect("a record").1
 }
 
 #[test]
@@ -259,21 +259,21 @@ fn a_hole_below_a_mark_is_refused_with_file_and_offset() {
 
 #[test]
 fn a_refused_log_can_be_repaired_where_the_error_says() {
-    let (folder, made) = written(SyncMode::Always, 64 << 20, 16_000);
+    let (folder, known) = written(SyncMode::Always, 64 << 20, 16_000);
     let mut bytes = folder.content(&segment_name(1));
     bytes[8000] ^= 1;
     let broken = with_file(&folder, &segment_name(1), &bytes);
     let error = read_back(&broken, START).unwrap_err();
     cut(&broken, error.torn().unwrap()).unwrap();
     let (records, end) = read_back(&broken, START).unwrap();
-    assert_prefix(&records, &made, 10, "repaired");
+    assert_prefix(&records, &known, 10, "repaired");
     assert_eq!(end.torn, None);
 }
 
 #[test]
 fn a_log_shorter_than_its_snapshot_is_refused() {
-    let (folder, made) = written(SyncMode::Os, 64 << 20, 4000);
-    let last = *made.last_key_value().unwrap().0;
+    let (folder, known) = written(SyncMode::Os, 64 << 20, 4000);
+    let last = *known.last_key_value().unwrap().0;
     let from = |after_sequence| LogStart { after_sequence, ..START };
     let (records, end) = read_back(&folder, from(last)).unwrap();
     assert_eq!((records.len(), end.sequence), (0, last));

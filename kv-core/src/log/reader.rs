@@ -339,7 +339,8 @@ impl Reader<'_> {
         if self.last == expected {
             return Ok(());
         }
-        let missing = (self.start.first_segment..).find(|number| !numbers.contains(number));
+        let missing =
+            (self.start.first_segment..=self.last).find(|number| !numbers.contains(number));
         let missing = missing.unwrap_or(self.last);
         Err(LogError::Missing { file: self.path(missing), torn: Some(self.torn(missing, 0, 0)?) })
     }

@@ -21,6 +21,9 @@
 /// Bytes before the payload.
 pub const RECORD_HEADER_BYTES: usize = 24;
 
+/// Where in a record its sequence stands.
+pub(crate) const SEQUENCE_AT: usize = 8;
+
 /// The checksum from which those of a segment's records begin.
 pub(crate) fn seed(salt: u64, segment: u64) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &segment.to_le_bytes())
@@ -40,7 +43,7 @@ pub(crate) fn close(buffer: &mut [u8], at: usize, seed: u32, chain: u32, sequenc
     let record = &mut buffer[at..];
     let len = (record.len() - RECORD_HEADER_BYTES) as u64;
     record[4..8].copy_from_slice(&chain.to_le_bytes());
-    record[8..16].copy_from_slice(&sequence.to_le_bytes());
+    record[SEQUENCE_AT..16].copy_from_slice(&sequence.to_le_bytes());
     record[16..24].copy_from_slice(&len.to_le_bytes());
     let crc = crc32c::crc32c_append(seed, &record[4..]);
     record[..4].copy_from_slice(&crc.to_le_bytes());
@@ -69,7 +72,7 @@ impl Header {
         Some(Self {
             crc: u32_at(header, 0),
             chain: u32_at(header, 4),
-            sequence: u64_at(header, 8),
+            sequence: u64_at(header, SEQUENCE_AT),
             record_bytes: RECORD_HEADER_BYTES + len as usize,
         })
     }

@@ -1,7 +1,7 @@
 //! Searching what lies behind a bad place for marks of what was durable.
 
 use super::effect::{Effect, Effects};
-use super::record::{Header, RECORD_HEADER_BYTES};
+use super::record::{Header, RECORD_HEADER_BYTES, SEQUENCE_AT, u64_at};
 use super::segment::SegmentHeader;
 
 /// How far ahead of the expected record one behind it can be: more than any log holds, and so few
@@ -20,14 +20,10 @@ pub(crate) fn greatest_mark(bytes: &[u8], seed: u32, next_sequence: u64) -> Opti
     let mut effort = EFFORT_MAX.saturating_mul(bytes.len() as u64);
     let mut at = 0;
     while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= RECORD_HEADER_BYTES) {
-        let plausible = Header::read(rest).filter(|header| {
-            header
-                .sequence
-                .checked_sub(next_sequence)
-                .is_some_and(|ahead| ahead < SEQUENCES_AHEAD_MAX)
-        });
         at += 1;
-        if let Some(header) = plausible {
+        let is_plausible =
+            u64_at(rest, SEQUENCE_AT).wrapping_sub(next_sequence) < SEQUENCES_AHEAD_MAX;
+        if is_plausible && let Some(header) = Header::read(rest) {
             effort = effort.checked_sub(header.record_bytes as u64)?;
             if header.is_right(rest, seed) {
                 durable = durable.max(mark(&rest[RECORD_HEADER_BYTES..header.record_bytes]));

@@ -28,7 +28,7 @@ impl Status {
     }
 
     pub(super) fn is_well(&self) -> bool {
-        self.kind.load(Ordering::Acquire) == WELL
+        self.kind.load(Ordering::SeqCst) == WELL
     }
 
     pub(super) fn is_poisoned(&self) -> bool {
@@ -42,7 +42,7 @@ impl Status {
             return;
         }
         *known = Some(failure.clone());
-        self.kind.store(if failure.lasting { POISONED } else { FULL }, Ordering::Release);
+        self.kind.store(if failure.lasting { POISONED } else { FULL }, Ordering::SeqCst);
     }
 
     /// There is space again.

@@ -164,6 +164,7 @@ impl Shared {
             self.tail().forget();
         }
         self.waiters.end_all();
+        self.wake();
     }
 
     /// Writes and syncs all that was made before. Syncs what was written also when the rest cannot
@@ -258,7 +259,7 @@ impl Shared {
             if self.is_preparation_due.swap(false, Ordering::SeqCst) && self.status.is_well() {
                 self.prepare();
             }
-            self.sleep(self.timeout(synced, tried));
+            self.sleep(synced, tried);
         }
     }
 
@@ -306,13 +307,14 @@ impl Shared {
         sync.into_iter().chain(again).min()
     }
 
-    fn sleep(&self, timeout: Option<Duration>) {
+    fn sleep(&self, synced: Instant, tried: Instant) {
         self.asleep.store(1, Ordering::SeqCst);
+        // From here on whoever brings work, a failure to try again included, wakes the thread.
         let has_work = self.is_wanted()
             || self.is_stopping.load(Ordering::SeqCst)
             || self.is_preparation_due.load(Ordering::SeqCst);
         if !has_work {
-            waiters::sleep(&self.asleep, 1, timeout);
+            waiters::sleep(&self.asleep, 1, self.timeout(synced, tried));
         }
         self.asleep.store(0, Ordering::SeqCst);
     }

@@ -55,16 +55,16 @@ impl Waiters {
 
     /// It ended.
     pub(super) fn end(&self) {
-        self.wake_all(&self.words[(self.taken.load(Ordering::Relaxed) & 1) as usize]);
+        wake_all(&self.words[(self.taken.load(Ordering::Relaxed) & 1) as usize]);
     }
 
     /// Everybody has to look again: the log failed.
     pub(super) fn end_all(&self) {
-        self.words.iter().for_each(|word| self.wake_all(word));
+        self.words.iter().for_each(wake_all);
     }
+}
 
-    fn wake_all(&self, word: &AtomicU32) {
-        word.fetch_add(1, Ordering::Release);
-        wake(word, i32::MAX as u32);
-    }
+fn wake_all(word: &AtomicU32) {
+    word.fetch_add(1, Ordering::Release);
+    wake(word, i32::MAX as u32);
 }

@@ -88,7 +88,7 @@ struct FaultyFile {
 
 impl Faulty {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap()
+        self.0.state.lock().expect("no panic in the folder")
     }
 
     fn with(content: Content) -> Self {
@@ -151,7 +151,7 @@ impl Faulty {
     /// Waits until a sync hangs.
     pub(crate) fn wait_for_held_sync(&self) {
         let state = self.state();
-        drop(self.0.changed.wait_while(state, |state| state.held == 0).unwrap());
+        drop(self.0.changed.wait_while(state, |state| state.held == 0).expect("no panic"));
     }
 
     /// The folder as a restart finds it after the process was killed: all that was written.
@@ -187,6 +187,13 @@ impl Faulty {
     pub(crate) fn content(&self, name: &str) -> Vec<u8> {
         let state = self.state();
         state.content.inodes[state.content.live[name]].live.clone()
+    }
+
+    /// Changes bits of a byte.
+    pub(crate) fn flip(&self, name: &str, at: usize, bits: u8) {
+        let mut state = self.state();
+        let inode = state.content.live[name];
+        state.content.inodes[inode].live[at] ^= bits;
     }
 
     /// Puts a file there, durably, whatever was there.
@@ -368,7 +375,7 @@ impl File for FaultyFile {
                 state.held += 1;
                 self.folder.0.changed.notify_all();
                 let held = |state: &mut State| state.are_syncs_held;
-                state = self.folder.0.changed.wait_while(state, held).unwrap();
+                state = self.folder.0.changed.wait_while(state, held).expect("no panic");
                 state.held -= 1;
             }
             live

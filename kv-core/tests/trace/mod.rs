@@ -22,8 +22,8 @@ pub(crate) const START: LogStart = LogStart { salt: SALT, first_segment: 1, afte
 /// Nothing happens by itself: syncs only when asked for.
 pub(crate) fn options(mode: SyncMode) -> LogOptions {
     LogOptions {
-        sync_interval: Duration::from_secs(3600),
-        exposure_max: Duration::from_secs(3600),
+        sync_interval: Duration::from_hours(1),
+        exposure_max: Duration::from_hours(1),
         ..LogOptions::new(mode)
     }
 }
@@ -43,15 +43,15 @@ pub(crate) type Records = BTreeMap<u64, Vec<u8>>;
 
 /// Makes a record of one to three effects that `random` chooses; answers its sequence and effects.
 pub(crate) fn append(log: &Log, random: &mut Random) -> (u64, Vec<u8>) {
-    let mut made = Vec::new();
+    let mut known = Vec::new();
     let mut record = log.begin();
     for _ in 0..=random.below(3) {
         with_effect(random, |effect| {
-            effect.encode(&mut made);
+            effect.encode(&mut known);
             record.push(effect);
         });
     }
-    (record.close(), made)
+    (record.close(), known)
 }
 
 fn with_effect(random: &mut Random, mut push: impl FnMut(&Effect<'_>)) {
@@ -105,12 +105,12 @@ pub(crate) fn recover(
 }
 
 /// Asserts that `found` are the first of `made`, up to `least` and perhaps beyond.
-pub(crate) fn assert_prefix(found: &Records, made: &Records, least: u64, context: &str) {
+pub(crate) fn assert_prefix(found: &Records, known: &Records, least: u64, context: &str) {
     let count = found.len() as u64;
     assert!(count >= least, "{context}: {count} records, but {least} were promised");
     for (number, (sequence, effects)) in (1..).zip(found) {
         assert_eq!(*sequence, number, "{context}: a hole");
-        let expected = made.get(sequence).map_or(&[][..], Vec::as_slice);
+        let expected = known.get(sequence).map_or(&[][..], Vec::as_slice);
         assert_eq!(effects, expected, "{context}: record {sequence}");
     }
 }
