@@ -3,8 +3,8 @@
 //! A cut locks every shard, so that no transaction is half done, reads the sequence, and tells each
 //! shard to keep what it holds (see [`Cut`]); that is the only moment at which all of them are held.
 //! Then one segment after another is encoded under its shard's lock, shared with readers. A shard
-//! waits as long as that takes: microseconds, and with big values as long as copying those takes (a
-//! value of 512 MB: some tenths of a second).
+//! waits as long as that takes: microseconds for small values, and for big ones as long as copying them
+//! in memory does, be it one of 512 MB.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
