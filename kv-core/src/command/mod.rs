@@ -121,12 +121,24 @@ impl<'a> Call<'a> {
     /// The keys among the arguments.
     pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let (first, last, step) = match self.spec.scope {
-            Scope::Keys { first, last, step } => (first, last, step),
+            Scope::Keys { first, last, step } => (first, self.index(last), step),
             _ => (1, 0, 1),
         };
         let args = self.args;
-        let end = if last < 0 { args.len() as i32 + last } else { last } as usize;
-        (first..=end).step_by(step).map(move |index| args.at(index))
+        (first..=last).step_by(step).map(move |index| args.at(index))
+    }
+
+    /// The key among the arguments, where it is the only one.
+    #[inline]
+    pub(crate) fn only_key(&self) -> Option<&'a [u8]> {
+        let Scope::Keys { first, last, step } = self.spec.scope else { return None };
+        (self.index(last) < first + step).then(|| self.args.at(first))
+    }
+
+    /// Counts a negative index from the end.
+    #[inline]
+    fn index(&self, index: i32) -> usize {
+        (if index < 0 { self.args.len() as i32 + index } else { index }) as usize
     }
 }
 

@@ -86,8 +86,8 @@ impl Engine {
     }
 
     fn single<'e>(&'e self, call: &Call<'_>) -> Transaction<'e> {
-        if let Scope::Keys { first, last: 1, .. } = call.spec.scope {
-            return Transaction::on_key(self, call.args.at(first), call.spec.access);
+        if let Some(key) = call.only_key() {
+            return Transaction::on_key(self, key, call.spec.access);
         }
         if call.spec.scope == Scope::Walk {
             return Transaction::unlocked(self);
