@@ -1,5 +1,6 @@
 //! kv-bench as its user meets it: the real program, real servers, exit codes and messages.
 
+#[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
 mod program;
 
