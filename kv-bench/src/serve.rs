@@ -19,6 +19,7 @@ use signal_hook::consts::SIGTERM;
 use signal_hook::{flag, low_level};
 
 use crate::args::ServeArgs;
+use crate::progress::complain;
 
 /// Runs the server until it ends or the parent does.
 pub(crate) fn serve(args: &ServeArgs) -> ExitCode {
@@ -46,13 +47,13 @@ fn supervise(program: &Path, words: &[String]) -> ExitCode {
     // SIGTERM goes to the whole group: the program is to end by it, and this process after it. A
     // handler, because an ignored signal would stay ignored in the program.
     if let Err(error) = flag::register(SIGTERM, Arc::default()) {
-        eprintln!("cannot wait for {}: {error}", program.display());
+        complain(format_args!("cannot wait for {}: {error}", program.display()));
         return ExitCode::FAILURE;
     }
     let mut child = match Command::new(program).args(words).stdin(Stdio::null()).spawn() {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("cannot run {}: {error}", program.display());
+            complain(format_args!("cannot run {}: {error}", program.display()));
             return ExitCode::FAILURE;
         }
     };
@@ -67,7 +68,7 @@ fn supervise(program: &Path, words: &[String]) -> ExitCode {
     let status = match child.wait() {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("cannot wait for {}: {error}", program.display());
+            complain(format_args!("cannot wait for {}: {error}", program.display()));
             return ExitCode::FAILURE;
         }
     };

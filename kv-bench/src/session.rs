@@ -18,7 +18,7 @@ use crate::measurement::{Measurement, Plan, measure};
 use crate::number::grouped;
 use crate::outputs::Outputs;
 use crate::percentiles::thin_kinds_warning;
-use crate::progress::{Progress, say};
+use crate::progress::{Progress, complain, say};
 use crate::report::{encode_histogram, text};
 use crate::result::{Interval, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
@@ -349,8 +349,10 @@ impl Session<'_> {
             "not all results could be written"
         };
         match &self.halt {
-            Some(Halt::Interrupted) => eprintln!("interrupted: {kept}"),
-            Some(Halt::ServerDied(obituary)) => eprintln!("error: {obituary}; {kept}"),
+            Some(Halt::Interrupted) => complain(format_args!("interrupted: {kept}")),
+            Some(Halt::ServerDied(obituary)) => {
+                complain(format_args!("error: {obituary}; {kept}"));
+            }
             None => {}
         }
         let dir = written?;

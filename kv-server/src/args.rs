@@ -218,7 +218,8 @@ const EXIT_USAGE: u8 = 2;
 /// Runs a server as the command line says, to its end.
 pub fn serve(args: &Args) -> ExitCode {
     let fail = |error: &anyhow::Error, code: u8| {
-        eprintln!("kv-server: {error:#}");
+        // The exit code says it too, and there is nowhere left to complain.
+        let _ = writeln!(io::stderr(), "kv-server: {error:#}");
         ExitCode::from(code)
     };
     let config = match args.config() {
@@ -228,6 +229,15 @@ pub fn serve(args: &Args) -> ExitCode {
     match try_serve(args, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, EXIT_FAILED),
+    }
+}
+
+/// Prints in one piece, because who waits for the first line may close the pipe behind it; or may
+/// have closed it before, which is their choice.
+fn announce(lines: &str) -> io::Result<()> {
+    match io::stdout().write_all(lines.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
 }
 
@@ -245,8 +255,7 @@ fn try_serve(args: &Args, config: &Config) -> anyhow::Result<()> {
     if args.announce {
         let lines: Vec<String> =
             addresses.iter().map(|address| format!("ready {address}\n")).collect();
-        // In one piece, because who waits for the first line may close the pipe behind it.
-        io::stdout().write_all(lines.concat().as_bytes()).context("cannot announce the address")?;
+        announce(&lines.concat()).context("cannot announce the address")?;
     }
     if args.data_dir.is_none() {
         log::warn!("nothing is kept on disk: what is in the store ends with this process");
