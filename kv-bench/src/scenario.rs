@@ -179,12 +179,13 @@ impl Scenario {
     }
 
     /// Load for the warm-up: other operations of the same kinds, but no deletes that the
-    /// measurement needs its keys for.
+    /// measurement needs its keys for; reads in their place, which may come back to a key.
     pub fn warmup_workload(&self, clients: u64) -> Workload {
         let mut workload = self.workload(clients);
         workload.seed = !self.seed;
         if self.mix.is_only(Kind::Delete) {
             workload.mix = Mix::only(Kind::Get);
+            workload.keys.distribution = KeyDistribution::Sequential;
         }
         workload
     }
