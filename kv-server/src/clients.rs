@@ -10,6 +10,11 @@ use crossbeam::utils::CachePadded;
 
 use crate::counters::{Counters, Totals};
 use crate::stream::Stream;
+use crate::wakeup::Sleeper;
+
+/// How long after the first time a thread is woken again that had only been about to wait; then
+/// twice as long each time.
+const WAKE_AGAIN: Duration = Duration::from_millis(10);
 
 /// How long threads may take to notice that their connections were cut.
 const CUT_TIME: Duration = Duration::from_secs(1);
@@ -30,6 +35,7 @@ pub(crate) struct Client {
     pub(crate) active_s: AtomicU32,
     /// Its thread's socket, for others to end it.
     pub(crate) stream: Arc<Stream>,
+    pub(crate) thread: Sleeper,
 }
 
 /// What a connection says of itself.
@@ -108,6 +114,7 @@ impl Clients {
             protocol: AtomicU8::new(2),
             active_s: AtomicU32::new(uptime_s),
             stream: Arc::clone(stream),
+            thread: Sleeper::default(),
         });
         let mut connected = self.lock();
         if connected.closing || connected.by_id.len() >= clients_max {
@@ -138,15 +145,23 @@ impl Clients {
         connected.reset = connected.sum();
     }
 
-    /// Takes no more connections, lets the present ones answer what they have received, and waits
-    /// for their end, at most for `drain_time`; then cuts the others. Answers how many that were.
+    /// Takes no more connections, wakes the present ones, which see that the shutdown is raised and
+    /// end once they have answered what they have received, and waits for that, at most for
+    /// `drain_time`; then cuts the others. Answers how many that were.
     pub(crate) fn drain(&self, drain_time: Duration) -> usize {
+        let deadline = Instant::now() + drain_time;
         let mut connected = self.lock();
         connected.closing = true;
-        for client in connected.by_id.values() {
-            client.stream.shutdown(Shutdown::Read);
+        let mut pause = WAKE_AGAIN;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if connected.by_id.is_empty() || left.is_zero() {
+                break;
+            }
+            connected.by_id.values().for_each(|client| client.thread.wake());
+            connected = self.await_end(connected, pause.min(left));
+            pause *= 2;
         }
-        let connected = self.await_end(connected, drain_time);
         let left = connected.by_id.len();
         for client in connected.by_id.values() {
             client.stream.shutdown(Shutdown::Both);

@@ -36,8 +36,9 @@ const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 128 * 1024;
 /// How long a client over its output limit may read nothing.
 const UNREAD_TIME: Duration = Duration::from_secs(1);
 
-/// How long a closed conversation is listened to.
+/// How long a closed conversation is listened to after the last that was heard, and in all.
 const LINGER_TIME: Duration = Duration::from_millis(250);
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 
 pub(crate) struct Connection {
     shared: Arc<Shared>,
@@ -57,6 +58,8 @@ pub(crate) struct Connection {
     over_soft_limit: Option<Instant>,
     /// Since when a request has begun and is not whole.
     partial_since: Option<Instant>,
+    /// Once the server drains: of the bytes that had arrived by then, those that wait still.
+    undrained: Option<usize>,
 }
 
 impl Connection {
@@ -76,6 +79,7 @@ impl Connection {
             sent: 0,
             over_soft_limit: None,
             partial_since: None,
+            undrained: None,
         }
     }
 
@@ -94,20 +98,40 @@ impl Connection {
                 return self.flush_and_close();
             }
             self.send()?;
+            if self.is_drained()? {
+                return self.flush_and_close();
+            }
             let received = if self.pending() > 0 {
                 self.wait_both()?
             } else if self.consumed < self.input.len() {
                 self.receive_rest()?
             } else {
                 self.make_room();
-                Some(self.stream.recv(&mut self.input)?)
+                self.stream.recv(&mut self.input)?
             };
             match received {
                 Some(0) => return self.flush_and_close(),
-                Some(received) => self.count(received, 0),
+                Some(received) => self.received(received),
                 None => {}
             }
         }
+    }
+
+    /// Whether the server drains and what had arrived when this connection noticed is answered. What
+    /// arrives later is not waited for: a client may send for ever.
+    fn is_drained(&mut self) -> io::Result<bool> {
+        if !self.shared.shutdown.is_raised() {
+            return Ok(false);
+        }
+        if self.undrained.is_none() {
+            self.undrained = Some(self.stream.arrived()?);
+        }
+        Ok(self.undrained == Some(0))
+    }
+
+    fn received(&mut self, bytes: usize) {
+        self.undrained = self.undrained.map(|left| left.saturating_sub(bytes));
+        self.count(bytes, 0);
     }
 
     /// Runs every complete request in the buffer.
@@ -157,11 +181,16 @@ impl Connection {
             true => output_bytes_max,
             false => output_bytes_max.min(UNAUTHENTICATED_OUTPUT_BYTES_MAX),
         };
+        let mut deadline = Instant::now() + UNREAD_TIME;
         while self.pending() > pending_max {
-            if !self.stream.wait(Ready::WRITE, Some(UNREAD_TIME))?.write {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Err(self.overflow());
             }
-            self.send()?;
+            if self.stream.wait(Ready::WRITE, Some(left))?.write {
+                self.send()?;
+                deadline = Instant::now() + UNREAD_TIME;
+            }
         }
         self.drop_sent();
         self.out.set_bytes_max(self.sent + output_bytes_max + bulk_bytes_max);
@@ -222,10 +251,7 @@ impl Connection {
             return Ok(None);
         }
         self.make_room();
-        match self.stream.try_recv(&mut self.input) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            received => received.map(Some),
-        }
+        self.stream.try_recv(&mut self.input)
     }
 
     /// Closes a client that has left more than the soft limit unread for too long.
@@ -265,7 +291,7 @@ impl Connection {
             return Ok(None);
         }
         self.make_room();
-        Ok(Some(self.stream.recv(&mut self.input)?))
+        self.stream.recv(&mut self.input)
     }
 
     /// How long the rest of the request that has begun may still take.
@@ -300,32 +326,53 @@ impl Connection {
 
     /// Gives the last replies a chance, then closes. Closing while unread bytes wait would reset
     /// the connection and could destroy those replies on their way, so what still arrives is
-    /// swallowed for a moment.
+    /// swallowed: until the client closes, has been silent for a moment, or does not come to an end.
     fn flush_and_close(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.stream.shutdown(std::net::Shutdown::Write);
+        let began = Instant::now();
+        let mut heard = began;
+        loop {
+            let left = LINGER_TIME.saturating_sub(heard.elapsed());
+            let left = left.min(LINGER_TIME_MAX.saturating_sub(began.elapsed()));
+            if left.is_zero() {
+                return Ok(());
+            }
+            if self.stream.wait(Ready::READ, Some(left))?.read {
+                if self.swallow()? == Some(0) {
+                    return Ok(());
+                }
+                heard = Instant::now();
+            }
+        }
+    }
+
+    /// Sends the last replies, as long as the client reads. One that writes all its requests before
+    /// it reads any can finish writing meanwhile.
+    fn flush(&mut self) -> io::Result<()> {
         let patience = self.shared.settings.limits.partial_time;
         let mut deadline = Instant::now() + patience;
+        let mut wanted = Ready::BOTH;
         while self.pending() > 0 && Instant::now() < deadline {
             let before = self.pending();
             self.send()?;
             if self.pending() < before {
                 deadline = Instant::now() + patience;
-            } else {
-                self.stream.wait(Ready::WRITE, Some(Duration::from_millis(100)))?;
+            } else if self.stream.wait(wanted, Some(Duration::from_millis(100)))?.read
+                && self.swallow()? == Some(0)
+            {
+                // The end of its requests is there to be read for ever.
+                wanted = Ready::WRITE;
             }
         }
-        self.stream.shutdown(std::net::Shutdown::Write);
-        let deadline = Instant::now() + LINGER_TIME;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !self.stream.wait(Ready::READ, Some(left))?.read {
-                return Ok(());
-            }
-            self.input.clear();
-            self.input.reserve(READ_BYTES);
-            if self.stream.recv(&mut self.input)? == 0 {
-                return Ok(());
-            }
-        }
+        Ok(())
+    }
+
+    /// Receives and forgets.
+    fn swallow(&mut self) -> io::Result<Option<usize>> {
+        self.input.clear();
+        self.input.reserve(READ_BYTES);
+        self.stream.try_recv(&mut self.input)
     }
 
     fn count(&mut self, bytes_in: usize, bytes_out: usize) {

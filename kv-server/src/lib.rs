@@ -31,6 +31,7 @@ mod shared;
 mod shutdown;
 mod stream;
 mod ticker;
+mod wakeup;
 
 pub use args::{Args, serve};
 pub use config::{Config, Limits, PORT_DEFAULT};

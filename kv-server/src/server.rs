@@ -28,6 +28,7 @@ use crate::shared::{Settings, Shared, Stats, new_run_id};
 use crate::shutdown::Shutdown;
 use crate::stream::Stream;
 use crate::ticker;
+use crate::wakeup;
 
 /// How long connections may take to finish what they have received: half of what service managers
 /// and container engines wait before they kill.
@@ -135,11 +136,13 @@ impl Server {
         self.shared.shutdown.clone()
     }
 
-    /// Serves until told to stop, then drains the connections.
+    /// Serves until told to stop, then drains the connections. The signal `SIGURG` is the server's
+    /// from then on: it wakes threads to drain their connections.
     ///
     /// # Errors
     /// When the system refuses what a server can't do without.
     pub fn run(self) -> Result<(), ServerError> {
+        wakeup::listen()?;
         let ticker = ticker::start(&self.shared)?;
         let accepted = self.accept_until_shutdown();
         let Self { shared, listeners } = self;
@@ -233,6 +236,7 @@ impl Server {
 fn spawn(shared: Arc<Shared>, registration: Registration) -> io::Result<()> {
     let serve = move || {
         scheduling::batch();
+        registration.client().thread.introduce();
         Connection::new(shared, Arc::clone(registration.client())).serve();
     };
     let thread = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
