@@ -44,6 +44,8 @@ pub struct Limits {
     pub idle_time: Option<Duration>,
     /// A request that has begun must be whole within this time, and 16 KiB for each second more.
     pub partial_time: Duration,
+    /// A TCP client whose machine acknowledges nothing of what was sent to it for so long is let go.
+    pub unacknowledged_time: Duration,
 }
 
 impl Default for Limits {
@@ -56,6 +58,7 @@ impl Default for Limits {
             output_soft_time: Duration::from_mins(1),
             idle_time: None,
             partial_time: Duration::from_secs(10),
+            unacknowledged_time: Duration::from_secs(30),
         }
     }
 }

@@ -213,7 +213,7 @@ impl Server {
             );
             return;
         }
-        set_options(&stream, shared.settings.tcp_keepalive_s);
+        set_options(&stream, &shared.settings);
         let stream = Arc::new(stream);
         let clients_max = shared.settings.clients_max.load(Ordering::Relaxed);
         let Some(registration) =
@@ -244,19 +244,25 @@ fn spawn(shared: Arc<Shared>, registration: Registration) -> io::Result<()> {
 }
 
 /// A connection without these still works.
-fn set_options(stream: &Stream, keepalive_s: u64) {
-    if let Stream::Tcp(stream) = stream {
-        let socket = SockRef::from(stream);
-        drop(socket.set_tcp_nodelay(true));
-        if keepalive_s > 0 {
-            let probe_every = Duration::from_secs((keepalive_s / 3).max(1));
-            let keepalive = TcpKeepalive::new()
-                .with_time(Duration::from_secs(keepalive_s))
-                .with_interval(probe_every)
-                .with_retries(3);
-            drop(socket.set_tcp_keepalive(&keepalive));
-        }
+fn set_options(stream: &Stream, settings: &Settings) {
+    let Stream::Tcp(stream) = stream else { return };
+    let socket = SockRef::from(stream);
+    drop(socket.set_tcp_nodelay(true));
+    let keepalive_s = settings.tcp_keepalive_s;
+    if keepalive_s > 0 {
+        let probe_every = Duration::from_secs((keepalive_s / 3).max(1));
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(keepalive_s))
+            .with_interval(probe_every)
+            .with_retries(3);
+        drop(socket.set_tcp_keepalive(&keepalive));
     }
+    // Keep-alive finds a vanished client only on a silent connection. With replies on their way,
+    // TCP repeats them for a quarter of an hour (`tcp_retries2`) and the thread, its buffers and its
+    // place among `maxclients` are gone for as long. The price (tcp(7)): this limit also counts while
+    // a living client leaves its receive window shut, and it ends keep-alive at the first probe
+    // that stays unanswered.
+    drop(socket.set_tcp_user_timeout(Some(settings.limits.unacknowledged_time)));
 }
 
 /// Says why and closes; a client that does not listen is not waited for.
