@@ -15,12 +15,15 @@
 //! It is no cluster and has no async runtime; who outgrows it moves to Redis Cluster with the same
 //! commands and the same hash slots. It keeps nothing on disk.
 
+// `println!` and `eprintln!` panic when their reader has gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
+mod capacity;
 mod clients;
 mod config;
 mod connection;
 mod counters;
-mod descriptors;
 mod info;
 mod listener;
 mod request_log;

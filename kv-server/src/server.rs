@@ -17,10 +17,10 @@ use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 
+use crate::capacity;
 use crate::clients::{Clients, Registration};
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::descriptors;
 use crate::listener::Listener;
 use crate::request_log::RequestLog;
 use crate::scheduling;
@@ -282,13 +282,17 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// With fewer files than the clients need, allows fewer clients.
+/// With fewer files or mappings than the clients need, allows fewer clients.
 fn limit_clients(settings: &Settings) {
     let clients_max = settings.clients_max.load(Ordering::Relaxed);
-    let affordable = descriptors::afford(clients_max);
-    if affordable < clients_max {
-        settings.clients_max.store(affordable, Ordering::Relaxed);
-        log::warn!("maxclients is {affordable} instead of {clients_max}: raise ulimit -n for more");
+    let affordable = capacity::afford(clients_max);
+    if affordable.clients < clients_max {
+        settings.clients_max.store(affordable.clients, Ordering::Relaxed);
+        log::warn!(
+            "maxclients is {} instead of {clients_max}: raise {} for more",
+            affordable.clients,
+            affordable.scarce
+        );
     }
 }
 

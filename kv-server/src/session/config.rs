@@ -7,7 +7,7 @@ use kv_core::resp::request::parse_i64;
 use kv_core::resp::{Args, Encoder};
 
 use super::{Session, subcommands};
-use crate::descriptors;
+use crate::capacity;
 
 impl Session {
     pub(super) fn config(&mut self, args: Args<'_>, out: &mut Encoder) {
@@ -147,7 +147,7 @@ fn refusal(name: &[u8], reason: &str) -> String {
 /// Whether the system can handle so many clients.
 fn check_clients_max(value: &[u8]) -> Result<(), String> {
     let clients = parse_i64(value).unwrap_or_default() as usize;
-    match descriptors::afford(clients) {
+    match capacity::afford(clients).clients {
         affordable if affordable < clients => Err(format!(
             "The operating system is not able to handle the specified number of clients, try \
              with {affordable}"

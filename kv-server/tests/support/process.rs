@@ -117,6 +117,11 @@ impl Process {
         digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("{field}: {status}"))
     }
 
+    /// How many memory mappings it has.
+    pub(crate) fn mappings(&self) -> usize {
+        self.proc("maps").lines().count()
+    }
+
     /// How many files it has open.
     pub(crate) fn open_files(&self) -> u64 {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it lives").count() as u64
