@@ -31,13 +31,15 @@ fn a_signal_under_load_lets_every_request_be_answered_whole() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut process = Process::start(&[]);
         let began = AtomicBool::new(false);
-        let (address, count) = (process.address, 200);
+        let count = 200;
         let signalled = std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..8)
-                .map(|_| {
+            // Who connected only after the signal would find nobody listening.
+            let wires: Vec<Wire> = (0..8).map(|_| process.connect()).collect();
+            let clients: Vec<_> = wires
+                .into_iter()
+                .map(|mut wire| {
                     let began = &began;
                     scope.spawn(move || {
-                        let mut wire = Wire::to(address);
                         let batch = "INCR n\r\n".repeat(count);
                         loop {
                             if wire.stream.write_all(batch.as_bytes()).is_err() {
