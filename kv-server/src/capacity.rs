@@ -12,7 +12,7 @@ const DESCRIPTORS_RESERVED: u64 = 32;
 /// `/proc/PID/maps`). Without room for the signal stack, the standard library panics.
 const MAPPINGS_PER_CLIENT: u64 = 5;
 
-/// Mappings kept free for the program, malloc's arenas and the table: a fresh server has about 60.
+/// Mappings kept free for the program, malloc's arenas and the table: a fresh server has about 40.
 const MAPPINGS_RESERVED: u64 = 1_000;
 
 /// How many clients there may be.
