@@ -112,6 +112,14 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
 
+    /// Commands that take at least so many microseconds are shown by SLOWLOG GET; -1: none
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 10_000, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    slowlog_log_slower_than: i64,
+
+    /// Slow commands that are remembered
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    slowlog_max_len: u32,
+
     /// Record each request and its result in this file (`-`: standard error)
     #[arg(long, value_name = "FILE")]
     log_requests: Option<PathBuf>,
@@ -167,6 +175,8 @@ impl Args {
             },
             tcp_keepalive: seconds(self.tcp_keepalive),
             tcp_backlog: self.tcp_backlog,
+            slowlog_slower_than_us: self.slowlog_log_slower_than,
+            slowlog_entries_max: self.slowlog_max_len as usize,
             request_log: self.log_requests.clone(),
         })
     }

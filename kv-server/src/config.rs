@@ -24,6 +24,10 @@ pub struct Config {
     pub limits: Limits,
     pub tcp_keepalive: Option<Duration>,
     pub tcp_backlog: i32,
+    /// Commands that take at least so many microseconds go to `SLOWLOG`; negative: none does.
+    pub slowlog_slower_than_us: i64,
+    /// Slow commands that are remembered.
+    pub slowlog_entries_max: usize,
     /// Where each request and its result are recorded.
     pub request_log: Option<PathBuf>,
 }
@@ -75,6 +79,8 @@ impl Default for Config {
             limits: Limits::default(),
             tcp_keepalive: Some(Duration::from_mins(5)),
             tcp_backlog: 511,
+            slowlog_slower_than_us: 10_000,
+            slowlog_entries_max: 128,
             request_log: None,
         }
     }

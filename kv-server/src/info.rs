@@ -10,25 +10,31 @@ use crate::shared::Shared;
 
 type Section = fn(&Shared, &[DatabaseSize], &mut String);
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", replication),
+    ("Commandstats", command_stats),
+    ("Errorstats", error_stats),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
 
-/// The sections that are `wanted` by name in lower case; all of them when none, `all`, `default`
-/// or `everything` is.
+/// Told only when it is asked for.
+const NOT_BY_DEFAULT: &str = "commandstats";
+
+/// The sections that are `wanted` by name in lower case; with none or `default`, what most want to
+/// know; with `all` or `everything`, all of them.
 pub(crate) fn text(shared: &Shared, sizes: &[DatabaseSize], wanted: &[String]) -> String {
-    let all = wanted.is_empty()
-        || wanted.iter().any(|name| matches!(name.as_str(), "all" | "default" | "everything"));
+    let all = wanted.iter().any(|name| matches!(name.as_str(), "all" | "everything"));
+    let default = wanted.is_empty() || wanted.iter().any(|name| name == "default");
     let mut text = String::new();
     for (name, write) in SECTIONS {
-        if all || wanted.contains(&name.to_lowercase()) {
+        let id = name.to_lowercase();
+        if all || (default && id != NOT_BY_DEFAULT) || wanted.contains(&id) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
@@ -106,6 +112,24 @@ fn replication(_: &Shared, _: &[DatabaseSize], text: &mut String) {
     field(text, "connected_slaves", 0);
 }
 
+fn command_stats(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
+    for (name, stat) in shared.clients.command_stats().commands() {
+        let us = stat.time.as_micros();
+        let us_per_call = if stat.calls == 0 { 0.0 } else { us as f64 / stat.calls as f64 };
+        let value = format_args!(
+            "calls={},usec={us},usec_per_call={us_per_call:.2},rejected_calls={},failed_calls={}",
+            stat.calls, stat.rejected, stat.failed
+        );
+        field(text, &format!("cmdstat_{name}"), value);
+    }
+}
+
+fn error_stats(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
+    for (word, count) in shared.clients.command_stats().errors() {
+        field(text, &format!("errorstat_{word}"), format_args!("count={count}"));
+    }
+}
+
 fn cluster(_: &Shared, _: &[DatabaseSize], text: &mut String) {
     field(text, "cluster_enabled", 0);
 }
@@ -125,6 +149,12 @@ fn allocated_bytes() -> u64 {
     // SAFETY: mallinfo2 takes nothing and reads the allocator's own statistics under its locks.
     let info = unsafe { libc::mallinfo2() };
     (info.uordblks + info.hblkhd) as u64
+}
+
+/// Gives memory that the allocator holds and nobody uses back to the system.
+pub(crate) fn trim_memory() {
+    // SAFETY: malloc_trim takes a number and works on the allocator's own lists under its locks.
+    unsafe { libc::malloc_trim(0) };
 }
 
 /// Bytes of this process that are in memory.

@@ -22,10 +22,12 @@ use crate::clients::{Clients, Registration};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::listener::Listener;
+use crate::pause::Pause;
 use crate::request_log::RequestLog;
 use crate::scheduling;
 use crate::shared::{Settings, Shared, Stats, new_run_id};
 use crate::shutdown::Shutdown;
+use crate::slowlog::Slowlog;
 use crate::stream::Stream;
 use crate::ticker;
 use crate::wakeup;
@@ -115,7 +117,9 @@ impl Server {
             clients: Arc::new(Clients::default()),
             settings: Settings::new(config),
             stats: Stats::default(),
+            slowlog: Slowlog::new(config.slowlog_slower_than_us, config.slowlog_entries_max),
             shutdown: Shutdown::new()?,
+            pause: Pause::default(),
             request_log,
             started_at: Instant::now(),
             uptime_s: CachePadded::default(),

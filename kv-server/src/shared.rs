@@ -10,14 +10,18 @@ use subtle::ConstantTimeEq;
 
 use crate::clients::Clients;
 use crate::config::{Config, Limits};
+use crate::pause::Pause;
 use crate::request_log::RequestLog;
 use crate::shutdown::Shutdown;
+use crate::slowlog::Slowlog;
 
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) clients: Arc<Clients>,
     pub(crate) settings: Settings,
     pub(crate) stats: Stats,
+    pub(crate) slowlog: Slowlog,
+    pub(crate) pause: Pause,
     pub(crate) shutdown: Shutdown,
     pub(crate) request_log: Option<RequestLog>,
     pub(crate) started_at: Instant,

@@ -1,6 +1,9 @@
 //! The command table.
 
-use super::{Access, ConnectionCommand, Run, Scope, Spec, counter, expiry, keyspace, scan, string};
+use super::{
+    Access, ConnectionCommand, Run, Scope, Spec, bitfield, bits, counter, expiry, keyspace, lcs,
+    scan, string, subcommands,
+};
 
 const KEY: Scope = Scope::Keys { first: 1, last: 1, step: 1 };
 const KEYS: Scope = Scope::Keys { first: 1, last: -1, step: 1 };
@@ -12,6 +15,11 @@ const PAIRS: Scope = Scope::Keys { first: 1, last: -1, step: 2 };
 macro_rules! command {
     ($group:literal: $name:literal $(| $alias:literal)*, $arity:literal, $access:ident, $scope:expr,
      [$($flag:literal)*], $usage:literal, $summary:literal, $run:expr) => {
+        command!($group: $name $(| $alias)*, $arity, $access, $scope, [$($flag)*], $usage, $summary,
+                 $run, &[])
+    };
+    ($group:literal: $name:literal $(| $alias:literal)*, $arity:literal, $access:ident, $scope:expr,
+     [$($flag:literal)*], $usage:literal, $summary:literal, $run:expr, $subcommands:expr) => {
         Spec {
             name: $name,
             aliases: &[$($alias),*],
@@ -23,9 +31,11 @@ macro_rules! command {
             usage: $usage,
             summary: $summary,
             run: $run,
+            subcommands: $subcommands,
         }
     };
 }
+pub(super) use command;
 
 /// Every command, by group.
 #[rustfmt::skip]
@@ -114,6 +124,38 @@ pub static COMMANDS: &[Spec] = &[
         "key increment",
         "Adds to a decimal number.",
         Run::Data(counter::incrbyfloat)),
+    command!("string": "lcs", -3, Read, BOTH, [],
+        "key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]",
+        "The longest bytes that two values have in common, in order.",
+        Run::Data(lcs::lcs)),
+    command!("bitmap": "setbit", 4, Write, KEY, ["denyoom"],
+        "key offset value",
+        "Sets or clears a bit and answers what it was.",
+        Run::Data(bits::setbit)),
+    command!("bitmap": "getbit", 3, Read, KEY, ["fast"],
+        "key offset",
+        "A bit of a value.",
+        Run::Data(bits::getbit)),
+    command!("bitmap": "bitcount", -2, Read, KEY, [],
+        "key [start end [BYTE | BIT]]",
+        "How many bits are set.",
+        Run::Data(bits::bitcount)),
+    command!("bitmap": "bitpos", -3, Read, KEY, [],
+        "key bit [start [end [BYTE | BIT]]]",
+        "Where the first set or clear bit is; -1 for nowhere.",
+        Run::Data(bits::bitpos)),
+    command!("bitmap": "bitop", -4, Write, Scope::Keys { first: 2, last: -1, step: 1 }, ["denyoom"],
+        "AND | OR | XOR | NOT destkey key [key ...]",
+        "Combines values bit by bit and sets another key to that.",
+        Run::Data(bits::bitop)),
+    command!("bitmap": "bitfield", -2, Write, KEY, ["denyoom"],
+        "key [GET type offset | [OVERFLOW WRAP | SAT | FAIL] SET type offset value | INCRBY type offset increment ...]",
+        "Reads and changes integers of any width within a value.",
+        Run::Data(bitfield::bitfield)),
+    command!("bitmap": "bitfield_ro", -2, Read, KEY, ["fast"],
+        "key [GET type offset ...]",
+        "Reads integers of any width within a value.",
+        Run::Data(bitfield::bitfield)),
     command!("generic": "del" | "delete", -2, Write, KEYS, [],
         "key [key ...]",
         "Deletes keys.",
@@ -154,6 +196,18 @@ pub static COMMANDS: &[Spec] = &[
         "key newkey",
         "Renames a key unless the new name exists.",
         Run::Data(keyspace::rename)),
+    command!("generic": "copy", -3, Write, BOTH, ["denyoom"],
+        "source destination [DB destination-db] [REPLACE]",
+        "Copies a key with its expiry.",
+        Run::Data(keyspace::copy)),
+    command!("generic": "move", 3, Write, KEY, ["fast"],
+        "key db",
+        "Moves a key to another database.",
+        Run::Data(keyspace::move_key)),
+    command!("generic": "object", -2, None, Scope::None, [],
+        "subcommand [key]",
+        "What is known of a key besides its value.",
+        Run::Subcommand, subcommands::OBJECT),
     command!("generic": "expire", -3, Write, KEY, ["fast"],
         "key seconds [NX | XX | GT | LT]",
         "Sets in how many seconds a key expires.",
@@ -207,17 +261,33 @@ pub static COMMANDS: &[Spec] = &[
         "Deletes every key of every database.",
         Run::Data(keyspace::flush)),
     command!("server": "command", -1, None, Scope::None, ["loading" "stale"],
-        "[COUNT | DOCS [name ...] | INFO [name ...] | LIST]",
+        "[subcommand [argument ...]]",
         "What the commands are.",
-        Run::Connection(ConnectionCommand::Command)),
+        Run::Connection(ConnectionCommand::Command), subcommands::COMMAND),
     command!("server": "config", -2, None, Scope::None, [],
-        "GET pattern [pattern ...] | SET name value [name value ...] | RESETSTAT",
+        "subcommand [argument ...]",
         "Reads and changes settings.",
-        Run::Connection(ConnectionCommand::Config)),
+        Run::Subcommand, subcommands::CONFIG),
     command!("server": "info", -1, None, Scope::None, ["loading" "stale"],
         "[section [section ...]]",
         "Facts and figures of the server.",
         Run::Connection(ConnectionCommand::Info)),
+    command!("server": "latency", -2, None, Scope::None, [],
+        "subcommand [argument ...]",
+        "What took long; nothing of it is watched.",
+        Run::Subcommand, subcommands::LATENCY),
+    command!("server": "memory", -2, None, Scope::None, [],
+        "subcommand [argument ...]",
+        "What needs how much memory.",
+        Run::Subcommand, subcommands::MEMORY),
+    command!("server": "role", 1, None, Scope::None, ["noscript" "loading" "stale" "fast"],
+        "",
+        "That this is a master without replicas.",
+        Run::Connection(ConnectionCommand::Role)),
+    command!("server": "slowlog", -2, None, Scope::None, [],
+        "subcommand [argument ...]",
+        "The commands that took long.",
+        Run::Subcommand, subcommands::SLOWLOG),
     command!("server": "time", 1, None, Scope::None, ["loading" "stale" "fast"],
         "",
         "The server's clock: Unix seconds and microseconds.",
@@ -255,9 +325,9 @@ pub static COMMANDS: &[Spec] = &[
         "Makes the connection as new.",
         Run::Connection(ConnectionCommand::Reset)),
     command!("connection": "client", -2, None, Scope::None, [],
-        "GETNAME | ID | INFO | LIST | NO-EVICT on|off | REPLY on|off|skip | SETINFO lib-name|lib-ver value | SETNAME name",
+        "subcommand [argument ...]",
         "What is known of the connections.",
-        Run::Connection(ConnectionCommand::Client)),
+        Run::Subcommand, subcommands::CLIENT),
     command!("transactions": "multi", 1, None, Scope::None, ["noscript" "loading" "stale" "fast" "allow_busy"],
         "",
         "Begins a transaction: what follows is queued.",
@@ -279,7 +349,7 @@ pub static COMMANDS: &[Spec] = &[
         "Ends every WATCH.",
         Run::Connection(ConnectionCommand::Unwatch)),
     command!("scripting": "function", -2, None, Scope::None, [],
-        "FLUSH [ASYNC | SYNC]",
+        "subcommand [argument ...]",
         "There are no functions; FLUSH is for test suites.",
-        Run::Connection(ConnectionCommand::Function)),
+        Run::Subcommand, subcommands::FUNCTION),
 ];

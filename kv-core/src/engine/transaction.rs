@@ -187,6 +187,24 @@ impl<'e> Transaction<'e> {
         first.checked_add(second).filter(|&len| len <= self.engine.value_bytes_max)
     }
 
+    /// Bytes of the longest value.
+    pub(crate) fn value_bytes_max(&self) -> usize {
+        self.engine.value_bytes_max
+    }
+
+    /// The access clock, as the entries that the batch touches remember it.
+    pub(crate) fn access_s(&self) -> u32 {
+        self.access_s
+    }
+
+    /// Acts on another database; a key is in the same shard in each.
+    pub(crate) fn in_db<R>(&mut self, db: u8, act: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.db, db);
+        let result = act(self);
+        self.db = before;
+        result
+    }
+
     /// Unix time in milliseconds, the same throughout the batch.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_ms.get().unwrap_or_else(|| {

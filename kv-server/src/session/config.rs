@@ -6,7 +6,7 @@ use kv_core::command::glob_match;
 use kv_core::resp::request::parse_i64;
 use kv_core::resp::{Args, Encoder};
 
-use super::{Session, subcommands};
+use super::Session;
 use crate::capacity;
 
 impl Session {
@@ -19,7 +19,6 @@ impl Session {
                 self.shared.stats.reset();
                 out.ok();
             }
-            (b"help", _) => subcommands::help("CONFIG", out),
             _ => self.fail_syntax(out),
         }
     }
@@ -68,6 +67,14 @@ impl Session {
             ("proto-max-bulk-len", limits.bulk_bytes_max.to_string()),
             ("protected-mode", yes_no(settings.protected_mode.load(Ordering::Relaxed))),
             ("save", String::new()),
+            (
+                "slowlog-log-slower-than",
+                self.shared.slowlog.slower_than_us.load(Ordering::Relaxed).to_string(),
+            ),
+            (
+                "slowlog-max-len",
+                self.shared.slowlog.entries_max.load(Ordering::Relaxed).to_string(),
+            ),
             ("tcp-backlog", settings.tcp_backlog.to_string()),
             ("tcp-keepalive", settings.tcp_keepalive_s.to_string()),
             ("timeout", settings.idle_s.load(Ordering::Relaxed).to_string()),
@@ -98,6 +105,12 @@ impl Session {
             match name.to_ascii_lowercase().as_slice() {
                 b"maxclients" => settings.clients_max.store(number as usize, Ordering::Relaxed),
                 b"timeout" => settings.idle_s.store(number as u64, Ordering::Relaxed),
+                b"slowlog-log-slower-than" => {
+                    self.shared.slowlog.slower_than_us.store(number, Ordering::Relaxed);
+                }
+                b"slowlog-max-len" => {
+                    self.shared.slowlog.entries_max.store(number as usize, Ordering::Relaxed);
+                }
                 b"protected-mode" => {
                     let on = value.eq_ignore_ascii_case(b"yes");
                     settings.protected_mode.store(on, Ordering::Relaxed);
@@ -128,6 +141,8 @@ fn check_setting(name: &[u8], value: &[u8]) -> Result<(), String> {
             b"yes" | b"no" => Ok(()),
             _ => Err("argument must be 'yes' or 'no'".to_owned()),
         },
+        b"slowlog-log-slower-than" => in_range(-1..=i64::MAX),
+        b"slowlog-max-len" => in_range(0..=i64::MAX),
         b"requirepass" => Ok(()),
         _ => {
             return Err(format!(

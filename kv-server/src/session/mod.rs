@@ -1,21 +1,24 @@
 //! One client's conversation: what was said so far, and who answers the next request.
 
 mod client;
+mod client_filter;
 mod command;
 mod config;
 mod connection_commands;
-mod subcommands;
+mod slowlog;
 mod transaction;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use kv_core::command::{Call, CommandError, ConnectionCommand, Run, Spec};
+use kv_core::command::{Access, Call, CommandError, ConnectionCommand, Run, Spec};
 use kv_core::engine::Watch;
 use kv_core::resp::{Args, Encoder};
 
 use crate::clients::Client;
+use crate::command_stats::CommandStats;
 use crate::counters::Totals;
 use crate::shared::Shared;
 use transaction::Queue;
@@ -36,6 +39,9 @@ pub(crate) struct Session {
     replies: Replies,
     /// What has happened since the figures were last handed over.
     counted: Totals,
+    command_stats: CommandStats,
+    /// When the command before ended, within a batch: one reading of the clock serves both.
+    clock: Option<Instant>,
     /// The command before, which is often the next one too.
     last: Option<(&'static Spec, Box<[u8]>)>,
 }
@@ -49,6 +55,15 @@ enum Replies {
     SkipNext,
     /// Not to the request under way.
     SkipThis,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy)]
+enum Served {
+    Ran(&'static Spec),
+    Refused(&'static Spec),
+    /// Queued, or unknown.
+    Otherwise,
 }
 
 /// Whether the conversation goes on.
@@ -73,6 +88,8 @@ impl Session {
             watched_bytes: 0,
             replies: Replies::On,
             counted: Totals::default(),
+            command_stats: CommandStats::default(),
+            clock: None,
             last: None,
         }
     }
@@ -84,6 +101,12 @@ impl Session {
 
     /// Hands over the figures since the last call.
     pub(crate) fn take_counted(&mut self) -> Totals {
+        if !self.command_stats.is_empty() {
+            self.client.command_stats().add(&self.command_stats);
+            self.command_stats.clear();
+        }
+        // What comes next may be waited for first.
+        self.clock = None;
         std::mem::take(&mut self.counted)
     }
 
@@ -95,7 +118,9 @@ impl Session {
         }
         let silent = self.replies != Replies::On;
         self.counted.commands += 1;
-        let flow = self.dispatch(args, out);
+        let began = self.clock.unwrap_or_else(Instant::now);
+        let (flow, served) = self.dispatch(args, out);
+        self.count(served, args, began, &out.bytes()[before..]);
         if let Some(log) = &self.shared.request_log {
             log.record(self.client.id, &args, &out.bytes()[before..]);
         }
@@ -109,34 +134,69 @@ impl Session {
         flow
     }
 
+    /// Notes what became of a request that began then.
+    fn count(&mut self, served: Served, args: Args<'_>, began: Instant, reply: &[u8]) {
+        let now = Instant::now();
+        self.clock = Some(now);
+        let failed = reply.first() == Some(&b'-');
+        match served {
+            Served::Ran(spec) => {
+                let took = now - began;
+                let stat = self.command_stats.of(spec);
+                stat.calls += 1;
+                stat.time += took;
+                stat.failed += u64::from(failed);
+                if self.shared.slowlog.is_slow(took) && !spec.flags.contains(&"skip_slowlog") {
+                    self.shared.slowlog.record(&self.client, &args, took);
+                }
+            }
+            Served::Refused(spec) => self.command_stats.of(spec).rejected += 1,
+            Served::Otherwise => {}
+        }
+        if failed {
+            self.command_stats.count_error(reply);
+        }
+    }
+
     /// The checks of Redis, in its order: does it exist, with so many arguments, for this client?
-    fn dispatch(&mut self, args: Args<'_>, out: &mut Encoder) -> Flow {
-        let Some(spec) = self.find(args.at(0)) else {
-            return self.refuse_unknown(args, out);
+    fn dispatch(&mut self, args: Args<'_>, out: &mut Encoder) -> (Flow, Served) {
+        let Some(command) = self.find(args.at(0)) else {
+            return (self.refuse_unknown(args, out), Served::Otherwise);
         };
-        if !spec.accepts(args.len()) {
-            return self.refuse_call(spec, &CommandError::wrong_arity(args.at(0)), out);
-        }
-        if let Run::Connection(command) = spec.run
-            && let Err(error) = subcommands::check(command, args)
-        {
-            return self.refuse(&error, out);
-        }
+        let spec = match command.narrow(&args) {
+            Ok(spec) => spec,
+            Err(error) => {
+                return (self.refuse_call(command, &error, out), Served::Refused(command));
+            }
+        };
         if !self.is_authenticated() && !spec.flags.contains(&"no_auth") {
-            return self.refuse_call(spec, &"NOAUTH Authentication required.", out);
+            let error = "NOAUTH Authentication required.";
+            return (self.refuse_call(spec, &error, out), Served::Refused(spec));
         }
         if self.queue.is_some() && !runs_within_multi(spec) {
             self.enqueue(spec, args, out);
-            return Flow::Continue;
+            return (Flow::Continue, Served::Otherwise);
         }
-        match spec.run {
+        if self.shared.pause.is_on() && !is_of_connections(spec) {
+            self.shared.pause.wait(self.writes(spec), &self.shared.shutdown);
+        }
+        let flow = match spec.run {
             Run::Data(_) => {
                 let call = Call { spec, args, db: self.db };
                 self.shared.engine.run(&call, out, &mut self.counted.tally);
                 Flow::Continue
             }
             Run::Connection(command) => self.run_connection_command(command, args, out),
-        }
+            Run::Subcommand => unreachable!("narrowed to one of {}", spec.name),
+        };
+        (flow, Served::Ran(spec))
+    }
+
+    /// Whether running a command would change something, the commands queued for `EXEC` included.
+    fn writes(&self, spec: &Spec) -> bool {
+        let executes = matches!(spec.run, Run::Connection(ConnectionCommand::Exec));
+        let queue_writes = || self.queue.as_ref().is_some_and(Queue::writes);
+        spec.access == Access::Write || (executes && queue_writes())
     }
 
     fn find(&mut self, name: &[u8]) -> Option<&'static Spec> {
@@ -208,6 +268,11 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.unwatch_all();
     }
+}
+
+/// The commands that a pause does not hold up, because one of them ends it.
+fn is_of_connections(spec: &Spec) -> bool {
+    matches!(spec.run, Run::Connection(ConnectionCommand::Client))
 }
 
 /// The commands that a `MULTI` does not queue.

@@ -1,10 +1,12 @@
 //! `MULTI`, `EXEC`, `DISCARD`, `WATCH`.
 
-use kv_core::command::{Call, CommandError, ConnectionCommand, Run, Spec};
+use std::time::Instant;
+
+use kv_core::command::{Access, Call, CommandError, ConnectionCommand, Run, Spec};
 use kv_core::resp::request::OwnedArgs;
 use kv_core::resp::{Args, Encoder};
 
-use super::{Flow, Session};
+use super::{Flow, Served, Session};
 
 /// Bytes of queued commands beyond which a transaction is refused.
 const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -111,6 +113,7 @@ impl Session {
         if transaction.unchanged(&watches) {
             out.array(calls.len());
             for call in calls {
+                let (began, before) = (Instant::now(), out.bytes().len());
                 match (call.spec.run, sizes) {
                     (Run::Data(_), _) => transaction.run(&Call { db: self.db, ..call }, out),
                     (Run::Connection(ConnectionCommand::Info), Some(sizes)) => {
@@ -121,7 +124,9 @@ impl Session {
                             flow = Flow::Close;
                         }
                     }
+                    (Run::Subcommand, _) => unreachable!("it was narrowed when it was queued"),
                 }
+                self.count(Served::Ran(call.spec), call.args, began, &out.bytes()[before..]);
             }
         } else {
             out.null_array();
@@ -138,6 +143,14 @@ impl Session {
         out.error(error);
     }
 
+    /// The error for arguments that a subcommand does not take.
+    pub(super) fn fail_subcommand(&mut self, args: Args<'_>, out: &mut Encoder) {
+        let command = String::from_utf8_lossy(args.at(0)).to_uppercase();
+        let subcommand = String::from_utf8_lossy(args.at(1));
+        let what = "unknown subcommand or wrong number of arguments for";
+        self.fail(format_args!("ERR {what} '{subcommand}'. Try {command} HELP."), out);
+    }
+
     /// The syntax error.
     pub(super) fn fail_syntax(&mut self, out: &mut Encoder) {
         self.fail(CommandError::Syntax, out);
@@ -145,6 +158,10 @@ impl Session {
 }
 
 impl Queue {
+    pub(super) fn writes(&self) -> bool {
+        self.commands.iter().any(|(spec, _)| spec.access == Access::Write)
+    }
+
     fn has_info(&self) -> bool {
         self.commands
             .iter()
