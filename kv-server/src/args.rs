@@ -1,5 +1,6 @@
 //! kv-server's command line: what was typed, and what it means.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -9,10 +10,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
+use clap::error::ErrorKind;
+use clap::{Command, FromArgMatches, ValueEnum};
 use log::LevelFilter;
 
 use crate::config::{Config, Limits, PORT_DEFAULT};
+use crate::config_file;
 use crate::server::Server;
 
 /// What the port is unless it is typed. To clap a variable would be as good as typed, and so a
@@ -31,10 +34,16 @@ static PORT_FROM_ENVIRONMENT: LazyLock<String> =
   kv-server --port 0 --announce                on a free port, which it prints
   kv-server --bind 0.0.0.0 --requirepass S     for other machines, with a password
   kv-server --unixsocket /run/kv.sock --bind none
+  kv-server --config /etc/kv-server.conf       with what the file says
 
 Stop it with SIGTERM or SIGINT (replies are finished first, a second signal is immediate),
 or with `kv-cli end` on the same machine.")]
 pub struct Args {
+    /// Settings that are not typed: a file with lines of a flag's name and its value, such as
+    /// `port 7000`; what is typed wins over the environment, and that over the file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// TCP port; the same as --port
     #[arg(value_name = "PORT", conflicts_with = "port")]
     positional_port: Option<u16>,
@@ -141,6 +150,28 @@ enum Durability {
 }
 
 impl Args {
+    /// What was typed, and for the rest what the configuration file says, if one was typed.
+    ///
+    /// `command` has these arguments among others. Help, and words without sense, end the process
+    /// as clap does; so does a file without sense.
+    pub fn from_words<I, T>(command: &Command, words: I) -> Self
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<OsString> + Clone,
+    {
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let parse = |command: Command| {
+            Self::from_arg_matches(&command.get_matches_from(words.clone()))
+                .unwrap_or_else(|error| error.exit())
+        };
+        let typed = parse(command.clone());
+        let Some(path) = &typed.config else { return typed };
+        match config_file::with_defaults(command.clone(), path) {
+            Ok(command) => parse(command),
+            Err(error) => command.clone().error(ErrorKind::InvalidValue, error).exit(),
+        }
+    }
+
     /// What was typed, as settings.
     ///
     /// # Errors
@@ -175,6 +206,8 @@ impl Args {
             },
             tcp_keepalive: seconds(self.tcp_keepalive),
             tcp_backlog: self.tcp_backlog,
+            config_file: self.config.clone(),
+            log_file: self.log_file.clone(),
             slowlog_slower_than_us: self.slowlog_log_slower_than,
             slowlog_entries_max: self.slowlog_max_len as usize,
             request_log: self.log_requests.clone(),
@@ -183,7 +216,8 @@ impl Args {
 
     fn init_log(&self) -> anyhow::Result<()> {
         let mut builder = env_logger::Builder::new();
-        builder.filter_level(self.loglevel).format_target(false);
+        // CONFIG SET may ask for more later; until then the limit below keeps the rest away.
+        builder.filter_level(LevelFilter::Trace).format_target(false);
         if let Some(path) = &self.log_file {
             let file = OpenOptions::new()
                 .create(true)
@@ -193,7 +227,9 @@ impl Args {
             builder.target(env_logger::Target::Pipe(Box::new(file)));
         }
         // A program that embeds the server may have its own logger already.
-        drop(builder.try_init());
+        if builder.try_init().is_ok() {
+            log::set_max_level(self.loglevel);
+        }
         Ok(())
     }
 

@@ -24,6 +24,10 @@ pub struct Config {
     pub limits: Limits,
     pub tcp_keepalive: Option<Duration>,
     pub tcp_backlog: i32,
+    /// The file that settings came from, for people to know.
+    pub config_file: Option<PathBuf>,
+    /// Where the log goes, for people to know.
+    pub log_file: Option<PathBuf>,
     /// Commands that take at least so many microseconds go to `SLOWLOG`; negative: none does.
     pub slowlog_slower_than_us: i64,
     /// Slow commands that are remembered.
@@ -79,6 +83,8 @@ impl Default for Config {
             limits: Limits::default(),
             tcp_keepalive: Some(Duration::from_mins(5)),
             tcp_backlog: 511,
+            config_file: None,
+            log_file: None,
             slowlog_slower_than_us: 10_000,
             slowlog_entries_max: 128,
             request_log: None,

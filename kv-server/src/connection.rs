@@ -175,8 +175,9 @@ impl Connection {
     /// With more replies pending than the limit allows, the next request waits for as long as the
     /// client reads; one that does not read is closed. A single value may be as big as it is.
     fn hold_output_limit(&mut self) -> io::Result<()> {
-        let limits = &self.shared.settings.limits;
-        let (output_bytes_max, bulk_bytes_max) = (limits.output_bytes_max, limits.bulk_bytes_max);
+        let settings = &self.shared.settings;
+        let output_bytes_max = settings.output_bytes_max.load(Ordering::Relaxed);
+        let bulk_bytes_max = settings.limits.bulk_bytes_max;
         let pending_max = match self.session.is_authenticated() {
             true => output_bytes_max,
             false => output_bytes_max.min(UNAUTHENTICATED_OUTPUT_BYTES_MAX),
@@ -256,13 +257,13 @@ impl Connection {
 
     /// Closes a client that has left more than the soft limit unread for too long.
     fn check_soft_limit(&mut self) -> io::Result<()> {
-        let limits = &self.shared.settings.limits;
-        if self.pending() <= limits.output_soft_bytes_max {
+        let settings = &self.shared.settings;
+        if self.pending() <= settings.output_soft_bytes_max.load(Ordering::Relaxed) {
             self.over_soft_limit = None;
             return Ok(());
         }
         let since = *self.over_soft_limit.get_or_insert_with(Instant::now);
-        if since.elapsed() > limits.output_soft_time { Err(self.overflow()) } else { Ok(()) }
+        if since.elapsed() > settings.output_soft_time() { Err(self.overflow()) } else { Ok(()) }
     }
 
     fn overflow(&self) -> io::Error {
@@ -298,8 +299,7 @@ impl Connection {
     fn partial_time_left(&mut self) -> io::Result<Duration> {
         let since = *self.partial_since.get_or_insert_with(Instant::now);
         let brought = (self.input.len() - self.consumed) / PARTIAL_BYTES_PER_S;
-        let allowed =
-            self.shared.settings.limits.partial_time + Duration::from_secs(brought as u64);
+        let allowed = self.shared.settings.partial_time() + Duration::from_secs(brought as u64);
         let left = allowed.saturating_sub(since.elapsed());
         if left.is_zero() {
             log::debug!("closed client {}: its request took too long", self.client.id);
@@ -350,7 +350,7 @@ impl Connection {
     /// Sends the last replies, as long as the client reads. One that writes all its requests before
     /// it reads any can finish writing meanwhile.
     fn flush(&mut self) -> io::Result<()> {
-        let patience = self.shared.settings.limits.partial_time;
+        let patience = self.shared.settings.partial_time();
         let mut deadline = Instant::now() + patience;
         let mut wanted = Ready::BOTH;
         while self.pending() > 0 && Instant::now() < deadline {

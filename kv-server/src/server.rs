@@ -252,7 +252,7 @@ fn set_options(stream: &Stream, settings: &Settings) {
     let Stream::Tcp(stream) = stream else { return };
     let socket = SockRef::from(stream);
     drop(socket.set_tcp_nodelay(true));
-    let keepalive_s = settings.tcp_keepalive_s;
+    let keepalive_s = settings.tcp_keepalive_s.load(Ordering::Relaxed);
     if keepalive_s > 0 {
         let probe_every = Duration::from_secs((keepalive_s / 3).max(1));
         let keepalive = TcpKeepalive::new()

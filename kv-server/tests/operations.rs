@@ -53,7 +53,7 @@ fn the_slowlog_shows_what_redis_shows() {
         "SLOWLOG RESET",
         "SLOWLOG GET",
     ];
-    let said = [redis.address, ours.address].map(|address| {
+    let said = [redis.address(), ours.address].map(|address| {
         let mut wire = Wire::to(address);
         let me = wire.stream.local_addr().expect("a socket").to_string();
         let replies = String::from_utf8(without_numbers(&answers(&mut wire, &lines)));

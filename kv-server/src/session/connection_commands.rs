@@ -224,7 +224,10 @@ impl Session {
             return Flow::Continue;
         }
         let settings = &self.shared.settings;
-        if !self.local && !settings.has_password() && !settings.allow_shutdown {
+        if !self.local
+            && !settings.has_password()
+            && !settings.allow_shutdown.load(Ordering::Relaxed)
+        {
             self.fail(
                 "NOPERM only clients on the server's machine may stop it; start it with \
                  --allow-shutdown or --requirepass to let others",
