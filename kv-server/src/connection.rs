@@ -10,6 +10,7 @@ use kv_core::resp::{Encoder, Protocol, ProtocolError, RequestDecoder, RequestLim
 
 use crate::clients::Client;
 use crate::counters::Totals;
+use crate::monitor::Feed;
 use crate::session::{Flow, Session};
 use crate::shared::Shared;
 use crate::stream::{Ready, Stream};
@@ -101,7 +102,9 @@ impl Connection {
             if self.is_drained()? {
                 return self.flush_and_close();
             }
-            let received = if self.pending() > 0 {
+            let received = if let Some(feed) = self.session.feed() {
+                self.attend(&feed)?
+            } else if self.pending() > 0 {
                 self.wait_both()?
             } else if self.consumed < self.input.len() {
                 self.receive_rest()?
@@ -248,6 +251,32 @@ impl Connection {
         if ready.write {
             self.send()?;
         }
+        if !ready.read {
+            return Ok(None);
+        }
+        self.make_room();
+        self.stream.try_recv(&mut self.input)
+    }
+
+    /// Waits for a monitor's requests and for what others ask, which it is told.
+    fn attend(&mut self, feed: &Feed) -> io::Result<Option<usize>> {
+        if feed.overflowed() {
+            return Err(self.overflow());
+        }
+        self.check_soft_limit()?;
+        self.drop_sent();
+        let mut patience = Duration::from_secs(1);
+        if self.consumed < self.input.len() {
+            patience = patience.min(self.partial_time_left()?);
+        }
+        // With lines on their way, more of them wait in the feed, whose size is limited.
+        let idle = self.pending() == 0;
+        let wanted = if idle { Ready::READ } else { Ready::BOTH };
+        let ready = self.stream.wait_or(wanted, idle.then(|| feed.fd()), Some(patience))?;
+        if self.pending() == 0 {
+            feed.take_into(self.out.bytes_mut());
+        }
+        self.send()?;
         if !ready.read {
             return Ok(None);
         }

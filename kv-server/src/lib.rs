@@ -28,6 +28,7 @@ mod connection;
 mod counters;
 mod info;
 mod listener;
+mod monitor;
 mod pause;
 mod request_log;
 mod scheduling;

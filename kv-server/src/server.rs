@@ -22,6 +22,7 @@ use crate::clients::{Clients, Registration};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::listener::Listener;
+use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::request_log::RequestLog;
 use crate::scheduling;
@@ -120,6 +121,7 @@ impl Server {
             slowlog: Slowlog::new(config.slowlog_slower_than_us, config.slowlog_entries_max),
             shutdown: Shutdown::new()?,
             pause: Pause::default(),
+            monitors: Monitors::default(),
             request_log,
             started_at: Instant::now(),
             uptime_s: CachePadded::default(),

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 
 use crate::clients::Clients;
 use crate::config::{Config, Limits};
+use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::request_log::RequestLog;
 use crate::shutdown::Shutdown;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     pub(crate) slowlog: Slowlog,
     pub(crate) pause: Pause,
+    pub(crate) monitors: Monitors,
     pub(crate) shutdown: Shutdown,
     pub(crate) request_log: Option<RequestLog>,
     pub(crate) started_at: Instant,

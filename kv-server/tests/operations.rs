@@ -162,6 +162,80 @@ fn info_counts_each_command_and_each_error() {
     assert!(!two.text("INFO all").contains("cmdstat_get:"));
 }
 
+/// The lines of a monitor, each without its time and with its address cut down to its kind.
+fn watched(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let parts = |line: &str| {
+        let (time, rest) = line.split_once(" [")?;
+        let (place, request) = rest.split_once("] ")?;
+        let digits =
+            time.trim_start_matches('+').split('.').all(|part| part.parse::<u64>().is_ok());
+        let (db, address) = place.split_once(' ')?;
+        Some(format!("{digits} {db} {} {request}", address.split(':').next()?))
+    };
+    text.lines().map(|line| parts(line).unwrap_or_else(|| line.to_owned())).collect()
+}
+
+#[test]
+fn a_monitor_sees_what_redis_shows() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let ours = Served::start();
+    let seen = [redis.address(), ours.address].map(|address| {
+        let mut monitor = Wire::to(address);
+        monitor.ask("MONITOR", "+OK\r\n").send("MONITOR\r\n");
+        let lines = [
+            "SET k \"a\\x01\\n\\t\\r\\a\\b\\\"\\\\\\xffb\"",
+            "AUTH default secret",
+            "HELLO 2 AUTH default x SETNAME n",
+            "CONFIG SET timeout 0",
+            "SLOWLOG GET",
+            "SELECT 3",
+            "NOSUCH",
+            "GET",
+            "MULTI",
+            "SET a 1",
+            "GET a",
+            "MONITOR",
+            "CONFIG GET save",
+            "EXEC",
+            "CLIENT LIST",
+            "CLIENT ID",
+            "OBJECT ENCODING a",
+            "FLUSHALL",
+        ];
+        answers(&mut Wire::to(address), &lines);
+        monitor.send("ECHO between\r\nGET k\r\nMULTI\r\nSET k 1\r\nEXEC\r\nRESET\r\n");
+        watched(&answers(&mut monitor, &["GET k"]))
+    });
+    assert_eq!(seen[1], seen[0]);
+}
+
+#[test]
+fn a_monitor_that_does_not_read_is_closed_and_nobody_waits_for_it() {
+    let served = Served::with(|config| config.limits.output_bytes_max = 1024 * 1024);
+    let (mut monitor, mut busy) = (served.connect(), served.connect());
+    monitor.ask("MONITOR", "+OK\r\n");
+    // More than the sockets between them hold.
+    let request = format!("ECHO {}\r\n", "x".repeat(60_000));
+    let reply = format!("$60000\r\n{}\r\n", "x".repeat(60_000));
+    for _ in 0..400 {
+        busy.send(&request).expect(&reply);
+    }
+    eventually("it is closed", || busy.info("connected_clients") == 1);
+    assert_eq!(busy.info("client_output_buffer_limit_disconnections"), 1);
+}
+
+#[test]
+fn a_monitor_ends_with_the_server() {
+    let served = Served::start();
+    let mut monitor = served.connect();
+    monitor.ask("MONITOR", "+OK\r\n");
+    served.connect().ask("PING", "+PONG\r\n");
+    drop(served);
+    assert!(monitor.line().ends_with("\"PING\""));
+    monitor.expect_end();
+}
+
 #[test]
 fn help_names_every_subcommand() {
     let served = Served::start();

@@ -109,6 +109,7 @@ pub enum ConnectionCommand {
     Info,
     Latency,
     Memory,
+    Monitor,
     Multi,
     Ping,
     Quit,

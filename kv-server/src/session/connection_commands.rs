@@ -40,6 +40,7 @@ impl Session {
             ConnectionCommand::Help => help(args.at(0), out),
             ConnectionCommand::Latency => latency(args.at(1), out),
             ConnectionCommand::Memory => memory(args.at(1), out),
+            ConnectionCommand::Monitor => self.monitor(out),
             ConnectionCommand::Role => role(out),
             ConnectionCommand::Slowlog => self.slowlog(args, out),
             ConnectionCommand::Time => time(out),
@@ -190,6 +191,7 @@ impl Session {
     fn reset(&mut self, out: &mut Encoder) {
         self.queue = None;
         self.unwatch_all();
+        self.end_monitor();
         self.set_db(0);
         self.replies = Replies::On;
         self.authenticated = !self.shared.settings.has_password();

@@ -20,6 +20,7 @@ use kv_core::resp::{Args, Encoder};
 use crate::clients::Client;
 use crate::command_stats::CommandStats;
 use crate::counters::Totals;
+use crate::monitor::Feed;
 use crate::shared::Shared;
 use transaction::Queue;
 
@@ -37,6 +38,8 @@ pub(crate) struct Session {
     watched: HashSet<(u8, Box<[u8]>)>,
     watched_bytes: usize,
     replies: Replies,
+    /// What others ask, for a client that watches.
+    feed: Option<Arc<Feed>>,
     /// What has happened since the figures were last handed over.
     counted: Totals,
     command_stats: CommandStats,
@@ -87,6 +90,7 @@ impl Session {
             watched: HashSet::new(),
             watched_bytes: 0,
             replies: Replies::On,
+            feed: None,
             counted: Totals::default(),
             command_stats: CommandStats::default(),
             clock: None,
@@ -97,6 +101,12 @@ impl Session {
     /// Whether the client may do as it likes: it has given the password, or none is asked for.
     pub(crate) fn is_authenticated(&self) -> bool {
         self.authenticated || !self.shared.settings.has_password()
+    }
+
+    /// What a client that watches is to be told.
+    #[inline]
+    pub(crate) fn feed(&self) -> Option<Arc<Feed>> {
+        self.feed.clone()
     }
 
     /// Hands over the figures since the last call.
@@ -131,6 +141,10 @@ impl Session {
         if self.replies == Replies::SkipThis {
             self.replies = Replies::On;
         }
+        // What a client that watches asks itself stands right behind the reply.
+        if let Some(feed) = &self.feed {
+            feed.take_into(out.bytes_mut());
+        }
         flow
     }
 
@@ -146,6 +160,9 @@ impl Session {
                 stat.calls += 1;
                 stat.time += took;
                 stat.failed += u64::from(failed);
+                if self.shared.monitors.any() && !spec.flags.contains(&"admin") {
+                    self.tell_monitors(&args);
+                }
                 if self.shared.slowlog.is_slow(took) && !spec.flags.contains(&"skip_slowlog") {
                     self.shared.slowlog.record(&self.client, &args, took);
                 }
@@ -173,6 +190,10 @@ impl Session {
             let error = "NOAUTH Authentication required.";
             return (self.refuse_call(spec, &error, out), Served::Refused(spec));
         }
+        if self.feed.is_some() && spec.access != Access::None {
+            let error = "ERR Replica can't interact with the keyspace";
+            return (self.refuse_call(spec, &error, out), Served::Refused(spec));
+        }
         if self.queue.is_some() && !runs_within_multi(spec) {
             self.enqueue(spec, args, out);
             return (Flow::Continue, Served::Otherwise);
@@ -190,6 +211,36 @@ impl Session {
             Run::Subcommand => unreachable!("narrowed to one of {}", spec.name),
         };
         (flow, Served::Ran(spec))
+    }
+
+    fn tell_monitors(&self, args: &Args<'_>) {
+        let (shared, settings) = (&self.shared, &self.shared.settings);
+        let bytes_max = settings.output_bytes_max.load(Ordering::Relaxed);
+        let address = match self.client.stream.peer_addr() {
+            Some(_) => self.client.address.clone(),
+            None => format!("unix:{}", settings.unix_socket),
+        };
+        shared.monitors.tell(self.db, &address, args, bytes_max);
+    }
+
+    /// Begins to watch; one that watches already is not answered, as in Redis.
+    fn monitor(&mut self, out: &mut Encoder) {
+        if self.feed.is_some() {
+            return;
+        }
+        match self.shared.monitors.register() {
+            Ok(feed) => {
+                self.feed = Some(feed);
+                out.ok();
+            }
+            Err(error) => self.fail(format_args!("ERR cannot watch: {error}"), out),
+        }
+    }
+
+    fn end_monitor(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            self.shared.monitors.unregister(&feed);
+        }
     }
 
     /// Whether running a command would change something, the commands queued for `EXEC` included.
@@ -266,6 +317,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.end_monitor();
         self.unwatch_all();
     }
 }

@@ -119,6 +119,9 @@ impl Session {
                     (Run::Connection(ConnectionCommand::Info), Some(sizes)) => {
                         self.info(call.args, &sizes, out);
                     }
+                    (Run::Connection(ConnectionCommand::Monitor), _) => {
+                        self.fail("ERR MONITOR isn't allowed for DENY BLOCKING client", out);
+                    }
                     (Run::Connection(command), _) => {
                         if self.run_connection_command(command, call.args, out) == Flow::Close {
                             flow = Flow::Close;
