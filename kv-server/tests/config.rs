@@ -59,7 +59,9 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
         // Process::spawn removes these from what the test inherits.
         Process::spawn_with(command, &[("KV_REQUIREPASS", "environment"), ("KV_PORT", "0")])
     };
-    start(&[]).connect().ask("AUTH environment", "+OK\r\n");
+    let process = start(&[]);
+    assert_ne!(process.address.port(), 1);
+    process.connect().ask("AUTH environment", "+OK\r\n");
     let typed = start(&["--requirepass", "typed", "--port", "0"]);
     typed.connect().ask("AUTH typed", "+OK\r\n");
     let positional = start(&["0"]);
