@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::CommandFactory;
 use rustix::process::{
     Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal,
 };
@@ -80,7 +80,7 @@ fn supervise(program: &Path, words: &[String]) -> ExitCode {
 }
 
 /// kv-server's own command line, behind ours.
-#[derive(Debug, Parser)]
+#[derive(Debug, clap::Parser)]
 #[command(name = "kv-bench serve --")]
 struct OwnServer {
     #[command(flatten)]
@@ -89,7 +89,7 @@ struct OwnServer {
 
 fn serve_own(server_args: &[String]) -> ExitCode {
     let words = std::iter::once("kv-bench serve --").chain(server_args.iter().map(String::as_str));
-    kv_server::serve(&OwnServer::parse_from(words).args)
+    kv_server::serve(&kv_server::Args::from_words(&OwnServer::command(), words))
 }
 
 fn await_end_of_standard_input() {

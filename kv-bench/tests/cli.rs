@@ -48,7 +48,10 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         (&["--requests", "10", "--duration", "1s"], "cannot be used with"),
         (&["--ring", "modulo"], "unknown ring (known: slots, ketama, uhashring)"),
         (&["--key-distribution", "zipf"], "unknown distribution (known: uniform, sequential)"),
-        (&["--durability", "always"], "keep no log (valid: none)"),
+        (
+            &["--durability", "sometimes"],
+            "no such mode (valid: none, snapshot, os, everysec, always)",
+        ),
         (&["--name", "../x"], "only letters, digits"),
         (&["--keys", "0"], "--keys 0: must be from 1"),
     ];

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 
+use crate::command_stats::CommandStats;
 use crate::counters::{Counters, Totals};
 use crate::stream::Stream;
 use crate::wakeup::Sleeper;
@@ -27,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) local_address: String,
     pub(crate) connected_at: Instant,
     pub(crate) counters: CachePadded<Counters>,
+    /// Written by the connection's own thread, and so hardly ever waited for.
+    pub(crate) command_stats: CachePadded<Mutex<CommandStats>>,
     pub(crate) labels: Mutex<Labels>,
     pub(crate) db: AtomicU8,
     /// 2 or 3.
@@ -46,6 +49,12 @@ pub(crate) struct Labels {
     pub(crate) lib_ver: String,
 }
 
+impl Client {
+    pub(crate) fn command_stats(&self) -> MutexGuard<'_, CommandStats> {
+        self.command_stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// All connections, and the sum of those that ended.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
@@ -59,6 +68,7 @@ pub(crate) struct Clients {
 struct Connected {
     by_id: BTreeMap<u64, Arc<Client>>,
     retired: Totals,
+    retired_commands: CommandStats,
     /// Subtracted from every sum since `CONFIG RESETSTAT`.
     reset: Totals,
     closing: bool,
@@ -82,6 +92,7 @@ impl Drop for Registration {
         let mut connected = self.clients.lock();
         connected.by_id.remove(&self.client.id);
         connected.retired.add(&self.client.counters.totals());
+        connected.retired_commands.add(&self.client.command_stats());
         drop(connected);
         self.clients.ended.notify_all();
     }
@@ -109,6 +120,7 @@ impl Clients {
             local_address: address(stream.local_addr()),
             connected_at: Instant::now(),
             counters: CachePadded::default(),
+            command_stats: CachePadded::default(),
             labels: Mutex::default(),
             db: AtomicU8::new(0),
             protocol: AtomicU8::new(2),
@@ -139,10 +151,25 @@ impl Clients {
         connected.sum().since(&connected.reset)
     }
 
+    /// What became of the commands of all connections, past and present, since the last reset.
+    pub(crate) fn command_stats(&self) -> CommandStats {
+        let connected = self.lock();
+        let mut sum = CommandStats::default();
+        sum.add(&connected.retired_commands);
+        for client in connected.by_id.values() {
+            sum.add(&client.command_stats());
+        }
+        sum
+    }
+
     /// Counts from zero again.
     pub(crate) fn reset_totals(&self) {
         let mut connected = self.lock();
         connected.reset = connected.sum();
+        connected.retired_commands.clear();
+        for client in connected.by_id.values() {
+            client.command_stats().clear();
+        }
     }
 
     /// Takes no more connections, wakes the present ones, which see that the shutdown is raised and

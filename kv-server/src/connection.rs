@@ -10,6 +10,7 @@ use kv_core::resp::{Encoder, Protocol, ProtocolError, RequestDecoder, RequestLim
 
 use crate::clients::Client;
 use crate::counters::Totals;
+use crate::monitor::Feed;
 use crate::session::{Flow, Session};
 use crate::shared::Shared;
 use crate::stream::{Ready, Stream};
@@ -101,7 +102,9 @@ impl Connection {
             if self.is_drained()? {
                 return self.flush_and_close();
             }
-            let received = if self.pending() > 0 {
+            let received = if let Some(feed) = self.session.feed() {
+                self.attend(&feed)?
+            } else if self.pending() > 0 {
                 self.wait_both()?
             } else if self.consumed < self.input.len() {
                 self.receive_rest()?
@@ -175,8 +178,9 @@ impl Connection {
     /// With more replies pending than the limit allows, the next request waits for as long as the
     /// client reads; one that does not read is closed. A single value may be as big as it is.
     fn hold_output_limit(&mut self) -> io::Result<()> {
-        let limits = &self.shared.settings.limits;
-        let (output_bytes_max, bulk_bytes_max) = (limits.output_bytes_max, limits.bulk_bytes_max);
+        let settings = &self.shared.settings;
+        let output_bytes_max = settings.output_bytes_max.load(Ordering::Relaxed);
+        let bulk_bytes_max = settings.limits.bulk_bytes_max;
         let pending_max = match self.session.is_authenticated() {
             true => output_bytes_max,
             false => output_bytes_max.min(UNAUTHENTICATED_OUTPUT_BYTES_MAX),
@@ -217,8 +221,9 @@ impl Connection {
         self.out.bytes().len() - self.sent
     }
 
-    /// Sends what the socket takes.
+    /// Sends what the socket takes, once what it tells is kept.
     fn send(&mut self) -> io::Result<()> {
+        self.session.settle(&mut self.out);
         if self.pending() == 0 {
             return Ok(());
         }
@@ -254,15 +259,41 @@ impl Connection {
         self.stream.try_recv(&mut self.input)
     }
 
+    /// Waits for a monitor's requests and for what others ask, which it is told.
+    fn attend(&mut self, feed: &Feed) -> io::Result<Option<usize>> {
+        if feed.overflowed() {
+            return Err(self.overflow());
+        }
+        self.check_soft_limit()?;
+        self.drop_sent();
+        let mut patience = Duration::from_secs(1);
+        if self.consumed < self.input.len() {
+            patience = patience.min(self.partial_time_left()?);
+        }
+        // With lines on their way, more of them wait in the feed, whose size is limited.
+        let idle = self.pending() == 0;
+        let wanted = if idle { Ready::READ } else { Ready::BOTH };
+        let ready = self.stream.wait_or(wanted, idle.then(|| feed.fd()), Some(patience))?;
+        if self.pending() == 0 {
+            feed.take_into(self.out.bytes_mut());
+        }
+        self.send()?;
+        if !ready.read {
+            return Ok(None);
+        }
+        self.make_room();
+        self.stream.try_recv(&mut self.input)
+    }
+
     /// Closes a client that has left more than the soft limit unread for too long.
     fn check_soft_limit(&mut self) -> io::Result<()> {
-        let limits = &self.shared.settings.limits;
-        if self.pending() <= limits.output_soft_bytes_max {
+        let settings = &self.shared.settings;
+        if self.pending() <= settings.output_soft_bytes_max.load(Ordering::Relaxed) {
             self.over_soft_limit = None;
             return Ok(());
         }
         let since = *self.over_soft_limit.get_or_insert_with(Instant::now);
-        if since.elapsed() > limits.output_soft_time { Err(self.overflow()) } else { Ok(()) }
+        if since.elapsed() > settings.output_soft_time() { Err(self.overflow()) } else { Ok(()) }
     }
 
     fn overflow(&self) -> io::Error {
@@ -298,8 +329,7 @@ impl Connection {
     fn partial_time_left(&mut self) -> io::Result<Duration> {
         let since = *self.partial_since.get_or_insert_with(Instant::now);
         let brought = (self.input.len() - self.consumed) / PARTIAL_BYTES_PER_S;
-        let allowed =
-            self.shared.settings.limits.partial_time + Duration::from_secs(brought as u64);
+        let allowed = self.shared.settings.partial_time() + Duration::from_secs(brought as u64);
         let left = allowed.saturating_sub(since.elapsed());
         if left.is_zero() {
             log::debug!("closed client {}: its request took too long", self.client.id);
@@ -350,7 +380,7 @@ impl Connection {
     /// Sends the last replies, as long as the client reads. One that writes all its requests before
     /// it reads any can finish writing meanwhile.
     fn flush(&mut self) -> io::Result<()> {
-        let patience = self.shared.settings.limits.partial_time;
+        let patience = self.shared.settings.partial_time();
         let mut deadline = Instant::now() + patience;
         let mut wanted = Ready::BOTH;
         while self.pending() > 0 && Instant::now() < deadline {

@@ -7,11 +7,13 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 use kv_core::Engine;
+use kv_core::data_dir::{Durability, RecoveryError};
+use kv_core::storage::{Disk, DiskError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
@@ -22,10 +24,14 @@ use crate::clients::{Clients, Registration};
 use crate::config::Config;
 use crate::connection::Connection;
 use crate::listener::Listener;
+use crate::monitor::Monitors;
+use crate::pause::Pause;
+use crate::persistence::Persistence;
 use crate::request_log::RequestLog;
 use crate::scheduling;
 use crate::shared::{Settings, Shared, Stats, new_run_id};
 use crate::shutdown::Shutdown;
+use crate::slowlog::Slowlog;
 use crate::stream::Stream;
 use crate::ticker;
 use crate::wakeup;
@@ -33,6 +39,9 @@ use crate::wakeup;
 /// How long connections may take to finish what they have received: half of what service managers
 /// and container engines wait before they kill.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// A store that is recovered within this time is there before the first client is.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Pause after `accept` failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -51,6 +60,12 @@ pub enum ServerError {
     NothingToListenOn,
     #[error("cannot open the request log {}: {source}", path.display())]
     RequestLog { path: PathBuf, source: io::Error },
+    #[error("--durability {0} needs a folder to keep the data in: give --data-dir DIR")]
+    NoDataDir(Durability),
+    #[error(transparent)]
+    DataDir(#[from] DiskError),
+    #[error("cannot recover the store")]
+    Recovery(#[from] RecoveryError),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
@@ -77,6 +92,10 @@ fn unix_hint(error: &io::Error) -> &'static str {
 pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<Listener>,
+    /// The store's folder, which this process holds locked, until recovery takes it over.
+    disk: Option<Disk>,
+    durability: Durability,
+    on_ready: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Server {
@@ -85,6 +104,13 @@ impl Server {
     /// # Errors
     /// When an address can't be listened on; the message names it and what to do.
     pub fn bind(config: &Config) -> Result<Self, ServerError> {
+        let disk = match &config.data_dir {
+            None if config.durability != Durability::None => {
+                return Err(ServerError::NoDataDir(config.durability));
+            }
+            None => None,
+            Some(path) => Some(Disk::open(path)?),
+        };
         let mut listeners = Vec::new();
         let mut port = config.port;
         for ip in &config.bind {
@@ -112,10 +138,14 @@ impl Server {
         };
         let shared = Arc::new(Shared {
             engine: Engine::default().with_value_bytes_max(config.limits.bulk_bytes_max),
+            persistence: Persistence::default(),
             clients: Arc::new(Clients::default()),
             settings: Settings::new(config),
             stats: Stats::default(),
+            slowlog: Slowlog::new(config.slowlog_slower_than_us, config.slowlog_entries_max),
             shutdown: Shutdown::new()?,
+            pause: Pause::default(),
+            monitors: Monitors::default(),
             request_log,
             started_at: Instant::now(),
             uptime_s: CachePadded::default(),
@@ -123,7 +153,7 @@ impl Server {
             port: if config.bind.is_empty() { 0 } else { port },
         });
         limit_clients(&shared.settings);
-        Ok(Self { shared, listeners })
+        Ok(Self { shared, listeners, disk, durability: config.durability, on_ready: None })
     }
 
     /// The TCP addresses that are listened on, with their real ports.
@@ -136,28 +166,66 @@ impl Server {
         self.shared.shutdown.clone()
     }
 
-    /// Serves until told to stop, then drains the connections. The signal `SIGURG` is the server's
-    /// from then on: it wakes threads to drain their connections.
+    /// Lets `then` be called once the store is recovered, at once if there is nothing to recover.
+    pub fn on_ready(&mut self, then: impl FnOnce() + Send + 'static) {
+        self.on_ready = Some(Box::new(then));
+    }
+
+    /// Serves until told to stop, then drains the connections. Until the store is recovered clients
+    /// are told that it is loading. The signal `SIGURG` is the server's from then on: it wakes
+    /// threads to drain their connections.
     ///
     /// # Errors
-    /// When the system refuses what a server can't do without.
-    pub fn run(self) -> Result<(), ServerError> {
+    /// When the store can't be recovered, or the system refuses what a server can't do without.
+    pub fn run(mut self) -> Result<(), ServerError> {
         wakeup::listen()?;
         let ticker = ticker::start(&self.shared)?;
+        let recovery = self.start_recovery()?;
         let accepted = self.accept_until_shutdown();
-        let Self { shared, listeners } = self;
+        let Self { shared, listeners, .. } = self;
         drop(listeners);
         shared.shutdown.raise();
+        shared.persistence.progress.cancel();
         let left = shared.clients.drain(DRAIN_TIME);
         if left > 0 {
             log::warn!("{left} connections did not end within {DRAIN_TIME:?} and were cut");
         }
         drop(ticker.join());
+        let recovered = recovery.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
+        shared.persistence.close(&shared.engine);
         if let Some(log) = &shared.request_log {
             log.close();
         }
         log::info!("stopped");
-        accepted.map_err(ServerError::from)
+        match recovered {
+            // Who stops a server that is still loading knows why there is no store.
+            Err(RecoveryError::Cancelled) | Ok(()) => accepted.map_err(ServerError::from),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn start_recovery(&mut self) -> io::Result<Option<JoinHandle<Result<(), RecoveryError>>>> {
+        let on_ready = self.on_ready.take().unwrap_or_else(|| Box::new(|| ()));
+        let Some(disk) = self.disk.take() else {
+            on_ready();
+            return Ok(None);
+        };
+        let (shared, durability) = (Arc::clone(&self.shared), self.durability);
+        shared.persistence.announce_loading();
+        let (end, ended) = crossbeam::channel::bounded::<()>(0);
+        let recover = move || {
+            let _end = end;
+            let recovered = shared.persistence.recover(&shared.engine, Arc::new(disk), durability);
+            match &recovered {
+                Ok(()) => on_ready(),
+                Err(_) => shared.shutdown.raise(),
+            }
+            recovered
+        };
+        let recovery = thread::Builder::new().name("recovery".to_owned()).spawn(recover)?;
+        // Whoever connects meanwhile waits to be accepted. The sender never sends: it only ends.
+        let _ = ended.recv_timeout(HEAD_START);
+        Ok(Some(recovery))
     }
 
     fn accept_until_shutdown(&self) -> io::Result<()> {
@@ -248,7 +316,7 @@ fn set_options(stream: &Stream, settings: &Settings) {
     let Stream::Tcp(stream) = stream else { return };
     let socket = SockRef::from(stream);
     drop(socket.set_tcp_nodelay(true));
-    let keepalive_s = settings.tcp_keepalive_s;
+    let keepalive_s = settings.tcp_keepalive_s.load(Ordering::Relaxed);
     if keepalive_s > 0 {
         let probe_every = Duration::from_secs((keepalive_s / 3).max(1));
         let keepalive = TcpKeepalive::new()

@@ -80,16 +80,30 @@ impl Stream {
     /// Waits until the socket is ready for any of what is `wanted`, or until `timeout` has passed or
     /// the thread was woken, which leaves both false.
     pub(crate) fn wait(&self, wanted: Ready, timeout: Option<Duration>) -> io::Result<Ready> {
+        self.wait_or(wanted, None, timeout)
+    }
+
+    /// As [`Stream::wait`], and until `other` can be read.
+    pub(crate) fn wait_or(
+        &self,
+        wanted: Ready,
+        other: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+    ) -> io::Result<Ready> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, wanted.read);
         flags.set(PollFlags::OUT, wanted.write);
         let fd = self.fd();
-        let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, flags),
+            PollFd::from_borrowed_fd(other.unwrap_or(fd), PollFlags::IN),
+        ];
+        let polled = if other.is_some() { 2 } else { 1 };
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: timeout.subsec_nanos().into(),
         });
-        match poll(&mut fds, timeout.as_ref()) {
+        match poll(&mut fds[..polled], timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

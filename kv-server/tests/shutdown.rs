@@ -256,7 +256,10 @@ fn what_cannot_be_done_is_one_clear_line_and_exit_code_1() {
         (&["--port", "0", "--bind", "192.0.2.1"][..], "--bind takes addresses of this machine"),
         (&["--port", "0", "--log-file", "/nowhere/log"], "/nowhere/log"),
         (&["--port", "0", "--log-requests", "/nowhere/requests"], "/nowhere/requests"),
-        (&["--port", "0", "--data-dir", "/proc/nowhere"], "--data-dir /proc/nowhere"),
+        (
+            &["--port", "0", "--data-dir", "/proc/nowhere"],
+            "cannot create the data folder /proc/nowhere",
+        ),
         (&["--bind", "none", "--unixsocket", "/nowhere/kv.sock"], "/nowhere/kv.sock"),
     ] {
         let output = run(args);
