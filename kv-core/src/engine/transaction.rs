@@ -289,7 +289,9 @@ impl<'e> Transaction<'e> {
         let (access_s, db, engine) = (self.access_s, self.db, self.engine);
         let shard = self.guards.shard_mut(key);
         if shard.find(db, key).is_none() {
-            let empty = Entry::new(key.bytes, &[], None);
+            let mut empty = Entry::new(key.bytes, &[], None);
+            // Without it a snapshot under way would take it for one that was there before.
+            empty.set_version(version);
             shard.insert(db, key.hash, empty, &|key| engine.table.hash(key));
         }
         let entry = shard.find_mut(db, key, version).expect("the key was just put");
