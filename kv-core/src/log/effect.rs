@@ -62,6 +62,20 @@ const CLEAR: u8 = 7;
 const SWAP_DB: u8 = 8;
 const DURABLE: u8 = 9;
 
+impl<'a> Effect<'a> {
+    /// The key that it is about; `None` for an effect on whole databases, or on none.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        match *self {
+            Self::Put { key, .. }
+            | Self::Splice { key, .. }
+            | Self::Expire { key, .. }
+            | Self::Persist { key, .. }
+            | Self::Remove { key, .. } => Some(key),
+            Self::Clear { .. } | Self::SwapDb { .. } | Self::Durable { .. } => None,
+        }
+    }
+}
+
 impl Effect<'_> {
     /// Appends the effect to a payload.
     ///

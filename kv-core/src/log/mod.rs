@@ -37,8 +37,8 @@ use crate::storage::Storage;
 use segment::{segment_name, segment_number};
 use status::Status;
 use sync::{Exposed, Shared};
-use tail::{Batch, Tail};
-use waiters::Waiters;
+use tail::{Batch, Published, Tail};
+use waiters::{Queue, Waiters};
 use writer::Writer;
 
 pub use effect::{Effect, EffectError, Effects};
@@ -98,8 +98,12 @@ impl Log {
             durable_bytes: AtomicU64::new(writer.written_bytes()),
             tail: CachePadded::new(Mutex::new(tail)),
             writer: CachePadded::new(Mutex::new(writer)),
+            queue: Queue::default(),
             turn: Mutex::new(()),
-            sequence: sequence(),
+            published: CachePadded::new(Published {
+                sequence: AtomicU64::new(at.sequence),
+                appended: AtomicU64::new(at.bytes),
+            }),
             written: sequence(),
             durable: sequence(),
             clock: Exposed::new(),
@@ -119,17 +123,23 @@ impl Log {
         Ok(Self { shared, thread })
     }
 
+    /// When it is synced.
+    #[inline]
+    pub fn mode(&self) -> SyncMode {
+        self.shared.options.mode
+    }
+
     /// Begins a record, with the next sequence; nobody else can until it is closed.
     #[inline]
     pub fn begin(&self) -> OpenRecord<'_> {
         let tail = self.shared.tail();
-        OpenRecord::new(tail, self.durable(), &self.shared.sequence)
+        OpenRecord::new(tail, self.durable(), &self.shared.published)
     }
 
     /// The sequence of the last record.
     #[inline]
     pub fn sequence(&self) -> u64 {
-        self.shared.sequence.load(Ordering::Acquire)
+        self.shared.published.sequence.load(Ordering::Acquire)
     }
 
     /// The last record that survives the end of the process.
@@ -171,6 +181,26 @@ impl Log {
     /// Has all records so far synced now, and does not wait for it.
     pub fn request_sync(&self) {
         self.shared.want(self.sequence());
+    }
+
+    /// Waits until the records up to `sequence` are as safe as the mode promises.
+    ///
+    /// # Errors
+    /// Why they are not; [`Log::kept`] says up to where they are.
+    #[inline]
+    pub fn settle(&self, sequence: u64) -> Result<(), LogFailure> {
+        match self.mode() {
+            SyncMode::Always => self.wait_durable(sequence),
+            SyncMode::Os | SyncMode::Everysec => self.flush(sequence),
+        }
+    }
+
+    /// The last record that is as safe as the mode promises.
+    pub fn kept(&self) -> u64 {
+        match self.mode() {
+            SyncMode::Always => self.durable(),
+            SyncMode::Os | SyncMode::Everysec => self.written(),
+        }
     }
 
     /// Why changes are refused, if they are. Costs next to nothing when all is well.
@@ -217,7 +247,7 @@ impl Log {
     /// Bytes of log since it was read from its first segment: those found there and all appended,
     /// whatever was removed since.
     pub fn appended_bytes(&self) -> u64 {
-        self.shared.tail().batch.appended
+        self.shared.published.appended.load(Ordering::Relaxed)
     }
 
     /// Writes and syncs everything, marks it as durable, and ends the thread. Changes are refused

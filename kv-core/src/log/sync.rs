@@ -4,8 +4,9 @@
 //! only, so there must be no second), `writer`, `tail`. None but `turn` is held while syncing, and
 //! none but `tail` while a record is made.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
@@ -13,8 +14,8 @@ use crossbeam::utils::CachePadded;
 use super::error::LogFailure;
 use super::options::{LogOptions, SyncMode};
 use super::status::Status;
-use super::tail::Tail;
-use super::waiters::{self, Waiters};
+use super::tail::{Published, Tail};
+use super::waiters::{self, Queue, Waiters};
 use super::writer::{self, Writer};
 use crate::storage::Storage;
 
@@ -23,9 +24,11 @@ pub(super) struct Shared {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) tail: CachePadded<Mutex<Tail>>,
     pub(super) writer: CachePadded<Mutex<Writer>>,
+    /// Those who wait for the writer to be free.
+    pub(super) queue: Queue,
     pub(super) turn: Mutex<()>,
     /// The last record made, written, synced.
-    pub(super) sequence: CachePadded<AtomicU64>,
+    pub(super) published: CachePadded<Published>,
     pub(super) written: CachePadded<AtomicU64>,
     pub(super) durable: CachePadded<AtomicU64>,
     /// Bytes of the log that are durable.
@@ -87,6 +90,35 @@ impl Exposed {
     }
 }
 
+/// The writer, locked; whoever waits for it is told when it is free.
+pub(super) struct Writing<'s> {
+    /// Taken only when dropped.
+    writer: Option<MutexGuard<'s, Writer>>,
+    queue: &'s Queue,
+}
+
+impl Deref for Writing<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        self.writer.as_ref().expect("locked until dropped")
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        self.writer.as_mut().expect("locked until dropped")
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        // First: who is told and finds it locked would wait in vain.
+        drop(self.writer.take());
+        self.queue.tell();
+    }
+}
+
 /// Whether a write goes to a disk that was full before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Attempt {
@@ -99,16 +131,33 @@ impl Shared {
         self.tail.lock().expect("no panic under the tail")
     }
 
-    pub(super) fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().expect("no panic under the writer")
+    pub(super) fn writer(&self) -> Writing<'_> {
+        let writer = self.writer.lock().expect("no panic under the writer");
+        Writing { writer: Some(writer), queue: &self.queue }
     }
 
-    /// Writes what was made up to `sequence`, and all that others made meanwhile.
+    /// As [`Shared::writer`], if nobody has it.
+    fn try_writer(&self) -> Option<Writing<'_>> {
+        match self.writer.try_lock() {
+            Ok(writer) => Some(Writing { writer: Some(writer), queue: &self.queue }),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(_)) => panic!("no panic under the writer"),
+        }
+    }
+
+    /// Writes what was made up to `sequence`, and all that others made meanwhile. Where another
+    /// thread is writing, that one may take ours along: so we wait for its end and look again,
+    /// rather than for the lock, which would be handed from thread to thread, one switch after
+    /// another, for each to find its work done.
     pub(super) fn flush(&self, sequence: u64) -> Result<(), LogFailure> {
-        if self.written.load(Ordering::Acquire) < sequence {
-            let mut writer = self.writer();
-            if self.written.load(Ordering::Relaxed) < sequence {
-                self.write(&mut writer, Attempt::First)?;
+        while self.written.load(Ordering::Acquire) < sequence {
+            let seen = self.queue.look();
+            match self.try_writer() {
+                None => self.queue.sleep(seen),
+                Some(mut writer) if self.written.load(Ordering::Relaxed) < sequence => {
+                    self.write(&mut writer, Attempt::First)?;
+                }
+                Some(_) => {}
             }
         }
         self.bound_exposure()
@@ -119,7 +168,7 @@ impl Shared {
         let exposure_max_ms = self.options.exposure_max.as_millis() as u64;
         while self.options.mode == SyncMode::Everysec && self.clock.age_ms() > exposure_max_ms {
             let oldest = self.durable.load(Ordering::Acquire) + 1;
-            if oldest > self.sequence.load(Ordering::Acquire) {
+            if oldest > self.published.sequence.load(Ordering::Acquire) {
                 break;
             }
             self.wait_durable(oldest, None)?;
@@ -208,7 +257,7 @@ impl Shared {
         if self.durable.load(Ordering::Acquire) >= sequence {
             return Ok(true);
         }
-        let sequence = sequence.min(self.sequence.load(Ordering::Acquire));
+        let sequence = sequence.min(self.published.sequence.load(Ordering::Acquire));
         self.want(sequence);
         loop {
             let seen = self.waiters.look();

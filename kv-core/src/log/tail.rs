@@ -122,12 +122,21 @@ impl Tail {
     }
 }
 
+/// What anybody may ask without waiting for a record that is being made, even who makes it.
+#[derive(Debug)]
+pub(super) struct Published {
+    /// The last record.
+    pub(super) sequence: AtomicU64,
+    /// Bytes appended to the log up to its end.
+    pub(super) appended: AtomicU64,
+}
+
 /// A record being made: holds the log's end, so that the order of records is that of changes. It
 /// becomes part of the log whole, by [`OpenRecord::close`] or when dropped.
 pub struct OpenRecord<'l> {
     tail: MutexGuard<'l, Tail>,
     at: usize,
-    published: &'l AtomicU64,
+    published: &'l Published,
 }
 
 impl<'l> OpenRecord<'l> {
@@ -135,7 +144,7 @@ impl<'l> OpenRecord<'l> {
     pub(super) fn new(
         mut tail: MutexGuard<'l, Tail>,
         durable: u64,
-        published: &'l AtomicU64,
+        published: &'l Published,
     ) -> Self {
         let at = tail.open(durable);
         Self { tail, at, published }
@@ -168,6 +177,8 @@ impl Drop for OpenRecord<'_> {
     fn drop(&mut self) {
         let at = self.at;
         self.tail.close(at);
-        self.published.store(self.tail.batch.sequence, Ordering::Release);
+        let Batch { sequence, appended, .. } = self.tail.batch;
+        self.published.appended.store(appended, Ordering::Relaxed);
+        self.published.sequence.store(sequence, Ordering::Release);
     }
 }

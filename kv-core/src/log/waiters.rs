@@ -22,6 +22,36 @@ pub(super) fn wake(word: &AtomicU32, threads_max: u32) {
     let _ = futex::wake(word, futex::Flags::PRIVATE, threads_max);
 }
 
+/// Threads that wait for something to be free, and are all told when it is.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// How many times it was.
+    times: AtomicU32,
+    sleeping: AtomicU32,
+}
+
+impl Queue {
+    /// To be called before looking whether it is free.
+    pub(super) fn look(&self) -> u32 {
+        self.times.load(Ordering::SeqCst)
+    }
+
+    /// Sleeps until it is free, unless it was since `seen`.
+    pub(super) fn sleep(&self, seen: u32) {
+        // Sequentially consistent against `tell`: either it sees us, or we see that it was free.
+        self.sleeping.fetch_add(1, Ordering::SeqCst);
+        sleep(&self.times, seen, None);
+        self.sleeping.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn tell(&self) {
+        self.times.fetch_add(1, Ordering::SeqCst);
+        if self.sleeping.load(Ordering::SeqCst) > 0 {
+            wake(&self.times, i32::MAX as u32);
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     words: [AtomicU32; 2],

@@ -17,9 +17,9 @@ const FILE_MODE: u32 = 0o600;
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
-    #[error("cannot create the data folder {}: {source}", dir.display())]
+    #[error("cannot create the data folder {}", dir.display())]
     Create { dir: PathBuf, source: io::Error },
-    #[error("cannot lock the data folder {}: {source}", dir.display())]
+    #[error("cannot lock the data folder {}", dir.display())]
     Lock { dir: PathBuf, source: io::Error },
     #[error(
         "another server is using the data folder {}: stop it, or give this one a folder of its own",
