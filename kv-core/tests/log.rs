@@ -338,6 +338,47 @@ fn a_copy_of_the_log_stored_as_a_value_does_not_turn_a_torn_tail_into_corruption
     assert!(end.torn.is_some());
 }
 
+/// Two logs of the same salt, segment and sequences, each record as long in one as in the other.
+fn two_histories() -> [Vec<u8>; 2] {
+    [b"one", b"two"].map(|value| {
+        let folder = Faulty::default();
+        let storage: Arc<dyn Storage> = Arc::new(folder.clone());
+        let log = begin(&storage, options(SyncMode::Os));
+        for _ in 0..10 {
+            let mut record = log.begin();
+            record.push(&Effect::Put { db: 0, key: b"key", value, expires_at_ms: None });
+            record.close();
+        }
+        log.flush(10).expect("a disk that works");
+        folder.content(&segment_name(1))
+    })
+}
+
+#[test]
+fn a_record_of_another_history_does_not_go_on_with_this_one() {
+    let [one, two] = two_histories();
+    let record_bytes = (one.len() - SEGMENT_HEADER_BYTES) / 10;
+    let at = SEGMENT_HEADER_BYTES + 4 * record_bytes;
+    let folder = Faulty::default();
+    folder.put(&segment_name(1), &[&one[..at], &two[at..]].concat());
+    let (records, end) = read_back(&folder, START).unwrap();
+    assert_eq!(records.len(), 4);
+    assert_eq!(end.torn.unwrap().offset, at as u64);
+}
+
+#[test]
+fn blocks_of_another_segment_are_no_records_of_this_one() {
+    // As when a file system gives a file that grew the blocks of one that was removed.
+    let (folder, _) = written(SyncMode::Always, 3000, 12_000);
+    let first = folder.content(&segment_name(1));
+    let third = folder.content(&segment_name(3));
+    let left = Faulty::default();
+    let records = &third[SEGMENT_HEADER_BYTES..];
+    left.put(&segment_name(1), &[&first[..2000], &[0; 48], records].concat());
+    let (_, end) = read_back(&left, START).unwrap();
+    assert!(end.torn.is_some(), "no mark in them says what was durable here");
+}
+
 #[test]
 fn rotation_leaves_the_old_segments_free_to_go() {
     let folder = Faulty::default();

@@ -84,6 +84,29 @@ fn a_power_cut_at_every_call_loses_nothing_promised() {
 }
 
 #[test]
+fn what_a_restart_after_a_kill_read_is_durable_from_then_on() {
+    // The first process never synced; the second one's marks cover what it read.
+    for seed in 0..40 {
+        let folder = Faulty::default();
+        let storage: Arc<dyn Storage> = Arc::new(folder.clone());
+        let log = begin(&storage, small_segments(SyncMode::Os, 900));
+        let mut known = Records::new();
+        for _ in 0..20 {
+            let (sequence, effects) = append(&log, &mut Random(seed));
+            known.insert(sequence, effects);
+            log.flush(sequence).unwrap();
+        }
+        drop(log);
+        let (_, log) = recover(&storage, options(SyncMode::Everysec)).unwrap();
+        assert_eq!(log.durable(), 20);
+        let promised = run(&log, SyncMode::Everysec, seed, 10, &mut known);
+        drop(log);
+        let least = promised.power_cut.max(20);
+        check(&folder.survivor(seed, 50), SyncMode::Os, &known, least, &format!("seed {seed}"));
+    }
+}
+
+#[test]
 fn a_second_power_cut_during_recovery_loses_nothing_promised() {
     for mode in MODES {
         for seed in 0..60 {
