@@ -62,7 +62,6 @@ fn histories_of_many_clients_are_linearizable() {
 }
 
 #[test]
-#[ignore = "the server has no durability yet"]
 fn histories_across_kill_9_are_linearizable_in_always() {
     let (count, mut calls, mut open) = (histories(4), 0, 0);
     for number in 0..count {

@@ -35,12 +35,8 @@ impl Register {
     pub(crate) fn apply(value: &mut Option<i64>, command: Command) -> Reply {
         match command {
             Command::Get => Reply::Value(*value),
-            Command::Set(new) => {
-                *value = Some(new);
-                Reply::Done
-            }
             Command::SetNx(_) if value.is_some() => Reply::Value(None),
-            Command::SetNx(new) => {
+            Command::Set(new) | Command::SetNx(new) => {
                 *value = Some(new);
                 Reply::Done
             }

@@ -86,8 +86,8 @@ impl Store {
     }
 
     fn crash(&self) {
-        let mut contents = self.lock();
-        contents.live = contents.saved.clone();
+        let contents = &mut *self.lock();
+        contents.live.clone_from(&contents.saved);
         contents.crashes += 1;
     }
 
