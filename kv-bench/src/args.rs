@@ -99,7 +99,10 @@ pub struct LoadArgs {
     #[arg(long, value_name = "MODE", default_value = "slots")]
     pub ring: String,
 
-    /// What spawned servers promise about acknowledged writes. Only `none` until servers keep a log.
+    /// What spawned servers promise about acknowledged writes.
+    ///
+    /// One of none, snapshot, os, everysec, always, as kv-server has them. Their data lies in the
+    /// temporary folder (TMPDIR) and goes with them: for a disk's figures put that on the disk.
     #[arg(long, value_name = "MODE", default_value = "none", conflicts_with = "target")]
     pub durability: String,
 

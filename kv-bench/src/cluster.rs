@@ -9,7 +9,7 @@ use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
 use crate::scenario::{Place, Scenario, plural};
 use crate::scratch::Scratch;
-use crate::spawn::Servers;
+use crate::spawn::{Plan, Servers};
 use crate::target::{Endpoint, Resp};
 
 /// Servers that answer.
@@ -28,8 +28,9 @@ impl Cluster {
         interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
         match &scenario.place {
-            Place::Spawned { program, .. } => {
-                let servers = Servers::start(count, program.as_deref(), scratch, interrupt)?;
+            Place::Spawned { program, durability, .. } => {
+                let plan = Plan { program: program.as_deref(), durability: *durability, scratch };
+                let servers = Servers::start(count, &plan, interrupt)?;
                 Ok(Self {
                     endpoints: servers.endpoints(),
                     identities: servers.identities(),

@@ -7,22 +7,60 @@ use std::path::{Path, PathBuf};
 /// Clock ticks per second of `/proc/*/stat`: 100 on every Linux that userland sees (`USER_HZ`).
 const TICKS_PER_S: f64 = 100.0;
 
-/// CPU time that a process has used so far, in seconds; `None` when it is not ours to read.
-/// Resolution: 10 ms.
-pub(crate) fn process_s(pid: u32) -> Option<f64> {
-    Some((stat_ticks(pid, 14)? + stat_ticks(pid, 15)?) / TICKS_PER_S)
+/// CPU time that a process has used so far. Resolution: 10 ms.
+#[derive(Debug, Clone)]
+pub(crate) struct ProcessCpu {
+    used_s: f64,
+    /// Of that, what each of its present threads has used, by number.
+    threads_s: BTreeMap<u32, f64>,
+}
+
+/// CPU time that a process has used within a time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CpuUsed {
+    pub(crate) total_s: f64,
+    /// By the thread that used most.
+    pub(crate) busiest_thread_s: f64,
+}
+
+impl ProcessCpu {
+    /// `None` when it is not ours to read.
+    pub(crate) fn read(pid: u32) -> Option<Self> {
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        let thread_s = |entry: fs::DirEntry| {
+            let thread = entry.file_name().to_str()?.parse().ok()?;
+            Some((thread, cpu_s(&entry.path())?))
+        };
+        let tasks = fs::read_dir(process.join("task")).ok()?.flatten();
+        Some(Self { used_s: cpu_s(&process)?, threads_s: tasks.filter_map(thread_s).collect() })
+    }
+
+    /// What was used since `before`.
+    pub(crate) fn since(&self, before: &Self) -> CpuUsed {
+        let thread_s =
+            |(thread, now_s)| now_s - before.threads_s.get(thread).copied().unwrap_or(0.0);
+        CpuUsed {
+            total_s: (self.used_s - before.used_s).max(0.0),
+            busiest_thread_s: self.threads_s.iter().map(thread_s).fold(0.0, f64::max),
+        }
+    }
+}
+
+/// Of a process or a thread, by its folder in `/proc`.
+fn cpu_s(folder: &Path) -> Option<f64> {
+    Some((stat_ticks(folder, 14)? + stat_ticks(folder, 15)?) / TICKS_PER_S)
 }
 
 /// Seconds since a process began; `None` when it is not ours to read.
 pub(crate) fn process_age_s(pid: u32) -> Option<f64> {
     let uptime = fs::read_to_string("/proc/uptime").ok()?;
     let uptime_s: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
-    Some(uptime_s - stat_ticks(pid, 22)? / TICKS_PER_S)
+    Some(uptime_s - stat_ticks(Path::new(&format!("/proc/{pid}")), 22)? / TICKS_PER_S)
 }
 
-/// A field of `/proc/<pid>/stat`, counted from 1 as in proc(5).
-fn stat_ticks(pid: u32, field: usize) -> Option<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// A field of a process' or a thread's `stat`, counted from 1 as in proc(5).
+fn stat_ticks(folder: &Path, field: usize) -> Option<f64> {
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
     // The second field, a name in parentheses, may hold anything: the third comes after it.
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(field - 3)?.parse().ok()
 }

@@ -14,6 +14,9 @@
 //! It is not a library of statistics, and it has no scripting language: what it can ask of a server
 //! is on its command line.
 
+// `println!` and `eprintln!` panic when their reader has gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod args;
 mod cluster;
 mod cpu;
@@ -48,6 +51,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, Parser as _};
 
 use args::{Cli, Command, LoadArgs};
+use progress::complain;
 use scenario::Scenario;
 
 /// Wrong usage, as clap's own errors exit.
@@ -74,7 +78,7 @@ fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
     let scenario = match Scenario::new(args) {
         Ok(scenario) => scenario,
         Err(error) => {
-            eprintln!("error: {error}");
+            complain(format_args!("error: {error}"));
             return ExitCode::from(USAGE);
         }
     };
@@ -83,7 +87,7 @@ fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
 
 fn exit(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        complain(format_args!("error: {error:#}"));
         ExitCode::from(FAILED)
     })
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cpu::{self, Disturbance};
+use crate::cpu::{CpuUsed, Disturbance, ProcessCpu};
 use crate::driver::{Fleet, Live, Measured, Outcome, Shape, Until};
 use crate::machine;
 use crate::number::grouped;
@@ -15,7 +15,7 @@ use crate::result::{
     Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Trust,
 };
 use crate::target::Node;
-use crate::trust::{Facts, judge};
+use crate::trust::{Facts, ServerLoad, judge};
 use crate::workload::{Kind, Workload};
 
 /// Silence at the end of a run that deserves a warning: this long, and this share of the duration.
@@ -40,8 +40,8 @@ pub(crate) struct Measurement {
     pub measured: Measured,
     pub facts: Facts,
     pub trust: Trust,
-    /// CPU seconds per server.
-    pub server_cpu_s: Vec<Option<f64>>,
+    /// CPU time per server.
+    pub server_cpu: Vec<Option<CpuUsed>>,
 }
 
 /// Runs `plan`. `watch` may break it off; a warm-up that is broken off measures nothing.
@@ -60,30 +60,34 @@ pub(crate) fn measure(
             until = Until::Operations(0);
         }
     }
-    let cpu_s = || -> Vec<Option<f64>> {
-        plan.server_pids.iter().map(|pid| pid.and_then(cpu::process_s)).collect()
+    let read = || -> Vec<Option<ProcessCpu>> {
+        plan.server_pids.iter().map(|pid| pid.and_then(ProcessCpu::read)).collect()
     };
-    let (disturbance, servers) = (Disturbance::read(), cpu_s());
+    let (servers, disturbance) = (read(), Disturbance::read());
     let measured = fleet.run(&plan.workload, until, &mut watch)?;
-    let server_cpu_s: Vec<Option<f64>> = cpu_s()
+    let server_cpu: Vec<Option<CpuUsed>> = read()
         .into_iter()
         .zip(servers)
-        .map(|(after, before)| Some((after? - before?).max(0.0)))
+        .map(|(after, before)| Some(after?.since(&before?)))
         .collect();
-    let facts = facts(plan, &measured.outcomes, &disturbance, &server_cpu_s);
+    let facts = facts(plan, &measured.outcomes, &disturbance, &server_cpu);
     let trust = judge(&facts);
-    Ok(Measurement { measured, facts, trust, server_cpu_s })
+    Ok(Measurement { measured, facts, trust, server_cpu })
 }
 
 fn facts(
     plan: &Plan,
     outcomes: &[Outcome],
     before: &Disturbance,
-    server_cpu_s: &[Option<f64>],
+    server_cpu: &[Option<CpuUsed>],
 ) -> Facts {
     let now = Disturbance::read();
     let wall_s = outcomes.iter().map(|o| o.wall_ns).max().unwrap_or(0) as f64 / 1e9;
     let share = |seconds: f64| if wall_s > 0.0 { seconds / wall_s } else { 0.0 };
+    let server_load = |cpu: CpuUsed| ServerLoad {
+        cores: share(cpu.total_s),
+        busiest_thread: share(cpu.busiest_thread_s),
+    };
     let waits: Option<u64> = outcomes.iter().map(|o| o.run_queue_wait_ns).sum();
     let worker_ns: u64 = outcomes.iter().map(|o| o.wall_ns).sum();
     Facts {
@@ -96,7 +100,7 @@ fn facts(
         queue_wait_share: waits.map(|wait| wait as f64 / worker_ns.max(1) as f64),
         throttled_share: now.throttled_s(before).map(share),
         steal_share: now.steal_share(before),
-        server_shares: server_cpu_s.iter().map(|cpu| cpu.map(share)).collect(),
+        servers: server_cpu.iter().map(|cpu| cpu.map(server_load)).collect(),
         arguments: plan.arguments.clone(),
     }
 }
@@ -183,14 +187,14 @@ impl Measurement {
     pub(crate) fn servers(&self, nodes: &[Node]) -> Vec<ServerShare> {
         let total = self.measured.counts.attempted().max(1) as f64;
         let operations = self.measured.counts.nodes.iter().chain(std::iter::repeat(&0));
-        let share = |((node, &operations), &cpu_s): ((&Node, &u64), &Option<f64>)| ServerShare {
+        let share = |((node, &operations), cpu): ((&Node, &u64), &Option<CpuUsed>)| ServerShare {
             name: node.name.clone(),
             address: node.address.to_string(),
             operations,
             share: operations as f64 / total,
-            cpu_s,
+            cpu_s: cpu.map(|cpu| cpu.total_s),
         };
-        nodes.iter().zip(operations).zip(&self.server_cpu_s).map(share).collect()
+        nodes.iter().zip(operations).zip(&self.server_cpu).map(share).collect()
     }
 
     /// What the reader should know before quoting a number.

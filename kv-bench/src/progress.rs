@@ -1,5 +1,6 @@
 //! The live line: throughput, percentiles and errors, fed at most ten times a second.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -76,7 +77,7 @@ impl Progress {
 
     /// Tells of a failure that ends nothing, above the line.
     pub(crate) fn warn(&self, error: &anyhow::Error) {
-        self.bar.suspend(|| eprintln!("warning: {error:#}"));
+        self.bar.suspend(|| complain(format_args!("warning: {error:#}")));
     }
 
     /// Removes the line.
@@ -96,4 +97,9 @@ pub(crate) fn say(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("cannot print to standard output"),
     }
+}
+
+/// Prints a line to standard error. If nobody can hear it, the exit code tells.
+pub(crate) fn complain(message: impl Display) {
+    let _ = writeln!(io::stderr(), "{message}");
 }

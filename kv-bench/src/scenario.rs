@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kv_core::data_dir::Durability;
 use kv_core::ring::RingMode;
 
 use crate::args::{CallerArgs, LoadArgs, WorkloadArgs};
@@ -45,7 +46,7 @@ pub enum ScenarioError {
 #[derive(Debug, Clone)]
 pub enum Place {
     /// This many, started and ended by us.
-    Spawned { count: u32, program: Option<PathBuf> },
+    Spawned { count: u32, program: Option<PathBuf>, durability: Durability },
     /// These, which run already.
     Running(Vec<Endpoint>),
 }
@@ -179,12 +180,13 @@ impl Scenario {
     }
 
     /// Load for the warm-up: other operations of the same kinds, but no deletes that the
-    /// measurement needs its keys for.
+    /// measurement needs its keys for; reads in their place, which may come back to a key.
     pub fn warmup_workload(&self, clients: u64) -> Workload {
         let mut workload = self.workload(clients);
         workload.seed = !self.seed;
         if self.mix.is_only(Kind::Delete) {
             workload.mix = Mix::only(Kind::Get);
+            workload.keys.distribution = KeyDistribution::Sequential;
         }
         workload
     }
@@ -305,14 +307,16 @@ fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
     }
     let count = servers.parse().unwrap_or(u64::MAX);
     range("servers", count, (1, SERVERS_MAX.into()), 4)?;
-    if args.durability != "none" {
-        return Err(ScenarioError::Value {
+    let durability =
+        Durability::from_name(&args.durability).ok_or_else(|| ScenarioError::Value {
             flag: "durability",
             value: args.durability.clone(),
-            problem: "this version's servers keep no log (valid: none)".to_owned(),
-        });
-    }
-    Ok(Place::Spawned { count: count as u32, program: args.server_bin.clone() })
+            problem: format!(
+                "no such mode (valid: {})",
+                Durability::ALL.map(Durability::name).join(", ")
+            ),
+        })?;
+    Ok(Place::Spawned { count: count as u32, program: args.server_bin.clone(), durability })
 }
 
 fn running<'a>(

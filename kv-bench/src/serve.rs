@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::CommandFactory;
 use rustix::process::{
     Signal, getpid, getppid, kill_process_group, set_parent_process_death_signal,
 };
@@ -19,6 +19,7 @@ use signal_hook::consts::SIGTERM;
 use signal_hook::{flag, low_level};
 
 use crate::args::ServeArgs;
+use crate::progress::complain;
 
 /// Runs the server until it ends or the parent does.
 pub(crate) fn serve(args: &ServeArgs) -> ExitCode {
@@ -46,13 +47,13 @@ fn supervise(program: &Path, words: &[String]) -> ExitCode {
     // SIGTERM goes to the whole group: the program is to end by it, and this process after it. A
     // handler, because an ignored signal would stay ignored in the program.
     if let Err(error) = flag::register(SIGTERM, Arc::default()) {
-        eprintln!("cannot wait for {}: {error}", program.display());
+        complain(format_args!("cannot wait for {}: {error}", program.display()));
         return ExitCode::FAILURE;
     }
     let mut child = match Command::new(program).args(words).stdin(Stdio::null()).spawn() {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("cannot run {}: {error}", program.display());
+            complain(format_args!("cannot run {}: {error}", program.display()));
             return ExitCode::FAILURE;
         }
     };
@@ -67,7 +68,7 @@ fn supervise(program: &Path, words: &[String]) -> ExitCode {
     let status = match child.wait() {
         Ok(status) => status,
         Err(error) => {
-            eprintln!("cannot wait for {}: {error}", program.display());
+            complain(format_args!("cannot wait for {}: {error}", program.display()));
             return ExitCode::FAILURE;
         }
     };
@@ -79,7 +80,7 @@ fn supervise(program: &Path, words: &[String]) -> ExitCode {
 }
 
 /// kv-server's own command line, behind ours.
-#[derive(Debug, Parser)]
+#[derive(Debug, clap::Parser)]
 #[command(name = "kv-bench serve --")]
 struct OwnServer {
     #[command(flatten)]
@@ -88,7 +89,7 @@ struct OwnServer {
 
 fn serve_own(server_args: &[String]) -> ExitCode {
     let words = std::iter::once("kv-bench serve --").chain(server_args.iter().map(String::as_str));
-    kv_server::serve(&OwnServer::parse_from(words).args)
+    kv_server::serve(&kv_server::Args::from_words(&OwnServer::command(), words))
 }
 
 fn await_end_of_standard_input() {

@@ -18,9 +18,9 @@ use crate::measurement::{Measurement, Plan, measure};
 use crate::number::grouped;
 use crate::outputs::Outputs;
 use crate::percentiles::thin_kinds_warning;
-use crate::progress::{Progress, say};
+use crate::progress::{Progress, complain, say};
 use crate::report::{encode_histogram, text};
-use crate::result::{Interval, RunResult, SCHEMA, ScenarioRecord, Verdict};
+use crate::result::{Interval, Point, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
@@ -92,6 +92,7 @@ pub(crate) fn run(
     let mut failure = None;
     if let (Some(time), None) = (curve_time, &session.halt) {
         failure = session.curve(time, &mut result, &outputs).err();
+        result.warnings.extend(session.exhausted_points(&result.points));
     }
     session.progress.clear();
     result.partial = session.halt.is_some() || failure.is_some();
@@ -297,7 +298,39 @@ impl Session<'_> {
                 grouped(deletes.attempted)
             )
         });
-        thin.flatten().into_iter().chain(missed).collect()
+        let timed = match self.scenario.until {
+            Until::Elapsed(time) => Some(time.as_secs_f64()),
+            Until::Operations(_) => None,
+        };
+        let exhausted = timed.filter(|_| self.exhausts_keys(counts.attempted())).map(|asked_s| {
+            format!(
+                "all {} keys were deleted after {:.1} s of {asked_s} s, and each only once: give \
+                 more --keys",
+                grouped(counts.attempted()),
+                measurement.facts.wall_s
+            )
+        });
+        thin.flatten().into_iter().chain(missed).chain(exhausted).collect()
+    }
+
+    /// Whether so many operations have taken every key of a run that takes each only once.
+    fn exhausts_keys(&self, operations: u64) -> bool {
+        self.scenario.key_distribution == KeyDistribution::OwnKey
+            && operations >= self.scenario.key_count()
+    }
+
+    /// A warning of points that ended early.
+    fn exhausted_points(&self, points: &[Point]) -> Option<String> {
+        let early = points.iter().filter(|point| self.exhausts_keys(point.operations)).count();
+        (early > 0).then(|| {
+            format!(
+                "{early} of {} points ended before their {} s, when all {} keys were deleted, each \
+                 only once: give more --keys",
+                points.len(),
+                curve::LENGTH.as_secs_f64(),
+                grouped(self.scenario.key_count())
+            )
+        })
     }
 
     fn record(&self) -> ScenarioRecord {
@@ -349,8 +382,10 @@ impl Session<'_> {
             "not all results could be written"
         };
         match &self.halt {
-            Some(Halt::Interrupted) => eprintln!("interrupted: {kept}"),
-            Some(Halt::ServerDied(obituary)) => eprintln!("error: {obituary}; {kept}"),
+            Some(Halt::Interrupted) => complain(format_args!("interrupted: {kept}")),
+            Some(Halt::ServerDied(obituary)) => {
+                complain(format_args!("error: {obituary}; {kept}"));
+            }
             None => {}
         }
         let dir = written?;

@@ -12,6 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use kv_core::data_dir::Durability;
 use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 
 use crate::interrupt::Interrupt;
@@ -39,27 +40,35 @@ struct Spawned {
     identity: Identity,
 }
 
+/// What servers to start.
+pub(crate) struct Plan<'a> {
+    /// The program, if not kv-bench's own.
+    pub(crate) program: Option<&'a Path>,
+    pub(crate) durability: Durability,
+    /// Where their folders are.
+    pub(crate) scratch: &'a Scratch,
+}
+
 /// The servers of one measurement, ended when dropped.
 pub(crate) struct Servers {
     list: Vec<Spawned>,
 }
 
 impl Servers {
-    /// Starts `count` servers and waits until each answers: `program`, or kv-bench's own.
+    /// Starts `count` servers and waits until each answers.
     ///
     /// # Errors
     ///
     /// When one cannot be started; the message holds the last lines of its log.
     pub(crate) fn start(
         count: u32,
-        program: Option<&Path>,
-        scratch: &Scratch,
+        plan: &Plan<'_>,
         interrupt: &Interrupt,
     ) -> anyhow::Result<Self> {
         let mut servers = Self { list: Vec::new() };
         for number in 1..=count {
             let name = format!("server_{number}");
-            servers.list.push(spawn(&name, program, scratch)?);
+            servers.list.push(spawn(&name, plan)?);
         }
         for server in &mut servers.list {
             let mut attempt = 1;
@@ -69,7 +78,7 @@ impl Servers {
                 }
                 attempt += 1;
                 let name = server.name.clone();
-                *server = spawn(&name, program, scratch)?;
+                *server = spawn(&name, plan)?;
             }
         }
         Ok(servers)
@@ -203,9 +212,11 @@ impl Spawned {
     }
 }
 
-fn spawn(name: &str, program: Option<&Path>, scratch: &Scratch) -> anyhow::Result<Spawned> {
+fn spawn(name: &str, plan: &Plan<'_>) -> anyhow::Result<Spawned> {
     let port = free_port().context("no free port on 127.0.0.1")?;
-    let folder = scratch.path().join(name);
+    let folder = plan.scratch.path().join(name);
+    // Fresh servers are empty ones: one of this name may have kept its data here.
+    drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let log = folder.join("log");
@@ -213,14 +224,19 @@ fn spawn(name: &str, program: Option<&Path>, scratch: &Scratch) -> anyhow::Resul
     // The file itself, so that a rebuild during a run does not change what is measured.
     let mut command = Command::new("/proc/self/exe");
     command.args(["serve", "--parent", &std::process::id().to_string()]);
-    if let Some(program) = program {
+    if let Some(program) = plan.program {
         command.arg("--exec").arg(resolve(program)?);
     }
+    command.args(["--", "--port", &port.to_string(), "--bind", "127.0.0.1"]);
+    if plan.durability != Durability::None {
+        command.args(["--durability", plan.durability.name(), "--data-dir", "data"]);
+    }
     let child = command
-        .args(["--", "--port", &port.to_string(), "--bind", "127.0.0.1"])
         // Settings for the user's own server would make ours unreachable.
         .env_remove("KV_PORT")
         .env_remove("KV_REQUIREPASS")
+        .env_remove("KV_DATA_DIR")
+        .env_remove("KV_DURABILITY")
         .current_dir(&folder)
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
@@ -232,7 +248,7 @@ fn spawn(name: &str, program: Option<&Path>, scratch: &Scratch) -> anyhow::Resul
         name: name.to_owned(),
         port,
         child,
-        supervised: program.is_some(),
+        supervised: plan.program.is_some(),
         log,
         identity: Identity::default(),
     })

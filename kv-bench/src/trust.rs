@@ -2,8 +2,12 @@
 //!
 //! A closed loop is trusted when its workers hardly waited for a core (≤ 5 % of their wall time),
 //! none was near the end of one (< 90 %), nobody took CPU time away (throttling and steal ≤ 1 %),
-//! and it lasted long enough to tell (≥ 0.2 s) with anything to show. What the generator did not get, the servers did not get asked: then the figures describe
-//! the machine and not the servers.
+//! and it lasted long enough to tell (≥ 0.2 s) with anything to show. What the generator did not get,
+//! the servers did not get asked: then the figures describe the machine and not the servers.
+//!
+//! The servers are the limit of a trusted measurement when they could use no more: a thread of
+//! theirs (of some servers the only one) or all cores together were near the end. A server of many
+//! threads that uses one core of eight has another limit, such as too few callers.
 
 use crate::result::{Limit, Trust, Verdict};
 
@@ -12,8 +16,9 @@ const WORKER_SHARE_MAX: f64 = 0.90;
 const TAKEN_SHARE_MAX: f64 = 0.01;
 /// Steal and servers' CPU time are counted in ticks of 10 ms, which are 5 % of this.
 const WALL_S_MIN: f64 = 0.2;
-/// A server at this share of a core has no more to give if it is single-threaded.
-const SERVER_SHARE_BUSY: f64 = 0.90;
+/// A server's thread at this share of a core has no more to give, nor have cores of which servers and
+/// workers together use this share.
+const BUSY_SHARE: f64 = 0.90;
 
 /// What was measured about the measurement.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,10 +39,19 @@ pub struct Facts {
     pub throttled_share: Option<f64>,
     /// Share of all cores' time that the hypervisor took.
     pub steal_share: f64,
-    /// Per server: cores used; `None` where it runs elsewhere.
-    pub server_shares: Vec<Option<f64>>,
+    /// Per server; `None` where it runs elsewhere.
+    pub servers: Vec<Option<ServerLoad>>,
     /// The command line's words after the program, to show one that would be trusted.
     pub arguments: Vec<String>,
+}
+
+/// What a server used while it was measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ServerLoad {
+    /// CPU time over wall time, over all its threads.
+    pub cores: f64,
+    /// The same of the one thread that used most.
+    pub busiest_thread: f64,
 }
 
 /// Judges a closed loop.
@@ -48,7 +62,7 @@ pub fn judge(facts: &Facts) -> Trust {
         limits.push(Limit::Unknown);
         reasons.push(format!(
             "it lasted {:.3} s, too short to tell (trusted from {WALL_S_MIN} s): ask for more \
-             --requests",
+             --requests, or for more --keys where each is deleted once",
             facts.wall_s
         ));
     }
@@ -128,14 +142,26 @@ fn trusted(facts: &Facts, busiest: f64) -> Trust {
         percent(busiest)
     )];
     reasons.extend(crowded(facts));
-    let server = facts.server_shares.iter().flatten().copied().fold(0.0, f64::max);
-    let limited_by = if server >= SERVER_SHARE_BUSY {
-        reasons.push(format!("the busiest server used {} of a core", percent(server)));
-        Limit::Server
-    } else {
-        Limit::Unknown
-    };
+    let used_up = used_up(facts);
+    let limited_by = if used_up.is_some() { Limit::Server } else { Limit::Unknown };
+    reasons.extend(used_up);
     Trust { verdict: Verdict::Trusted, limited_by, reasons }
+}
+
+/// What the servers had no more of.
+fn used_up(facts: &Facts) -> Option<String> {
+    let servers = || facts.servers.iter().flatten();
+    let thread = servers().map(|server| server.busiest_thread).fold(0.0, f64::max);
+    if thread >= BUSY_SHARE {
+        return Some(format!("the busiest thread of a server used {} of a core", percent(thread)));
+    }
+    let servers: f64 = servers().map(|server| server.cores).sum();
+    let workers: f64 = facts.worker_shares.iter().sum();
+    let share = (servers + workers) / f64::from(facts.cores);
+    (servers > 0.0 && share >= BUSY_SHARE).then(|| {
+        let (share, cores) = (percent(share), facts.cores);
+        format!("servers and workers together used {share} of the {cores} cores")
+    })
 }
 
 /// Threads beyond the cores take turns, and the turns are part of every latency.

@@ -1,5 +1,6 @@
 //! kv-bench as its user meets it: the real program, real servers, exit codes and messages.
 
+#[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
 mod program;
 
@@ -47,7 +48,10 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         (&["--requests", "10", "--duration", "1s"], "cannot be used with"),
         (&["--ring", "modulo"], "unknown ring (known: slots, ketama, uhashring)"),
         (&["--key-distribution", "zipf"], "unknown distribution (known: uniform, sequential)"),
-        (&["--durability", "always"], "keep no log (valid: none)"),
+        (
+            &["--durability", "sometimes"],
+            "no such mode (valid: none, snapshot, os, everysec, always)",
+        ),
         (&["--name", "../x"], "only letters, digits"),
         (&["--keys", "0"], "--keys 0: must be from 1"),
     ];
@@ -353,6 +357,40 @@ fn a_server_that_dies_ends_the_run_with_its_name_and_a_partial_result() {
         result.errors
     );
     assert!(servers.iter().all(|pid| has_ended(*pid)));
+}
+
+/// Deleting went on from the first key again, and a run that was to measure deletes measured misses.
+#[test]
+fn a_delete_only_run_ends_early_rather_than_delete_a_key_twice() {
+    let dir = TempDir::new().expect("a folder");
+    let output = kv_bench(&["run", "--mix", "delete=100", "--duration", "10m", "--keys", "5003"])
+        .args(["--threads", "2", "--clients", "3", "--warmup", "100ms", "--out"])
+        .arg(dir.path())
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = report::json::load(&dir.path().join("result.json")).expect("a result");
+    let deletes = result.operations.delete.expect("deletes");
+    assert_eq!((deletes.count, deletes.hits, deletes.misses), (5003, 5003, 0));
+    let warning = result.warnings.iter().find(|warning| warning.contains("give more --keys"));
+    let warning = warning.unwrap_or_else(|| panic!("{:?}", result.warnings));
+    assert!(warning.starts_with("all 5,003 keys were deleted after"), "{warning}");
+}
+
+#[test]
+fn so_do_the_points_of_a_delete_only_curve() {
+    let dir = TempDir::new().expect("a folder");
+    let output = kv_bench(&["--mix", "delete", "--requests", "1000", "--keys", "1000"])
+        .args(["--threads", "2", "--curve-time", "3s", "--out"])
+        .arg(dir.path())
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = report::json::load(&dir.path().join("result.json")).expect("a result");
+    let operations: Vec<u64> = result.points.iter().map(|point| point.operations).collect();
+    assert_eq!(operations, [1000, 1000]);
+    let warning = "2 of 2 points ended before their 1 s, when all 1,000 keys were deleted";
+    assert!(result.warnings.iter().any(|text| text.contains(warning)), "{:?}", result.warnings);
 }
 
 #[test]

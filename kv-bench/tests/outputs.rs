@@ -28,6 +28,23 @@ fn a_reader_of_the_output_that_goes_away_does_not_fail_the_run() {
 }
 
 #[test]
+fn nobody_to_hear_a_complaint_leaves_the_exit_code_as_it_is() {
+    let dir = TempDir::new().expect("a folder");
+    let status = |words: &[&str]| {
+        let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+        let mut command = short_run(words, dir.path());
+        command.stdout(Stdio::null()).stderr(full).status().expect("it runs").code()
+    };
+    assert_eq!(status(&["run"]), Some(0));
+    assert_eq!(status(&["run", "--threads", "0"]), Some(2));
+    assert_eq!(status(&["run", "--mix", "scan"]), Some(2));
+    assert_eq!(status(&["run", "--server-bin", "/nowhere/server"]), Some(1));
+    fs::remove_file(dir.path().join("result.json")).expect("written");
+    fs::create_dir(dir.path().join("result.json")).expect("writable");
+    assert_eq!(status(&["curve", "--curve-time", "1200ms"]), Some(1));
+}
+
+#[test]
 fn what_cannot_be_written_is_shown_all_the_same() {
     let dir = TempDir::new().expect("a folder");
     let extra = dir.path().join("extra.json");

@@ -5,6 +5,8 @@
 //! with PyPI's package can be named by `KV_PYTHON`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
+#[path = "../../kv-core/tests/peer/mod.rs"]
+mod peer;
 mod sample;
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use hdrhistogram::Histogram;
 use kv_bench::percentiles::QUANTILES;
 use kv_bench::report;
 use kv_bench::result::{Percentiles, RunResult};
+use peer::skip;
 use tempfile::TempDir;
 
 const JAR: &str = "/usr/share/java/hdrhistogram.jar";
@@ -32,11 +35,6 @@ struct Found {
 
 fn peer(script: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script)
-}
-
-fn skip(what: &str) {
-    assert!(env::var_os("KV_REQUIRE_PEERS").is_none(), "{what} is required and missing");
-    eprintln!("skipped: {what} is missing");
 }
 
 fn run(command: &mut Command) -> String {
@@ -116,7 +114,7 @@ fn log_of(result: &RunResult) -> (TempDir, PathBuf) {
 
 #[test]
 fn java_reads_the_same_percentiles_from_the_interval_log() {
-    let Some(mut java) = java() else { return skip("java with libhdrhistogram-java") };
+    let Some(mut java) = java() else { return skip("no java with libhdrhistogram-java") };
     let result = sample::result();
     let (_dir, log) = log_of(&result);
     agrees(&result, &parse(&run(java.arg(log))));
@@ -124,7 +122,7 @@ fn java_reads_the_same_percentiles_from_the_interval_log() {
 
 #[test]
 fn java_prints_the_same_distribution_as_our_hgrm() {
-    let Some(mut java) = java() else { return skip("java with libhdrhistogram-java") };
+    let Some(mut java) = java() else { return skip("no java with libhdrhistogram-java") };
     let mut result = sample::result();
     // Zero, a huge bucket and a lonely maximum: where steps of the distribution are skipped.
     let mut ugly = Histogram::<u64>::new_with_bounds(1, 60_000_000_000, 3).unwrap();
@@ -141,7 +139,7 @@ fn java_prints_the_same_distribution_as_our_hgrm() {
 
 #[test]
 fn python_reads_the_same_percentiles_from_the_interval_log() {
-    let Some(mut python) = python() else { return skip("python3 with PyPI's hdrhistogram") };
+    let Some(mut python) = python() else { return skip("no python3 with PyPI's hdrhistogram") };
     let result = sample::result();
     let (_dir, log) = log_of(&result);
     agrees(&result, &parse(&run(python.arg(log))));

@@ -1,7 +1,7 @@
 //! The verdict on a measurement follows from the facts about it, each at its threshold.
 
 use kv_bench::result::{Limit, Verdict};
-use kv_bench::trust::{Facts, judge, with_outcome};
+use kv_bench::trust::{Facts, ServerLoad, judge, with_outcome};
 
 /// A measurement that nothing disturbed, on a machine with room.
 fn calm() -> Facts {
@@ -15,7 +15,7 @@ fn calm() -> Facts {
         queue_wait_share: Some(0.01),
         throttled_share: Some(0.0),
         steal_share: 0.0,
-        server_shares: vec![Some(0.6)],
+        servers: vec![Some(ServerLoad { cores: 0.6, busiest_thread: 0.3 })],
         arguments: ["run", "--servers", "1", "--threads", "2", "--value", "a b", "--clients=4"]
             .map(str::to_owned)
             .to_vec(),
@@ -36,11 +36,37 @@ fn a_calm_measurement_is_trusted() {
 }
 
 #[test]
-fn a_busy_server_is_the_limit_of_a_trusted_measurement() {
-    let facts = Facts { server_shares: vec![None, Some(0.97)], ..calm() };
-    let (verdict, limit, reasons) = verdict(&facts);
+fn a_busy_thread_of_a_server_is_the_limit_of_a_trusted_measurement() {
+    let at = |busiest_thread| {
+        let servers = vec![None, Some(ServerLoad { cores: 1.0, busiest_thread })];
+        verdict(&Facts { servers, ..calm() })
+    };
+    assert_eq!(at(0.899).1, Limit::Unknown);
+    let (verdict, limit, reasons) = at(0.90);
     assert_eq!((verdict, limit), (Verdict::Trusted, Limit::Server));
-    assert!(reasons.contains("97.0 % of a core"), "{reasons}");
+    assert!(reasons.contains("busiest thread of a server used 90.0 % of a core"), "{reasons}");
+}
+
+#[test]
+fn many_threads_are_the_limit_only_when_they_have_used_up_the_cores() {
+    // The workers use 0.9 of the eight cores.
+    let at = |cores: f64| {
+        let server = ServerLoad { cores: cores / 2.0, busiest_thread: 0.2 };
+        verdict(&Facts { servers: vec![Some(server), Some(server)], ..calm() })
+    };
+    for cores in [0.97, 2.0, 6.2] {
+        assert_eq!(at(cores).1, Limit::Unknown, "{cores}");
+    }
+    let (verdict, limit, reasons) = at(6.4);
+    assert_eq!((verdict, limit), (Verdict::Trusted, Limit::Server));
+    assert!(reasons.contains("together used 91.3 % of the 8 cores"), "{reasons}");
+}
+
+#[test]
+fn a_server_elsewhere_is_not_blamed_for_cores_that_the_workers_use() {
+    let worker_shares = vec![0.85; 9];
+    let facts = Facts { worker_shares, servers: vec![None], ..calm() };
+    assert_eq!(verdict(&facts).1, Limit::Unknown);
 }
 
 #[test]

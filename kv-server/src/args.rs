@@ -1,5 +1,6 @@
 //! kv-server's command line: what was typed, and what it means.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -9,11 +10,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::ValueEnum;
+use clap::error::ErrorKind;
+use clap::{Command, FromArgMatches, ValueEnum};
+use kv_core::data_dir::Durability;
 use log::LevelFilter;
 
 use crate::config::{Config, Limits, PORT_DEFAULT};
-use crate::server::Server;
+use crate::config_file;
+use crate::server::{Server, ServerError};
 
 /// What the port is unless it is typed. To clap a variable would be as good as typed, and so a
 /// conflict with the positional port.
@@ -22,8 +26,8 @@ static PORT_FROM_ENVIRONMENT: LazyLock<String> =
 
 /// Key-value server speaking the Redis protocol (RESP2, RESP3), one thread per connection.
 ///
-/// Any Redis client works; `kv-cli` is the one that comes along. Nothing is kept on disk yet: what
-/// is in the store ends with the server.
+/// Any Redis client works; `kv-cli` is the one that comes along. With `--data-dir` the store is kept
+/// on disk; without it, what is in the store ends with the server.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "Examples:
   kv-server                                    on 127.0.0.1:65432
@@ -31,10 +35,16 @@ static PORT_FROM_ENVIRONMENT: LazyLock<String> =
   kv-server --port 0 --announce                on a free port, which it prints
   kv-server --bind 0.0.0.0 --requirepass S     for other machines, with a password
   kv-server --unixsocket /run/kv.sock --bind none
+  kv-server --config /etc/kv-server.conf       with what the file says
 
 Stop it with SIGTERM or SIGINT (replies are finished first, a second signal is immediate),
 or with `kv-cli end` on the same machine.")]
 pub struct Args {
+    /// Settings that are not typed: a file with lines of a flag's name and its value, such as
+    /// `port 7000`; what is typed wins over the environment, and that over the file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
     /// TCP port; the same as --port
     #[arg(value_name = "PORT", conflicts_with = "port")]
     positional_port: Option<u16>,
@@ -96,13 +106,17 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 511, value_parser = clap::value_parser!(i32).range(1..))]
     tcp_backlog: i32,
 
-    /// How an acknowledged write survives; only `none` exists so far: it ends with the process
-    #[arg(long, value_name = "MODE", default_value = "none")]
-    durability: Durability,
-
-    /// Folder for the data; checked to be writable, but nothing is written to it yet
-    #[arg(long, value_name = "DIR")]
+    /// Folder in which the store is kept, and from which it is recovered at the start
+    #[arg(long, value_name = "DIR", env = "KV_DATA_DIR")]
     data_dir: Option<PathBuf>,
+
+    /// What an acknowledged write survives; everysec with --data-dir, none without
+    #[arg(long, value_name = "MODE", env = "KV_DURABILITY")]
+    durability: Option<Mode>,
+
+    /// Seconds between snapshots with --durability snapshot
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    snapshot_interval: u64,
 
     /// How much to log: error, warn, info, debug
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -111,6 +125,14 @@ pub struct Args {
     /// Log to this file instead of standard error
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
+
+    /// Commands that take at least so many microseconds are shown by SLOWLOG GET; -1: none
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 10_000, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    slowlog_log_slower_than: i64,
+
+    /// Slow commands that are remembered
+    #[arg(long, value_name = "N", default_value_t = 128)]
+    slowlog_max_len: u32,
 
     /// Record each request and its result in this file (`-`: standard error)
     #[arg(long, value_name = "FILE")]
@@ -127,12 +149,56 @@ enum YesNo {
     No,
 }
 
+/// [`Durability`] as it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Durability {
+enum Mode {
+    /// Nothing, unless a client asks for a snapshot
     None,
+    /// Up to the last snapshot of the whole store, by default one every 5 s
+    Snapshot,
+    /// The end of the process; of a power cut, what the system had flushed
+    Os,
+    /// The end of the process; of a power cut all but the last second
+    Everysec,
+    /// Both: synced before the reply
+    Always,
+}
+
+impl From<Mode> for Durability {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::None => Self::None,
+            Mode::Snapshot => Self::Snapshot,
+            Mode::Os => Self::Os,
+            Mode::Everysec => Self::Everysec,
+            Mode::Always => Self::Always,
+        }
+    }
 }
 
 impl Args {
+    /// What was typed, and for the rest what the configuration file says, if one was typed.
+    ///
+    /// `command` has these arguments among others. Help, and words without sense, end the process
+    /// as clap does; so does a file without sense.
+    pub fn from_words<I, T>(command: &Command, words: I) -> Self
+    where
+        I: IntoIterator<Item = T>,
+        T: Into<OsString> + Clone,
+    {
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let parse = |command: Command| {
+            Self::from_arg_matches(&command.get_matches_from(words.clone()))
+                .unwrap_or_else(|error| error.exit())
+        };
+        let typed = parse(command.clone());
+        let Some(path) = &typed.config else { return typed };
+        match config_file::with_defaults(command.clone(), path) {
+            Ok(command) => parse(command),
+            Err(error) => command.clone().error(ErrorKind::InvalidValue, error).exit(),
+        }
+    }
+
     /// What was typed, as settings.
     ///
     /// # Errors
@@ -147,6 +213,10 @@ impl Args {
         }
         if self.requirepass.as_deref() == Some("") {
             bail!("--requirepass is empty: leave it out for no password");
+        }
+        let durability = self.durability();
+        if durability != Durability::None && self.data_dir.is_none() {
+            bail!(ServerError::NoDataDir(durability));
         }
         let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
         Ok(Config {
@@ -167,13 +237,29 @@ impl Args {
             },
             tcp_keepalive: seconds(self.tcp_keepalive),
             tcp_backlog: self.tcp_backlog,
+            data_dir: self.data_dir.clone(),
+            durability,
+            snapshot_interval: Duration::from_secs(self.snapshot_interval),
+            config_file: self.config.clone(),
+            log_file: self.log_file.clone(),
+            slowlog_slower_than_us: self.slowlog_log_slower_than,
+            slowlog_entries_max: self.slowlog_max_len as usize,
             request_log: self.log_requests.clone(),
         })
     }
 
+    fn durability(&self) -> Durability {
+        match self.durability {
+            Some(mode) => mode.into(),
+            None if self.data_dir.is_some() => Durability::Everysec,
+            None => Durability::None,
+        }
+    }
+
     fn init_log(&self) -> anyhow::Result<()> {
         let mut builder = env_logger::Builder::new();
-        builder.filter_level(self.loglevel).format_target(false);
+        // CONFIG SET may ask for more later; until then the limit below keeps the rest away.
+        builder.filter_level(LevelFilter::Trace).format_target(false);
         if let Some(path) = &self.log_file {
             let file = OpenOptions::new()
                 .create(true)
@@ -183,18 +269,9 @@ impl Args {
             builder.target(env_logger::Target::Pipe(Box::new(file)));
         }
         // A program that embeds the server may have its own logger already.
-        drop(builder.try_init());
-        Ok(())
-    }
-
-    fn check_data_dir(&self) -> anyhow::Result<()> {
-        let Some(dir) = &self.data_dir else { return Ok(()) };
-        std::fs::create_dir_all(dir)
-            .and_then(|()| {
-                rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).map_err(Into::into)
-            })
-            .with_context(|| format!("cannot write to --data-dir {}", dir.display()))?;
-        log::warn!("--data-dir {}: nothing is kept there yet", dir.display());
+        if builder.try_init().is_ok() {
+            log::set_max_level(self.loglevel);
+        }
         Ok(())
     }
 }
@@ -218,7 +295,8 @@ const EXIT_USAGE: u8 = 2;
 /// Runs a server as the command line says, to its end.
 pub fn serve(args: &Args) -> ExitCode {
     let fail = |error: &anyhow::Error, code: u8| {
-        eprintln!("kv-server: {error:#}");
+        // The exit code says it too, and there is nowhere left to complain.
+        let _ = writeln!(io::stderr(), "kv-server: {error:#}");
         ExitCode::from(code)
     };
     let config = match args.config() {
@@ -231,26 +309,36 @@ pub fn serve(args: &Args) -> ExitCode {
     }
 }
 
+/// Prints in one piece, because who waits for the first line may close the pipe behind it; or may
+/// have closed it before, which is their choice.
+fn announce(lines: &str) -> io::Result<()> {
+    match io::stdout().write_all(lines.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
 fn try_serve(args: &Args, config: &Config) -> anyhow::Result<()> {
     args.init_log()?;
-    args.check_data_dir()?;
-    let server = Server::bind(config)?;
+    let mut server = Server::bind(config)?;
     server.shutdown().on_signals().context("cannot handle signals")?;
     let tcp = server.local_addrs().into_iter().map(|address| address.to_string());
     let unix = config.unix_socket.iter().map(|path| format!("unix:{}", path.display()));
     let addresses: Vec<String> = tcp.chain(unix).collect();
-    for address in &addresses {
-        log::info!("ready on {address}");
+    if config.durability == Durability::None {
+        log::warn!("durability none: what is in the store ends with this process");
     }
-    if args.announce {
+    let announce_addresses = args.announce;
+    server.on_ready(move || {
+        for address in &addresses {
+            log::info!("ready on {address}");
+        }
         let lines: Vec<String> =
             addresses.iter().map(|address| format!("ready {address}\n")).collect();
-        // In one piece, because who waits for the first line may close the pipe behind it.
-        io::stdout().write_all(lines.concat().as_bytes()).context("cannot announce the address")?;
-    }
-    if args.data_dir.is_none() {
-        log::warn!("nothing is kept on disk: what is in the store ends with this process");
-    }
+        if announce_addresses && let Err(error) = announce(&lines.concat()) {
+            log::error!("cannot announce the address: {error}");
+        }
+    });
     server.run()?;
     Ok(())
 }

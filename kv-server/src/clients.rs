@@ -8,8 +8,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 
+use crate::command_stats::CommandStats;
 use crate::counters::{Counters, Totals};
 use crate::stream::Stream;
+use crate::wakeup::Sleeper;
+
+/// How long after the first time a thread is woken again that had only been about to wait; then
+/// twice as long each time.
+const WAKE_AGAIN: Duration = Duration::from_millis(10);
 
 /// How long threads may take to notice that their connections were cut.
 const CUT_TIME: Duration = Duration::from_secs(1);
@@ -22,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) local_address: String,
     pub(crate) connected_at: Instant,
     pub(crate) counters: CachePadded<Counters>,
+    /// Written by the connection's own thread, and so hardly ever waited for.
+    pub(crate) command_stats: CachePadded<Mutex<CommandStats>>,
     pub(crate) labels: Mutex<Labels>,
     pub(crate) db: AtomicU8,
     /// 2 or 3.
@@ -30,6 +38,7 @@ pub(crate) struct Client {
     pub(crate) active_s: AtomicU32,
     /// Its thread's socket, for others to end it.
     pub(crate) stream: Arc<Stream>,
+    pub(crate) thread: Sleeper,
 }
 
 /// What a connection says of itself.
@@ -38,6 +47,12 @@ pub(crate) struct Labels {
     pub(crate) name: String,
     pub(crate) lib_name: String,
     pub(crate) lib_ver: String,
+}
+
+impl Client {
+    pub(crate) fn command_stats(&self) -> MutexGuard<'_, CommandStats> {
+        self.command_stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// All connections, and the sum of those that ended.
@@ -53,6 +68,7 @@ pub(crate) struct Clients {
 struct Connected {
     by_id: BTreeMap<u64, Arc<Client>>,
     retired: Totals,
+    retired_commands: CommandStats,
     /// Subtracted from every sum since `CONFIG RESETSTAT`.
     reset: Totals,
     closing: bool,
@@ -76,6 +92,7 @@ impl Drop for Registration {
         let mut connected = self.clients.lock();
         connected.by_id.remove(&self.client.id);
         connected.retired.add(&self.client.counters.totals());
+        connected.retired_commands.add(&self.client.command_stats());
         drop(connected);
         self.clients.ended.notify_all();
     }
@@ -103,11 +120,13 @@ impl Clients {
             local_address: address(stream.local_addr()),
             connected_at: Instant::now(),
             counters: CachePadded::default(),
+            command_stats: CachePadded::default(),
             labels: Mutex::default(),
             db: AtomicU8::new(0),
             protocol: AtomicU8::new(2),
             active_s: AtomicU32::new(uptime_s),
             stream: Arc::clone(stream),
+            thread: Sleeper::default(),
         });
         let mut connected = self.lock();
         if connected.closing || connected.by_id.len() >= clients_max {
@@ -132,21 +151,44 @@ impl Clients {
         connected.sum().since(&connected.reset)
     }
 
+    /// What became of the commands of all connections, past and present, since the last reset.
+    pub(crate) fn command_stats(&self) -> CommandStats {
+        let connected = self.lock();
+        let mut sum = CommandStats::default();
+        sum.add(&connected.retired_commands);
+        for client in connected.by_id.values() {
+            sum.add(&client.command_stats());
+        }
+        sum
+    }
+
     /// Counts from zero again.
     pub(crate) fn reset_totals(&self) {
         let mut connected = self.lock();
         connected.reset = connected.sum();
+        connected.retired_commands.clear();
+        for client in connected.by_id.values() {
+            client.command_stats().clear();
+        }
     }
 
-    /// Takes no more connections, lets the present ones answer what they have received, and waits
-    /// for their end, at most for `drain_time`; then cuts the others. Answers how many that were.
+    /// Takes no more connections, wakes the present ones, which see that the shutdown is raised and
+    /// end once they have answered what they have received, and waits for that, at most for
+    /// `drain_time`; then cuts the others. Answers how many that were.
     pub(crate) fn drain(&self, drain_time: Duration) -> usize {
+        let deadline = Instant::now() + drain_time;
         let mut connected = self.lock();
         connected.closing = true;
-        for client in connected.by_id.values() {
-            client.stream.shutdown(Shutdown::Read);
+        let mut pause = WAKE_AGAIN;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if connected.by_id.is_empty() || left.is_zero() {
+                break;
+            }
+            connected.by_id.values().for_each(|client| client.thread.wake());
+            connected = self.await_end(connected, pause.min(left));
+            pause *= 2;
         }
-        let connected = self.await_end(connected, drain_time);
         let left = connected.by_id.len();
         for client in connected.by_id.values() {
             client.stream.shutdown(Shutdown::Both);

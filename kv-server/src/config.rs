@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kv_core::data_dir::Durability;
+
 /// Port of the original system.
 pub const PORT_DEFAULT: u16 = 65432;
 
@@ -24,6 +26,20 @@ pub struct Config {
     pub limits: Limits,
     pub tcp_keepalive: Option<Duration>,
     pub tcp_backlog: i32,
+    /// The folder that the store is kept in.
+    pub data_dir: Option<PathBuf>,
+    /// What survives what; anything but [`Durability::None`] needs a folder.
+    pub durability: Durability,
+    /// Time between snapshots in [`Durability::Snapshot`].
+    pub snapshot_interval: Duration,
+    /// The file that settings came from, for people to know.
+    pub config_file: Option<PathBuf>,
+    /// Where the log goes, for people to know.
+    pub log_file: Option<PathBuf>,
+    /// Commands that take at least so many microseconds go to `SLOWLOG`; negative: none does.
+    pub slowlog_slower_than_us: i64,
+    /// Slow commands that are remembered.
+    pub slowlog_entries_max: usize,
     /// Where each request and its result are recorded.
     pub request_log: Option<PathBuf>,
 }
@@ -44,6 +60,8 @@ pub struct Limits {
     pub idle_time: Option<Duration>,
     /// A request that has begun must be whole within this time, and 16 KiB for each second more.
     pub partial_time: Duration,
+    /// A TCP client whose machine acknowledges nothing of what was sent to it for so long is let go.
+    pub unacknowledged_time: Duration,
 }
 
 impl Default for Limits {
@@ -56,6 +74,7 @@ impl Default for Limits {
             output_soft_time: Duration::from_mins(1),
             idle_time: None,
             partial_time: Duration::from_secs(10),
+            unacknowledged_time: Duration::from_secs(30),
         }
     }
 }
@@ -72,6 +91,13 @@ impl Default for Config {
             limits: Limits::default(),
             tcp_keepalive: Some(Duration::from_mins(5)),
             tcp_backlog: 511,
+            data_dir: None,
+            durability: Durability::None,
+            snapshot_interval: Duration::from_secs(5),
+            config_file: None,
+            log_file: None,
+            slowlog_slower_than_us: 10_000,
+            slowlog_entries_max: 128,
             request_log: None,
         }
     }

@@ -10,6 +10,7 @@ use kv_core::resp::{Encoder, Protocol, ProtocolError, RequestDecoder, RequestLim
 
 use crate::clients::Client;
 use crate::counters::Totals;
+use crate::monitor::Feed;
 use crate::session::{Flow, Session};
 use crate::shared::Shared;
 use crate::stream::{Ready, Stream};
@@ -36,8 +37,9 @@ const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 128 * 1024;
 /// How long a client over its output limit may read nothing.
 const UNREAD_TIME: Duration = Duration::from_secs(1);
 
-/// How long a closed conversation is listened to.
+/// How long a closed conversation is listened to after the last that was heard, and in all.
 const LINGER_TIME: Duration = Duration::from_millis(250);
+const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 
 pub(crate) struct Connection {
     shared: Arc<Shared>,
@@ -57,6 +59,8 @@ pub(crate) struct Connection {
     over_soft_limit: Option<Instant>,
     /// Since when a request has begun and is not whole.
     partial_since: Option<Instant>,
+    /// Once the server drains: of the bytes that had arrived by then, those that wait still.
+    undrained: Option<usize>,
 }
 
 impl Connection {
@@ -76,6 +80,7 @@ impl Connection {
             sent: 0,
             over_soft_limit: None,
             partial_since: None,
+            undrained: None,
         }
     }
 
@@ -94,20 +99,42 @@ impl Connection {
                 return self.flush_and_close();
             }
             self.send()?;
-            let received = if self.pending() > 0 {
+            if self.is_drained()? {
+                return self.flush_and_close();
+            }
+            let received = if let Some(feed) = self.session.feed() {
+                self.attend(&feed)?
+            } else if self.pending() > 0 {
                 self.wait_both()?
             } else if self.consumed < self.input.len() {
                 self.receive_rest()?
             } else {
                 self.make_room();
-                Some(self.stream.recv(&mut self.input)?)
+                self.stream.recv(&mut self.input)?
             };
             match received {
                 Some(0) => return self.flush_and_close(),
-                Some(received) => self.count(received, 0),
+                Some(received) => self.received(received),
                 None => {}
             }
         }
+    }
+
+    /// Whether the server drains and what had arrived when this connection noticed is answered. What
+    /// arrives later is not waited for: a client may send for ever.
+    fn is_drained(&mut self) -> io::Result<bool> {
+        if !self.shared.shutdown.is_raised() {
+            return Ok(false);
+        }
+        if self.undrained.is_none() {
+            self.undrained = Some(self.stream.arrived()?);
+        }
+        Ok(self.undrained == Some(0))
+    }
+
+    fn received(&mut self, bytes: usize) {
+        self.undrained = self.undrained.map(|left| left.saturating_sub(bytes));
+        self.count(bytes, 0);
     }
 
     /// Runs every complete request in the buffer.
@@ -151,17 +178,23 @@ impl Connection {
     /// With more replies pending than the limit allows, the next request waits for as long as the
     /// client reads; one that does not read is closed. A single value may be as big as it is.
     fn hold_output_limit(&mut self) -> io::Result<()> {
-        let limits = &self.shared.settings.limits;
-        let (output_bytes_max, bulk_bytes_max) = (limits.output_bytes_max, limits.bulk_bytes_max);
+        let settings = &self.shared.settings;
+        let output_bytes_max = settings.output_bytes_max.load(Ordering::Relaxed);
+        let bulk_bytes_max = settings.limits.bulk_bytes_max;
         let pending_max = match self.session.is_authenticated() {
             true => output_bytes_max,
             false => output_bytes_max.min(UNAUTHENTICATED_OUTPUT_BYTES_MAX),
         };
+        let mut deadline = Instant::now() + UNREAD_TIME;
         while self.pending() > pending_max {
-            if !self.stream.wait(Ready::WRITE, Some(UNREAD_TIME))?.write {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Err(self.overflow());
             }
-            self.send()?;
+            if self.stream.wait(Ready::WRITE, Some(left))?.write {
+                self.send()?;
+                deadline = Instant::now() + UNREAD_TIME;
+            }
         }
         self.drop_sent();
         self.out.set_bytes_max(self.sent + output_bytes_max + bulk_bytes_max);
@@ -188,8 +221,9 @@ impl Connection {
         self.out.bytes().len() - self.sent
     }
 
-    /// Sends what the socket takes.
+    /// Sends what the socket takes, once what it tells is kept.
     fn send(&mut self) -> io::Result<()> {
+        self.session.settle(&mut self.out);
         if self.pending() == 0 {
             return Ok(());
         }
@@ -222,21 +256,44 @@ impl Connection {
             return Ok(None);
         }
         self.make_room();
-        match self.stream.try_recv(&mut self.input) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            received => received.map(Some),
+        self.stream.try_recv(&mut self.input)
+    }
+
+    /// Waits for a monitor's requests and for what others ask, which it is told.
+    fn attend(&mut self, feed: &Feed) -> io::Result<Option<usize>> {
+        if feed.overflowed() {
+            return Err(self.overflow());
         }
+        self.check_soft_limit()?;
+        self.drop_sent();
+        let mut patience = Duration::from_secs(1);
+        if self.consumed < self.input.len() {
+            patience = patience.min(self.partial_time_left()?);
+        }
+        // With lines on their way, more of them wait in the feed, whose size is limited.
+        let idle = self.pending() == 0;
+        let wanted = if idle { Ready::READ } else { Ready::BOTH };
+        let ready = self.stream.wait_or(wanted, idle.then(|| feed.fd()), Some(patience))?;
+        if self.pending() == 0 {
+            feed.take_into(self.out.bytes_mut());
+        }
+        self.send()?;
+        if !ready.read {
+            return Ok(None);
+        }
+        self.make_room();
+        self.stream.try_recv(&mut self.input)
     }
 
     /// Closes a client that has left more than the soft limit unread for too long.
     fn check_soft_limit(&mut self) -> io::Result<()> {
-        let limits = &self.shared.settings.limits;
-        if self.pending() <= limits.output_soft_bytes_max {
+        let settings = &self.shared.settings;
+        if self.pending() <= settings.output_soft_bytes_max.load(Ordering::Relaxed) {
             self.over_soft_limit = None;
             return Ok(());
         }
         let since = *self.over_soft_limit.get_or_insert_with(Instant::now);
-        if since.elapsed() > limits.output_soft_time { Err(self.overflow()) } else { Ok(()) }
+        if since.elapsed() > settings.output_soft_time() { Err(self.overflow()) } else { Ok(()) }
     }
 
     fn overflow(&self) -> io::Error {
@@ -265,15 +322,14 @@ impl Connection {
             return Ok(None);
         }
         self.make_room();
-        Ok(Some(self.stream.recv(&mut self.input)?))
+        self.stream.recv(&mut self.input)
     }
 
     /// How long the rest of the request that has begun may still take.
     fn partial_time_left(&mut self) -> io::Result<Duration> {
         let since = *self.partial_since.get_or_insert_with(Instant::now);
         let brought = (self.input.len() - self.consumed) / PARTIAL_BYTES_PER_S;
-        let allowed =
-            self.shared.settings.limits.partial_time + Duration::from_secs(brought as u64);
+        let allowed = self.shared.settings.partial_time() + Duration::from_secs(brought as u64);
         let left = allowed.saturating_sub(since.elapsed());
         if left.is_zero() {
             log::debug!("closed client {}: its request took too long", self.client.id);
@@ -300,32 +356,53 @@ impl Connection {
 
     /// Gives the last replies a chance, then closes. Closing while unread bytes wait would reset
     /// the connection and could destroy those replies on their way, so what still arrives is
-    /// swallowed for a moment.
+    /// swallowed: until the client closes, has been silent for a moment, or does not come to an end.
     fn flush_and_close(&mut self) -> io::Result<()> {
-        let patience = self.shared.settings.limits.partial_time;
+        self.flush()?;
+        self.stream.shutdown(std::net::Shutdown::Write);
+        let began = Instant::now();
+        let mut heard = began;
+        loop {
+            let left = LINGER_TIME.saturating_sub(heard.elapsed());
+            let left = left.min(LINGER_TIME_MAX.saturating_sub(began.elapsed()));
+            if left.is_zero() {
+                return Ok(());
+            }
+            if self.stream.wait(Ready::READ, Some(left))?.read {
+                if self.swallow()? == Some(0) {
+                    return Ok(());
+                }
+                heard = Instant::now();
+            }
+        }
+    }
+
+    /// Sends the last replies, as long as the client reads. One that writes all its requests before
+    /// it reads any can finish writing meanwhile.
+    fn flush(&mut self) -> io::Result<()> {
+        let patience = self.shared.settings.partial_time();
         let mut deadline = Instant::now() + patience;
+        let mut wanted = Ready::BOTH;
         while self.pending() > 0 && Instant::now() < deadline {
             let before = self.pending();
             self.send()?;
             if self.pending() < before {
                 deadline = Instant::now() + patience;
-            } else {
-                self.stream.wait(Ready::WRITE, Some(Duration::from_millis(100)))?;
+            } else if self.stream.wait(wanted, Some(Duration::from_millis(100)))?.read
+                && self.swallow()? == Some(0)
+            {
+                // The end of its requests is there to be read for ever.
+                wanted = Ready::WRITE;
             }
         }
-        self.stream.shutdown(std::net::Shutdown::Write);
-        let deadline = Instant::now() + LINGER_TIME;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || !self.stream.wait(Ready::READ, Some(left))?.read {
-                return Ok(());
-            }
-            self.input.clear();
-            self.input.reserve(READ_BYTES);
-            if self.stream.recv(&mut self.input)? == 0 {
-                return Ok(());
-            }
-        }
+        Ok(())
+    }
+
+    /// Receives and forgets.
+    fn swallow(&mut self) -> io::Result<Option<usize>> {
+        self.input.clear();
+        self.input.reserve(READ_BYTES);
+        self.stream.try_recv(&mut self.input)
     }
 
     fn count(&mut self, bytes_in: usize, bytes_out: usize) {

@@ -3,32 +3,40 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
 
+use kv_core::data_dir::DataDir;
 use kv_core::engine::DatabaseSize;
+use kv_core::log::Log;
 
 use crate::REDIS_VERSION;
 use crate::shared::Shared;
 
 type Section = fn(&Shared, &[DatabaseSize], &mut String);
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 10] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
     ("Persistence", persistence),
     ("Stats", stats),
     ("Replication", replication),
+    ("Commandstats", command_stats),
+    ("Errorstats", error_stats),
     ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
 
-/// The sections that are `wanted` by name in lower case; all of them when none, `all`, `default`
-/// or `everything` is.
+/// Told only when it is asked for.
+const NOT_BY_DEFAULT: &str = "commandstats";
+
+/// The sections that are `wanted` by name in lower case; with none or `default`, what most want to
+/// know; with `all` or `everything`, all of them.
 pub(crate) fn text(shared: &Shared, sizes: &[DatabaseSize], wanted: &[String]) -> String {
-    let all = wanted.is_empty()
-        || wanted.iter().any(|name| matches!(name.as_str(), "all" | "default" | "everything"));
+    let all = wanted.iter().any(|name| matches!(name.as_str(), "all" | "everything"));
+    let default = wanted.is_empty() || wanted.iter().any(|name| name == "default");
     let mut text = String::new();
     for (name, write) in SECTIONS {
-        if all || wanted.contains(&name.to_lowercase()) {
+        let id = name.to_lowercase();
+        if all || (default && id != NOT_BY_DEFAULT) || wanted.contains(&id) {
             if !text.is_empty() {
                 text.push_str("\r\n");
             }
@@ -75,12 +83,30 @@ fn memory(_: &Shared, _: &[DatabaseSize], text: &mut String) {
 }
 
 fn persistence(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
-    field(text, "loading", 0);
-    field(text, "rdb_changes_since_last_save", shared.engine.sequence());
-    field(text, "rdb_bgsave_in_progress", 0);
-    field(text, "rdb_last_bgsave_status", "ok");
-    field(text, "aof_enabled", 0);
-    field(text, "aof_last_write_status", "ok");
+    let persistence = &shared.persistence;
+    let log = shared.engine.log();
+    let saved_sequence = persistence.data_dir().map_or(0, DataDir::saved_sequence);
+    let status = |ok: bool| if ok { "ok" } else { "err" };
+    let exposure = log.map(Log::exposure).unwrap_or_default();
+    field(text, "durability", persistence.durability());
+    field(text, "loading", u8::from(persistence.is_loading()));
+    if persistence.is_loading() {
+        field(text, "loading_loaded_bytes", persistence.progress.bytes_done());
+    }
+    let changes = shared.engine.sequence().saturating_sub(saved_sequence);
+    field(text, "rdb_changes_since_last_save", changes);
+    field(text, "rdb_bgsave_in_progress", u8::from(persistence.is_saving()));
+    field(text, "rdb_last_save_time", persistence.saved_at_s());
+    field(text, "rdb_last_bgsave_status", status(!persistence.has_failed()));
+    field(text, "rdb_last_bgsave_time_sec", persistence.save_ms() / 1000);
+    field(text, "aof_enabled", u8::from(log.is_some()));
+    field(text, "aof_rewrite_in_progress", u8::from(log.is_some() && persistence.is_saving()));
+    field(text, "aof_last_bgrewrite_status", status(!persistence.has_failed()));
+    field(text, "aof_last_write_status", status(log.and_then(Log::refusal).is_none()));
+    let log_bytes = persistence.data_dir().map_or(0, |dir| dir.log_bytes(&shared.engine));
+    field(text, "aof_current_size", log_bytes);
+    field(text, "unsynced_ms", exposure.unsynced_ms);
+    field(text, "unsynced_bytes", exposure.unsynced_bytes);
 }
 
 fn stats(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
@@ -106,6 +132,24 @@ fn replication(_: &Shared, _: &[DatabaseSize], text: &mut String) {
     field(text, "connected_slaves", 0);
 }
 
+fn command_stats(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
+    for (name, stat) in shared.clients.command_stats().commands() {
+        let us = stat.time.as_micros();
+        let us_per_call = if stat.calls == 0 { 0.0 } else { us as f64 / stat.calls as f64 };
+        let value = format_args!(
+            "calls={},usec={us},usec_per_call={us_per_call:.2},rejected_calls={},failed_calls={}",
+            stat.calls, stat.rejected, stat.failed
+        );
+        field(text, &format!("cmdstat_{name}"), value);
+    }
+}
+
+fn error_stats(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
+    for (word, count) in shared.clients.command_stats().errors() {
+        field(text, &format!("errorstat_{word}"), format_args!("count={count}"));
+    }
+}
+
 fn cluster(_: &Shared, _: &[DatabaseSize], text: &mut String) {
     field(text, "cluster_enabled", 0);
 }
@@ -125,6 +169,12 @@ fn allocated_bytes() -> u64 {
     // SAFETY: mallinfo2 takes nothing and reads the allocator's own statistics under its locks.
     let info = unsafe { libc::mallinfo2() };
     (info.uordblks + info.hblkhd) as u64
+}
+
+/// Gives memory that the allocator holds and nobody uses back to the system.
+pub(crate) fn trim_memory() {
+    // SAFETY: malloc_trim takes a number and works on the allocator's own lists under its locks.
+    unsafe { libc::malloc_trim(0) };
 }
 
 /// Bytes of this process that are in memory.

@@ -13,24 +13,37 @@
 //! ```
 //!
 //! It is no cluster and has no async runtime; who outgrows it moves to Redis Cluster with the same
-//! commands and the same hash slots. It keeps nothing on disk.
+//! commands and the same hash slots. What it keeps on disk, and how surely, is
+//! [`kv_core::data_dir`].
+
+// `println!` and `eprintln!` panic when their reader has gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod capacity;
 mod clients;
+mod command_stats;
 mod config;
+mod config_file;
 mod connection;
 mod counters;
-mod descriptors;
 mod info;
 mod listener;
+mod monitor;
+mod pause;
+mod persistence;
 mod request_log;
 mod scheduling;
+mod secrets;
 mod server;
 mod session;
+mod settings;
 mod shared;
 mod shutdown;
+mod slowlog;
 mod stream;
 mod ticker;
+mod wakeup;
 
 pub use args::{Args, serve};
 pub use config::{Config, Limits, PORT_DEFAULT};

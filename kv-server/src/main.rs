@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::CommandFactory;
+use kv_server::Args;
 
-#[derive(Debug, Parser)]
+#[derive(Debug, clap::Parser)]
 #[command(name = "kv-server", version, about, long_about = None)]
 struct Cli {
     #[command(flatten)]
@@ -12,5 +13,5 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    kv_server::serve(&Cli::parse().args)
+    kv_server::serve(&Args::from_words(&Cli::command(), std::env::args_os()))
 }

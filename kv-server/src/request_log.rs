@@ -11,6 +11,8 @@ use std::time::SystemTime;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use kv_core::resp::Args;
 
+use crate::secrets::is_secret;
+
 /// Lines that may wait for the disk. Beyond them lines are dropped and counted: a log must not
 /// slow down a reply.
 const LINES_MAX: usize = 65_536;
@@ -87,17 +89,6 @@ impl RequestLog {
             let _ = wait.recv();
         }
     }
-}
-
-/// Whether an argument authenticates, which is not for a file.
-fn is_secret(args: &Args<'_>, index: usize) -> bool {
-    let command = |name: &[u8]| args[0].eq_ignore_ascii_case(name);
-    let follows = |word: &[u8], distance: usize| {
-        index > distance && args[index - distance].eq_ignore_ascii_case(word)
-    };
-    (command(b"auth") && index > 0)
-        || (command(b"hello") && (follows(b"auth", 1) || follows(b"auth", 2)))
-        || (command(b"config") && follows(b"requirepass", 1))
 }
 
 /// Whether the reply holds the setting that is the password, from CONFIG GET alone or in an EXEC.

@@ -7,31 +7,41 @@ use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
 use kv_core::Engine;
+use kv_core::data_dir::{Durability, RecoveryError};
+use kv_core::storage::{Disk, DiskError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use thiserror::Error;
 
+use crate::capacity;
 use crate::clients::{Clients, Registration};
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::descriptors;
 use crate::listener::Listener;
+use crate::monitor::Monitors;
+use crate::pause::Pause;
+use crate::persistence::Persistence;
 use crate::request_log::RequestLog;
 use crate::scheduling;
 use crate::shared::{Settings, Shared, Stats, new_run_id};
 use crate::shutdown::Shutdown;
+use crate::slowlog::Slowlog;
 use crate::stream::Stream;
 use crate::ticker;
+use crate::wakeup;
 
 /// How long connections may take to finish what they have received: half of what service managers
 /// and container engines wait before they kill.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// A store that is recovered within this time is there before the first client is.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Pause after `accept` failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -50,6 +60,12 @@ pub enum ServerError {
     NothingToListenOn,
     #[error("cannot open the request log {}: {source}", path.display())]
     RequestLog { path: PathBuf, source: io::Error },
+    #[error("--durability {0} needs a folder to keep the data in: give --data-dir DIR")]
+    NoDataDir(Durability),
+    #[error(transparent)]
+    DataDir(#[from] DiskError),
+    #[error("cannot recover the store")]
+    Recovery(#[from] RecoveryError),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
@@ -76,6 +92,10 @@ fn unix_hint(error: &io::Error) -> &'static str {
 pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<Listener>,
+    /// The store's folder, which this process holds locked, until recovery takes it over.
+    disk: Option<Disk>,
+    durability: Durability,
+    on_ready: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Server {
@@ -84,6 +104,13 @@ impl Server {
     /// # Errors
     /// When an address can't be listened on; the message names it and what to do.
     pub fn bind(config: &Config) -> Result<Self, ServerError> {
+        let disk = match &config.data_dir {
+            None if config.durability != Durability::None => {
+                return Err(ServerError::NoDataDir(config.durability));
+            }
+            None => None,
+            Some(path) => Some(Disk::open(path)?),
+        };
         let mut listeners = Vec::new();
         let mut port = config.port;
         for ip in &config.bind {
@@ -111,10 +138,14 @@ impl Server {
         };
         let shared = Arc::new(Shared {
             engine: Engine::default().with_value_bytes_max(config.limits.bulk_bytes_max),
+            persistence: Persistence::default(),
             clients: Arc::new(Clients::default()),
             settings: Settings::new(config),
             stats: Stats::default(),
+            slowlog: Slowlog::new(config.slowlog_slower_than_us, config.slowlog_entries_max),
             shutdown: Shutdown::new()?,
+            pause: Pause::default(),
+            monitors: Monitors::default(),
             request_log,
             started_at: Instant::now(),
             uptime_s: CachePadded::default(),
@@ -122,7 +153,7 @@ impl Server {
             port: if config.bind.is_empty() { 0 } else { port },
         });
         limit_clients(&shared.settings);
-        Ok(Self { shared, listeners })
+        Ok(Self { shared, listeners, disk, durability: config.durability, on_ready: None })
     }
 
     /// The TCP addresses that are listened on, with their real ports.
@@ -135,26 +166,66 @@ impl Server {
         self.shared.shutdown.clone()
     }
 
-    /// Serves until told to stop, then drains the connections.
+    /// Lets `then` be called once the store is recovered, at once if there is nothing to recover.
+    pub fn on_ready(&mut self, then: impl FnOnce() + Send + 'static) {
+        self.on_ready = Some(Box::new(then));
+    }
+
+    /// Serves until told to stop, then drains the connections. Until the store is recovered clients
+    /// are told that it is loading. The signal `SIGURG` is the server's from then on: it wakes
+    /// threads to drain their connections.
     ///
     /// # Errors
-    /// When the system refuses what a server can't do without.
-    pub fn run(self) -> Result<(), ServerError> {
+    /// When the store can't be recovered, or the system refuses what a server can't do without.
+    pub fn run(mut self) -> Result<(), ServerError> {
+        wakeup::listen()?;
         let ticker = ticker::start(&self.shared)?;
+        let recovery = self.start_recovery()?;
         let accepted = self.accept_until_shutdown();
-        let Self { shared, listeners } = self;
+        let Self { shared, listeners, .. } = self;
         drop(listeners);
         shared.shutdown.raise();
+        shared.persistence.progress.cancel();
         let left = shared.clients.drain(DRAIN_TIME);
         if left > 0 {
             log::warn!("{left} connections did not end within {DRAIN_TIME:?} and were cut");
         }
         drop(ticker.join());
+        let recovered = recovery.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
+        shared.persistence.close(&shared.engine);
         if let Some(log) = &shared.request_log {
             log.close();
         }
         log::info!("stopped");
-        accepted.map_err(ServerError::from)
+        match recovered {
+            // Who stops a server that is still loading knows why there is no store.
+            Err(RecoveryError::Cancelled) | Ok(()) => accepted.map_err(ServerError::from),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn start_recovery(&mut self) -> io::Result<Option<JoinHandle<Result<(), RecoveryError>>>> {
+        let on_ready = self.on_ready.take().unwrap_or_else(|| Box::new(|| ()));
+        let Some(disk) = self.disk.take() else {
+            on_ready();
+            return Ok(None);
+        };
+        let (shared, durability) = (Arc::clone(&self.shared), self.durability);
+        shared.persistence.announce_loading();
+        let (end, ended) = crossbeam::channel::bounded::<()>(0);
+        let recover = move || {
+            let _end = end;
+            let recovered = shared.persistence.recover(&shared.engine, Arc::new(disk), durability);
+            match &recovered {
+                Ok(()) => on_ready(),
+                Err(_) => shared.shutdown.raise(),
+            }
+            recovered
+        };
+        let recovery = thread::Builder::new().name("recovery".to_owned()).spawn(recover)?;
+        // Whoever connects meanwhile waits to be accepted. The sender never sends: it only ends.
+        let _ = ended.recv_timeout(HEAD_START);
+        Ok(Some(recovery))
     }
 
     fn accept_until_shutdown(&self) -> io::Result<()> {
@@ -210,7 +281,7 @@ impl Server {
             );
             return;
         }
-        set_options(&stream, shared.settings.tcp_keepalive_s);
+        set_options(&stream, &shared.settings);
         let stream = Arc::new(stream);
         let clients_max = shared.settings.clients_max.load(Ordering::Relaxed);
         let Some(registration) =
@@ -233,6 +304,7 @@ impl Server {
 fn spawn(shared: Arc<Shared>, registration: Registration) -> io::Result<()> {
     let serve = move || {
         scheduling::batch();
+        registration.client().thread.introduce();
         Connection::new(shared, Arc::clone(registration.client())).serve();
     };
     let thread = thread::Builder::new().name("connection".to_owned()).stack_size(STACK_BYTES);
@@ -240,19 +312,25 @@ fn spawn(shared: Arc<Shared>, registration: Registration) -> io::Result<()> {
 }
 
 /// A connection without these still works.
-fn set_options(stream: &Stream, keepalive_s: u64) {
-    if let Stream::Tcp(stream) = stream {
-        let socket = SockRef::from(stream);
-        drop(socket.set_tcp_nodelay(true));
-        if keepalive_s > 0 {
-            let probe_every = Duration::from_secs((keepalive_s / 3).max(1));
-            let keepalive = TcpKeepalive::new()
-                .with_time(Duration::from_secs(keepalive_s))
-                .with_interval(probe_every)
-                .with_retries(3);
-            drop(socket.set_tcp_keepalive(&keepalive));
-        }
+fn set_options(stream: &Stream, settings: &Settings) {
+    let Stream::Tcp(stream) = stream else { return };
+    let socket = SockRef::from(stream);
+    drop(socket.set_tcp_nodelay(true));
+    let keepalive_s = settings.tcp_keepalive_s.load(Ordering::Relaxed);
+    if keepalive_s > 0 {
+        let probe_every = Duration::from_secs((keepalive_s / 3).max(1));
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(keepalive_s))
+            .with_interval(probe_every)
+            .with_retries(3);
+        drop(socket.set_tcp_keepalive(&keepalive));
     }
+    // Keep-alive finds a vanished client only on a silent connection. With replies on their way,
+    // TCP repeats them for a quarter of an hour (`tcp_retries2`) and the thread, its buffers and its
+    // place among `maxclients` are gone for as long. The price (tcp(7)): this limit also counts while
+    // a living client leaves its receive window shut, and it ends keep-alive at the first probe
+    // that stays unanswered.
+    drop(socket.set_tcp_user_timeout(Some(settings.limits.unacknowledged_time)));
 }
 
 /// Says why and closes; a client that does not listen is not waited for.
@@ -272,13 +350,17 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// With fewer files than the clients need, allows fewer clients.
+/// With fewer files or mappings than the clients need, allows fewer clients.
 fn limit_clients(settings: &Settings) {
     let clients_max = settings.clients_max.load(Ordering::Relaxed);
-    let affordable = descriptors::afford(clients_max);
-    if affordable < clients_max {
-        settings.clients_max.store(affordable, Ordering::Relaxed);
-        log::warn!("maxclients is {affordable} instead of {clients_max}: raise ulimit -n for more");
+    let affordable = capacity::afford(clients_max);
+    if affordable.clients < clients_max {
+        settings.clients_max.store(affordable.clients, Ordering::Relaxed);
+        log::warn!(
+            "maxclients is {} instead of {clients_max}: raise {} for more",
+            affordable.clients,
+            affordable.scarce
+        );
     }
 }
 

@@ -1,23 +1,33 @@
 //! What all threads of a server share.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::utils::CachePadded;
 use kv_core::Engine;
+use kv_core::data_dir::Durability;
 use subtle::ConstantTimeEq;
 
 use crate::clients::Clients;
 use crate::config::{Config, Limits};
+use crate::monitor::Monitors;
+use crate::pause::Pause;
+use crate::persistence::Persistence;
 use crate::request_log::RequestLog;
 use crate::shutdown::Shutdown;
+use crate::slowlog::Slowlog;
 
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
+    pub(crate) persistence: Persistence,
     pub(crate) clients: Arc<Clients>,
     pub(crate) settings: Settings,
     pub(crate) stats: Stats,
+    pub(crate) slowlog: Slowlog,
+    pub(crate) pause: Pause,
+    pub(crate) monitors: Monitors,
     pub(crate) shutdown: Shutdown,
     pub(crate) request_log: Option<RequestLog>,
     pub(crate) started_at: Instant,
@@ -30,18 +40,28 @@ pub(crate) struct Shared {
     pub(crate) port: u16,
 }
 
-/// Settings that `CONFIG SET` may change.
+/// Settings as they are now; `settings` is how they are read and changed by name.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) clients_max: AtomicUsize,
     pub(crate) idle_s: AtomicU64,
     pub(crate) protected_mode: AtomicBool,
-    pub(crate) allow_shutdown: bool,
-    pub(crate) tcp_keepalive_s: u64,
+    pub(crate) data_dir: String,
+    pub(crate) durability: Durability,
+    pub(crate) snapshot_interval_s: AtomicU64,
+    pub(crate) allow_shutdown: AtomicBool,
+    pub(crate) output_bytes_max: AtomicUsize,
+    pub(crate) output_soft_bytes_max: AtomicUsize,
+    pub(crate) output_soft_s: AtomicU64,
+    pub(crate) partial_s: AtomicU64,
+    pub(crate) tcp_keepalive_s: AtomicU64,
     pub(crate) tcp_backlog: i32,
     pub(crate) bind: String,
     pub(crate) unix_socket: String,
+    pub(crate) log_file: String,
+    pub(crate) log_requests: String,
+    pub(crate) config_file: Option<String>,
     password: RwLock<Option<Vec<u8>>>,
 }
 
@@ -58,20 +78,43 @@ pub(crate) struct Stats {
 
 impl Settings {
     pub(crate) fn new(config: &Config) -> Self {
+        let limits = config.limits;
         let bind: Vec<String> = config.bind.iter().map(ToString::to_string).collect();
-        let unix_socket = config.unix_socket.as_ref();
+        let shown = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| path.display().to_string()).unwrap_or_default()
+        };
         Self {
-            limits: config.limits,
-            clients_max: AtomicUsize::new(config.limits.clients_max),
-            idle_s: AtomicU64::new(config.limits.idle_time.map_or(0, |time| time.as_secs())),
+            limits,
+            clients_max: AtomicUsize::new(limits.clients_max),
+            idle_s: AtomicU64::new(limits.idle_time.map_or(0, |time| time.as_secs())),
             protected_mode: AtomicBool::new(config.protected_mode),
-            allow_shutdown: config.allow_shutdown,
-            tcp_keepalive_s: config.tcp_keepalive.map_or(0, |time| time.as_secs()),
+            data_dir: shown(&config.data_dir),
+            durability: config.durability,
+            snapshot_interval_s: AtomicU64::new(config.snapshot_interval.as_secs()),
+            allow_shutdown: AtomicBool::new(config.allow_shutdown),
+            output_bytes_max: AtomicUsize::new(limits.output_bytes_max),
+            output_soft_bytes_max: AtomicUsize::new(limits.output_soft_bytes_max),
+            output_soft_s: AtomicU64::new(limits.output_soft_time.as_secs()),
+            partial_s: AtomicU64::new(limits.partial_time.as_secs()),
+            tcp_keepalive_s: AtomicU64::new(config.tcp_keepalive.map_or(0, |time| time.as_secs())),
             tcp_backlog: config.tcp_backlog,
             bind: bind.join(" "),
-            unix_socket: unix_socket.map(|path| path.display().to_string()).unwrap_or_default(),
+            unix_socket: shown(&config.unix_socket),
+            log_file: shown(&config.log_file),
+            log_requests: shown(&config.request_log),
+            config_file: config.config_file.as_ref().map(|path| path.display().to_string()),
             password: RwLock::new(config.password.clone().map(String::into_bytes)),
         }
+    }
+
+    /// How long a request that has begun may take, before what it has brought is looked at.
+    pub(crate) fn partial_time(&self) -> Duration {
+        Duration::from_secs(self.partial_s.load(Ordering::Relaxed))
+    }
+
+    /// How long replies beyond the soft limit may wait.
+    pub(crate) fn output_soft_time(&self) -> Duration {
+        Duration::from_secs(self.output_soft_s.load(Ordering::Relaxed))
     }
 
     pub(crate) fn has_password(&self) -> bool {

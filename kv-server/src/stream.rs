@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 /// Any kind of connection.
@@ -41,24 +41,28 @@ impl Stream {
     }
 
     /// Waits for bytes and appends them to `buffer`, at most its spare capacity. 0 means that the
-    /// peer is done.
-    pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    /// peer is done, `None` that the thread was woken.
+    #[inline]
+    pub(crate) fn recv(&self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
         self.recv_with(buffer, RecvFlags::empty())
     }
 
-    /// Appends what is there, without waiting; [`io::ErrorKind::WouldBlock`] when that is nothing.
-    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    /// Appends what is there, without waiting; `None` when that is nothing.
+    pub(crate) fn try_recv(&self, buffer: &mut Vec<u8>) -> io::Result<Option<usize>> {
         self.recv_with(buffer, RecvFlags::DONTWAIT)
     }
 
-    fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<usize> {
-        loop {
-            match recv(self.fd(), spare_capacity(buffer), flags) {
-                Ok((received, _)) => return Ok(received),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
+    fn recv_with(&self, buffer: &mut Vec<u8>, flags: RecvFlags) -> io::Result<Option<usize>> {
+        match recv(self.fd(), spare_capacity(buffer), flags) {
+            Ok((received, _)) => Ok(Some(received)),
+            Err(Errno::INTR | Errno::AGAIN) => Ok(None),
+            Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Bytes that have arrived and were not received yet.
+    pub(crate) fn arrived(&self) -> io::Result<usize> {
+        Ok(ioctl_fionread(self.fd())? as usize)
     }
 
     /// Sends what fits into the socket's buffer, without waiting; 0 when that is nothing.
@@ -73,19 +77,33 @@ impl Stream {
         }
     }
 
-    /// Waits until the socket is ready for any of what is `wanted`, or until `timeout` has passed,
-    /// which leaves both false.
+    /// Waits until the socket is ready for any of what is `wanted`, or until `timeout` has passed or
+    /// the thread was woken, which leaves both false.
     pub(crate) fn wait(&self, wanted: Ready, timeout: Option<Duration>) -> io::Result<Ready> {
+        self.wait_or(wanted, None, timeout)
+    }
+
+    /// As [`Stream::wait`], and until `other` can be read.
+    pub(crate) fn wait_or(
+        &self,
+        wanted: Ready,
+        other: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+    ) -> io::Result<Ready> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::IN, wanted.read);
         flags.set(PollFlags::OUT, wanted.write);
         let fd = self.fd();
-        let mut fds = [PollFd::from_borrowed_fd(fd, flags)];
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, flags),
+            PollFd::from_borrowed_fd(other.unwrap_or(fd), PollFlags::IN),
+        ];
+        let polled = if other.is_some() { 2 } else { 1 };
         let timeout = timeout.map(|timeout| Timespec {
             tv_sec: timeout.as_secs() as i64,
             tv_nsec: timeout.subsec_nanos().into(),
         });
-        match poll(&mut fds, timeout.as_ref()) {
+        match poll(&mut fds[..polled], timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::persistence::Persistence;
 use crate::shared::Shared;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -24,7 +25,7 @@ pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new().name("ticker".to_owned()).spawn(move || run(&shared))
 }
 
-fn run(shared: &Shared) {
+fn run(shared: &Arc<Shared>) {
     let mut ticks = 0u32;
     let mut second_began = Instant::now();
     let mut commands_before = 0;
@@ -32,8 +33,12 @@ fn run(shared: &Shared) {
         wait(shared);
         shared.engine.tick();
         shared.uptime_s.store(shared.started_at.elapsed().as_secs() as u32, Ordering::Relaxed);
+        if shared.persistence.is_loading() {
+            continue;
+        }
         let swept = shared.engine.sweep_expired(SWEEP_TIME);
         shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
+        Persistence::tick(shared);
         ticks += 1;
         if ticks.is_multiple_of(TICKS_PER_S) {
             let commands = shared.clients.totals().commands;

@@ -331,3 +331,20 @@ fn replies_look_exactly_as_redis_cli_prints_them() {
         }
     }
 }
+
+#[test]
+fn nobody_to_hear_a_complaint_leaves_the_exit_code_as_it_is() {
+    let server = Spawned::start(&[]);
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("a device");
+    let (port, dead) = (server.port.to_string(), free_port().to_string());
+    for (args, code) in [
+        (&["-p", &port, "get", "missing"][..], 1),
+        (&["-p", &port, "monitor"], 2),
+        (&["-p", &dead, "ping"], 3),
+        (&["--servers", &format!("127.0.0.1:{port}"), "set", "k", "v"], 0),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kv-cli"));
+        let status = command.args(args).stderr(full()).status().expect("kv-cli runs");
+        assert_eq!(status.code(), Some(code), "{args:?}");
+    }
+}

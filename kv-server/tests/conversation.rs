@@ -30,7 +30,7 @@ fn compare(redis: &Redis, ours: &Served, transcripts: &[(&str, &[u8])], greeting
     for (name, bytes) in transcripts {
         println!("{name}");
         let bytes = [greeting.as_bytes(), bytes].concat();
-        let expected = alike(&answer(redis.address, &bytes));
+        let expected = alike(&answer(redis.address(), &bytes));
         let got = alike(&answer(ours.address, &bytes));
         if got != expected {
             wrong.push(format!(
@@ -72,7 +72,7 @@ fn each_difference_is_one_and_is_as_listed() {
         let wanted = [b"+OK\r\n", difference.reply].concat();
         assert_eq!(shown(&got), shown(&wanted), "{}", difference.reason);
         if let Some(redis) = &redis {
-            let theirs = answer(redis.address, difference.request);
+            let theirs = answer(redis.address(), difference.request);
             assert_ne!(shown(&theirs), shown(&wanted), "no longer: {}", difference.reason);
         }
     }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, prlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 use support::{Namespace, Process, Served, Wire, eventually, request, skip};
 
 const REFUSED: &str = "-ERR max number of clients reached\r\n";
@@ -299,6 +299,76 @@ fn few_files_mean_few_clients() {
          system is not able to handle the specified number of clients, try with 32\r\n",
     );
     wires[0].ask("CONFIG SET maxclients 31", "+OK\r\n");
+}
+
+#[test]
+fn few_mappings_mean_few_clients() {
+    let mappings = std::fs::read_to_string("/proc/sys/vm/max_map_count").expect("Linux");
+    let affordable = (mappings.trim().parse::<u64>().expect("a number") - 1000) / 5;
+    let files = getrlimit(Resource::Nofile).maximum;
+    if files.is_some_and(|files| files <= affordable + 32) {
+        return skip("ulimit -Hn allows fewer files than vm.max_map_count allows threads");
+    }
+    let asked = affordable + 1;
+    let process = Process::start(&["--maxclients", &asked.to_string()]);
+    let warning = format!(
+        "maxclients is {affordable} instead of {asked}: raise sysctl vm.max_map_count for more"
+    );
+    assert!(process.log().contains(&warning), "{}", process.log());
+}
+
+/// With more threads than it could map stacks for, the server once died of a panic within the
+/// standard library, which maps a signal stack for each.
+#[test]
+fn a_client_needs_no_more_mappings_than_are_reckoned() {
+    let process = Process::start(&[]);
+    let connect = |count| -> Vec<Wire> {
+        let mut wires: Vec<Wire> = (0..count).map(|_| process.connect()).collect();
+        for wire in &mut wires {
+            wire.ask("SET k v", "+OK\r\n");
+        }
+        wires
+    };
+    // The first ones make malloc map its arenas, of which there are eight for each core.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let _first = connect(cores * 8);
+    let before = process.mappings();
+    let _others = connect(100);
+    let each = (process.mappings() - before).div_ceil(100);
+    assert!((1..=5).contains(&each), "{each} mappings for each client");
+}
+
+#[test]
+fn a_client_whose_machine_has_vanished_is_let_go() {
+    let Some(elsewhere) = Namespace::create() else { return };
+    let served = Served::with(|config| {
+        config.bind = vec![Ipv4Addr::UNSPECIFIED.into()];
+        config.protected_mode = false;
+        config.limits.unacknowledged_time = Duration::from_secs(1);
+    });
+    let port = served.address.port();
+    let mut here = Wire::to(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port));
+    let value = vec![b'v'; 8_000_000];
+    here.send(request(&[b"SET", b"k", &value])).expect("+OK\r\n");
+    std::thread::scope(|scope| {
+        let vanished = scope.spawn(|| {
+            elsewhere.enter(|| {
+                let mut wire = Wire::to(SocketAddr::new(elsewhere.host, port));
+                wire.stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a socket");
+                let mut reply = vec![0; b"$8000000\r\n".len() + value.len() + 2];
+                // Whenever it vanishes, a reply is on its way.
+                while wire.stream.write_all(b"GET k\r\n").is_ok()
+                    && wire.stream.read_exact(&mut reply).is_ok()
+                {}
+                wire
+            })
+        });
+        eventually("it reads", || here.info("total_net_output_bytes") > 16_000_000);
+        assert_eq!(here.info("connected_clients"), 2);
+        elsewhere.unplug();
+        let _still_open = vanished.join().expect("a client");
+        eventually("it is let go", || here.info("connected_clients") == 1);
+    });
 }
 
 #[test]

@@ -71,9 +71,9 @@ fn histories_across_kill_9_are_linearizable_in_always() {
         let (plan, clients) = plan(number);
         let mut sockets: Vec<Socket<'_>> = (0..clients).map(|_| home.connect()).collect();
         let history = record(&mut sockets, &plan, &|| home.crash());
-        // Whoever did not crash the server lost one call at most.
+        // One call each, on the connection that broke.
         let lost = clients * plan.calls - history.answered();
-        assert!(lost < clients, "{lost} calls of {clients} clients had no answer");
+        assert!(lost <= clients, "{lost} calls of {clients} clients had no answer");
         accept(number, &history);
         (calls, open) = (calls + history.answered(), open + lost);
     }

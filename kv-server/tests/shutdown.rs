@@ -2,9 +2,12 @@
 
 mod support;
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::process::Output;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -28,18 +31,18 @@ fn a_signal_under_load_lets_every_request_be_answered_whole() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut process = Process::start(&[]);
         let began = AtomicBool::new(false);
-        let (address, count) = (process.address, 200);
+        let count = 200;
         let signalled = std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..8)
-                .map(|_| {
+            // Who connected only after the signal would find nobody listening.
+            let wires: Vec<Wire> = (0..8).map(|_| process.connect()).collect();
+            let clients: Vec<_> = wires
+                .into_iter()
+                .map(|mut wire| {
                     let began = &began;
                     scope.spawn(move || {
-                        let mut wire = Wire::to(address);
                         let batch = "INCR n\r\n".repeat(count);
                         loop {
-                            if std::io::Write::write_all(&mut wire.stream, batch.as_bytes())
-                                .is_err()
-                            {
+                            if wire.stream.write_all(batch.as_bytes()).is_err() {
                                 return;
                             }
                             let mut whole = 0;
@@ -87,6 +90,70 @@ fn what_was_asked_before_the_signal_is_answered_after_it() {
     let whole = [b"$", rest.as_slice(), b"$"].concat();
     assert_eq!(whole.len(), 1 + 20 * reply.len() + 1 - 1);
     assert!(rest.starts_with(&reply));
+    assert_eq!(process.ended().code(), Some(0));
+}
+
+/// The server once shut its sockets down for reading to wake its threads. Whatever a client sent
+/// after the last reply, the kernel then answered with a reset, which overtook replies.
+#[test]
+fn who_goes_on_writing_reads_whole_replies_and_then_the_end() {
+    let mut process = Process::start(&[]);
+    let address = process.address;
+    let began = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                let began = &began;
+                scope.spawn(move || {
+                    let wire = Wire::to(address);
+                    let mut writer = wire.stream.try_clone().expect("a socket");
+                    let ended = AtomicBool::new(false);
+                    std::thread::scope(|scope| {
+                        scope.spawn(|| {
+                            let batch = format!("INCR n{client}\r\n").repeat(500);
+                            while !ended.load(Ordering::Relaxed) {
+                                writer.write_all(batch.as_bytes()).expect("no reset");
+                            }
+                        });
+                        let mut lines = BufReader::new(&wire.stream).split(b'\n');
+                        for number in 1.. {
+                            let line = lines.next().map(|line| line.expect("no reset"));
+                            let Some(line) = line else { break };
+                            assert_eq!(line, format!(":{number}\r").as_bytes());
+                            if number == 1000 {
+                                began.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                        ended.store(true, Ordering::Relaxed);
+                    });
+                })
+            })
+            .collect();
+        eventually("they are at it", || began.load(Ordering::Relaxed) == clients.len());
+        process.signal(Signal::TERM);
+        for client in clients {
+            client.join().expect("replies are whole");
+        }
+    });
+    assert_eq!(process.ended().code(), Some(0));
+    assert!(!process.log().contains("did not end"), "{}", process.log());
+}
+
+#[test]
+fn who_writes_all_before_it_reads_any_can_finish_after_the_signal() {
+    let mut process = Process::start(&[]);
+    let value = vec![b'v'; 1_000_000];
+    let mut wire = process.connect();
+    wire.send(request(&[b"SET", b"k", &value])).expect("+OK\r\n");
+    wire.send("GET k\r\n".repeat(20)).expect("$");
+    process.signal(Signal::TERM);
+    eventually("nobody listens any more", || TcpStream::connect(process.address).is_err());
+    wire.send("PING\r\n".repeat(3_000_000));
+    let replies = [b"$1000000\r\n", value.as_slice(), b"\r\n"].concat().repeat(20);
+    let mut rest = Vec::new();
+    wire.stream.read_to_end(&mut rest).expect("no reset");
+    assert!(rest.starts_with(&replies[1..]));
+    assert!(rest[replies.len() - 1..].chunks(7).all(|reply| reply == b"+PONG\r\n"));
     assert_eq!(process.ended().code(), Some(0));
 }
 
@@ -159,12 +226,40 @@ fn a_port_in_use_is_one_clear_line() {
 }
 
 #[test]
+fn nobody_to_hear_it_is_no_reason_to_fail_otherwise() {
+    let full = || File::options().write(true).open("/dev/full").expect("a device");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (args, code) in
+        [(&["--nosuch"][..], 2), (&["--bind", ""], 2), (&["--bind", "192.0.2.1"], 1)]
+    {
+        let status = Process::command().args(args).stderr(full()).status().expect("it runs");
+        assert_eq!(status.code(), Some(code), "{args:?}");
+    }
+    let (reader, announcements) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let path = folder.path().join("kv.sock");
+    let mut server = Process::command()
+        .args(["--bind", "none", "--announce", "--unixsocket"])
+        .arg(&path)
+        .stdout(announcements)
+        .stderr(full())
+        .spawn()
+        .expect("it runs");
+    eventually("it listens", || UnixStream::connect(&path).is_ok());
+    Wire::to_path(&path).ask("END", "+OK\r\n");
+    assert_eq!(server.wait().expect("our child").code(), Some(0));
+}
+
+#[test]
 fn what_cannot_be_done_is_one_clear_line_and_exit_code_1() {
     for (args, named) in [
         (&["--port", "0", "--bind", "192.0.2.1"][..], "--bind takes addresses of this machine"),
         (&["--port", "0", "--log-file", "/nowhere/log"], "/nowhere/log"),
         (&["--port", "0", "--log-requests", "/nowhere/requests"], "/nowhere/requests"),
-        (&["--port", "0", "--data-dir", "/proc/nowhere"], "--data-dir /proc/nowhere"),
+        (
+            &["--port", "0", "--data-dir", "/proc/nowhere"],
+            "cannot create the data folder /proc/nowhere",
+        ),
         (&["--bind", "none", "--unixsocket", "/nowhere/kv.sock"], "/nowhere/kv.sock"),
     ] {
         let output = run(args);

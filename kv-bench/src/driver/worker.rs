@@ -243,9 +243,7 @@ impl<T: Target> Worker<T> {
             let client = self.index * per_worker + local;
             let (first, operations) = match phase.until {
                 Until::Operations(total) => share(total, client, clients),
-                Until::Elapsed(_) => {
-                    (share(phase.workload.keys.count, client, clients).0, u64::MAX)
-                }
+                Until::Elapsed(_) => phase.workload.keys.timed_share(client, clients),
             };
             let stream = phase.workload.stream(client, first);
             self.clients.push(Client::new(stream, operations));

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::below;
+use crate::schedule::share;
 
 const DIGITS: usize = 12;
 
@@ -19,8 +20,8 @@ pub enum KeyDistribution {
     Uniform,
     /// Each client walks all keys in order, clients starting at evenly spread places.
     Sequential,
-    /// Operation *i* of the run takes key *i*: each key once. For preloading and for delete-only
-    /// runs, where a key can be deleted only once.
+    /// Operation *i* of the run takes key *i*: each key once, and then it ends, however long it was
+    /// to last. For preloading and for delete-only runs, where a key can be deleted only once.
     OwnKey,
 }
 
@@ -77,6 +78,14 @@ impl Keys {
         let key = *next;
         *next = if key + 1 == self.count { 0 } else { key + 1 };
         key
+    }
+
+    /// For a client of a phase that ends by the clock: the number of its first operation, and the
+    /// operations that it may do at most.
+    pub(crate) fn timed_share(&self, client: u64, clients: u64) -> (u64, u64) {
+        let (first, own) = share(self.count, client, clients);
+        let each_once = self.distribution == KeyDistribution::OwnKey;
+        (first, if each_once { own } else { u64::MAX })
     }
 
     /// A buffer that spells this space's keys.

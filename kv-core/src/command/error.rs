@@ -39,14 +39,57 @@ pub enum CommandError {
     InvalidCursor,
     #[error("ERR wrong number of arguments for '{0}' command")]
     WrongArity(String),
+    #[error("ERR DB index is out of range")]
+    NoSuchDatabase,
+    /// Redis' wording, its grammar included.
+    #[error("ERR value is out of range, value must between {} and {}", i32::MIN, i32::MAX)]
+    BeyondInt,
+    #[error("ERR source and destination objects are the same")]
+    SameObject,
+    #[error("ERR bit offset is not an integer or out of range")]
+    BitOffset,
+    #[error("ERR bit is not an integer or out of range")]
+    NotABit,
+    #[error("ERR The bit argument must be 1 or 0.")]
+    BitArgument,
+    #[error("ERR BITOP NOT must be called with a single source key.")]
+    BitNotOfSeveral,
+    #[error(
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
+    )]
+    BitfieldType,
+    #[error("ERR Invalid OVERFLOW type specified")]
+    OverflowType,
+    #[error("ERR BITFIELD_RO only supports the GET subcommand")]
+    BitfieldReadOnly,
+    #[error("ERR If you want both the length and indexes, please just use IDX.")]
+    LcsOfBoth,
+    #[error("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len")]
+    LcsTooBig,
+    #[error(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+    )]
+    NoFrequencies,
     #[error("{0}")]
     UnknownCommand(UnknownCommand),
+    #[error("ERR unknown subcommand '{subcommand}'. Try {command} HELP.")]
+    UnknownSubcommand { command: String, subcommand: String },
 }
 
 impl CommandError {
     /// The arity error of the command as it was typed.
     pub fn wrong_arity(name: &[u8]) -> Self {
         Self::WrongArity(String::from_utf8_lossy(name).to_lowercase())
+    }
+
+    /// The error for a request whose command has no such subcommand.
+    pub(super) fn unknown_subcommand(args: &Args<'_>) -> Self {
+        let subcommand = args.get(1).unwrap_or_default();
+        let shown = &subcommand[..subcommand.len().min(QUOTED_BYTES_MAX)];
+        Self::UnknownSubcommand {
+            command: String::from_utf8_lossy(args.at(0)).to_uppercase(),
+            subcommand: String::from_utf8_lossy(shown).into_owned(),
+        }
     }
 
     /// The error for a request whose command is not in the table.

@@ -2,6 +2,7 @@
 
 use crate::engine::{Expiry, Transaction};
 use crate::resp::Encoder;
+use crate::resp::request::parse_i64;
 use crate::table::DATABASES;
 
 use super::{Call, CommandError, Outcome, glob_match};
@@ -89,6 +90,62 @@ pub(super) fn rename(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
         true => out.integer((!refused).into()),
         false => out.ok(),
     }
+    Ok(())
+}
+
+/// The number of a database.
+pub fn parse_db(word: &[u8]) -> Result<u8, CommandError> {
+    let number = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
+    let number = i32::try_from(number).map_err(|_| CommandError::BeyondInt)?;
+    let db = u8::try_from(number).ok().filter(|&db| db < DATABASES);
+    db.ok_or(CommandError::NoSuchDatabase)
+}
+
+pub(super) fn copy(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    let (mut db, mut replace) = (call.db, false);
+    let mut words = call.args.from(3);
+    while let Some(word) = words.next() {
+        if word.eq_ignore_ascii_case(b"replace") {
+            replace = true;
+        } else if word.eq_ignore_ascii_case(b"db") && words.len() >= 1 {
+            db = parse_db(words.next().unwrap_or_default())?;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    let (from, to) = (tx.key(call.args.at(1)), tx.key(call.args.at(2)));
+    if db == call.db && from.bytes == to.bytes {
+        return Err(CommandError::SameObject);
+    }
+    let original =
+        tx.read(&from, |entry| entry.map(|entry| (entry.value().to_vec(), entry.expires_at_ms())));
+    let copied = original.is_some_and(|(value, expires_at_ms)| {
+        tx.in_db(db, |tx| {
+            let free = replace || tx.peek(&to).is_none();
+            if free {
+                tx.put(&to, &value, expires_at_ms.map_or(Expiry::Never, Expiry::At));
+            }
+            free
+        })
+    });
+    out.integer(copied.into());
+    Ok(())
+}
+
+/// `MOVE`, which is no name for a function.
+pub(super) fn move_key(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    let (key, db) = (tx.key(call.args.at(1)), parse_db(call.args.at(2))?);
+    if db == call.db {
+        return Err(CommandError::SameObject);
+    }
+    let moved = tx.together(|tx| {
+        let free = tx.in_db(db, |tx| tx.peek(&key).is_none());
+        let entry = if free { tx.remove(&key)? } else { return None };
+        let expiry = entry.expires_at_ms().map_or(Expiry::Never, Expiry::At);
+        tx.in_db(db, |tx| tx.put(&key, entry.value(), expiry));
+        Some(())
+    });
+    out.integer(moved.is_some().into());
     Ok(())
 }
 

@@ -4,14 +4,19 @@
 //! touches keys runs within a [`Transaction`] and is a function here; a
 //! command of the connection (`AUTH`, `MULTI`, `INFO` …) is only named here and run by the server.
 
+mod bitfield;
+mod bits;
 mod counter;
 mod error;
 mod expiry;
 mod glob;
 mod keyspace;
+mod lcs;
 mod long_double;
+mod object;
 mod scan;
 mod string;
+mod subcommands;
 mod table;
 
 use std::hash::{BuildHasher, Hasher};
@@ -24,6 +29,7 @@ use crate::resp::{Args, Encoder};
 
 pub use error::CommandError;
 pub use glob::glob_match;
+pub use keyspace::parse_db;
 pub use table::COMMANDS;
 
 /// What a data command comes to: its reply is written, or this error is the reply.
@@ -35,7 +41,7 @@ const NAME_BYTES_MAX: usize = 16;
 /// All there is to know of a command.
 #[derive(Debug)]
 pub struct Spec {
-    /// In lower case.
+    /// In lower case; that of a subcommand is `command|subcommand`.
     pub name: &'static str,
     /// Other spellings of the same command.
     pub aliases: &'static [&'static str],
@@ -52,6 +58,8 @@ pub struct Spec {
     /// One sentence.
     pub summary: &'static str,
     pub run: Run,
+    /// A command that has any does nothing without one of them, but for `COMMAND`.
+    pub subcommands: &'static [Spec],
 }
 
 /// What a command does to the table.
@@ -81,12 +89,16 @@ pub enum Scope {
 pub enum Run {
     Data(fn(&mut Transaction<'_>, &Call<'_>, &mut Encoder) -> Result<(), CommandError>),
     Connection(ConnectionCommand),
+    /// One of its subcommands.
+    Subcommand,
 }
 
 /// The commands that the server runs on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionCommand {
     Auth,
+    BgRewriteAof,
+    BgSave,
     Client,
     Command,
     Config,
@@ -95,16 +107,25 @@ pub enum ConnectionCommand {
     Exec,
     Function,
     Hello,
+    Help,
     Info,
+    LastSave,
+    Latency,
+    Memory,
+    Monitor,
     Multi,
     Ping,
     Quit,
     Reset,
+    Save,
+    Role,
     Select,
     Shutdown,
+    Slowlog,
     Time,
     Unwatch,
     Wait,
+    WaitAof,
     Watch,
 }
 
@@ -121,12 +142,24 @@ impl<'a> Call<'a> {
     /// The keys among the arguments.
     pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let (first, last, step) = match self.spec.scope {
-            Scope::Keys { first, last, step } => (first, last, step),
+            Scope::Keys { first, last, step } => (first, self.index(last), step),
             _ => (1, 0, 1),
         };
         let args = self.args;
-        let end = if last < 0 { args.len() as i32 + last } else { last } as usize;
-        (first..=end).step_by(step).map(move |index| args.at(index))
+        (first..=last).step_by(step).map(move |index| args.at(index))
+    }
+
+    /// The key among the arguments, where it is the only one.
+    #[inline]
+    pub(crate) fn only_key(&self) -> Option<&'a [u8]> {
+        let Scope::Keys { first, last, step } = self.spec.scope else { return None };
+        (self.index(last) < first + step).then(|| self.args.at(first))
+    }
+
+    /// Counts a negative index from the end.
+    #[inline]
+    fn index(&self, index: i32) -> usize {
+        (if index < 0 { self.args.len() as i32 + index } else { index }) as usize
     }
 }
 
@@ -136,6 +169,36 @@ impl Spec {
     pub fn accepts(&self, len: usize) -> bool {
         let wanted = self.arity.unsigned_abs() as usize;
         if self.arity < 0 { len >= wanted } else { len == wanted }
+    }
+
+    /// The spec of what `args` ask of this command: its own, or that of a subcommand.
+    ///
+    /// # Errors
+    /// When there is no such subcommand, or the number of arguments is wrong.
+    #[inline]
+    pub fn narrow(&'static self, args: &Args<'_>) -> Result<&'static Self, CommandError> {
+        if !self.subcommands.is_empty()
+            && let Some(word) = args.get(1)
+        {
+            let subcommand = self.subcommand(word);
+            let subcommand = subcommand.ok_or_else(|| CommandError::unknown_subcommand(args))?;
+            return match subcommand.accepts(args.len()) {
+                true => Ok(subcommand),
+                false => Err(CommandError::wrong_arity(subcommand.name.as_bytes())),
+            };
+        }
+        match self.accepts(args.len()) {
+            true => Ok(self),
+            false => Err(CommandError::wrong_arity(args.at(0))),
+        }
+    }
+
+    /// The subcommand of this name, in any case.
+    pub fn subcommand(&self, word: &[u8]) -> Option<&'static Self> {
+        self.subcommands.iter().find(|spec| {
+            let name = spec.name.split_once('|').map_or(spec.name, |(_, name)| name);
+            name.as_bytes().eq_ignore_ascii_case(word)
+        })
     }
 
     /// The spec of a command by its name or an alias, in any case.

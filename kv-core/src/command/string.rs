@@ -203,7 +203,7 @@ pub(super) fn append(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
     let tail = call.args.at(2);
     let old_len = tx.peek(&key).map_or(0, |entry| entry.value().len());
     let len = tx.checked_len(old_len, tail.len()).ok_or(CommandError::StringTooLong)?;
-    tx.update(&key, len, |value| value[old_len..].copy_from_slice(tail));
+    tx.splice(&key, len, old_len, tail);
     out.integer(len as i64);
     Ok(())
 }
@@ -220,7 +220,7 @@ pub(super) fn setrange(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Enco
     }
     let end = tx.checked_len(offset, part.len()).ok_or(CommandError::StringTooLong)?;
     let len = old_len.max(end);
-    tx.update(&key, len, |value| value[offset..end].copy_from_slice(part));
+    tx.splice(&key, len, offset, part);
     out.integer(len as i64);
     Ok(())
 }

@@ -3,9 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::log::Effect;
 use crate::table::{DATABASES, Entry, SHARDS};
 
 use super::Engine;
+use super::change::{Change, Effects};
 
 /// The sweep goes on while more than this share of the expiring entries it met had expired, as Redis'
 /// `ACTIVE_EXPIRE_CYCLE_ACCEPTABLE_STALE` does.
@@ -83,7 +85,9 @@ impl Engine {
             .and_then(Entry::expires_at_ms)
             .is_some_and(|at_ms| at_ms <= self.clock.now_ms());
         if expired {
-            let version = self.sequence.fetch_add(1, Ordering::AcqRel) + 1;
+            let effect = Effect::Remove { db, key: key.bytes };
+            let version = Change::None.record(self, &effect, Effects::One);
+            shard.note_removal(db, Some(key.hash), version, self.durable());
             shard.remove(db, &key, version, &|key| self.table.hash(key));
         }
         u64::from(expired)

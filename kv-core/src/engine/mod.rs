@@ -4,30 +4,43 @@
 //! in ascending order, and runs it as if nobody else were there. Effects go through the few
 //! mutators of [`Transaction`], so that what changes is known in one place.
 
+mod change;
 mod clock;
 mod expire;
+mod guards;
+mod replay;
+mod snapshot;
 mod transaction;
 mod watch;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 
 use crate::command::{Access, Call, Run, Scope};
+use crate::log::{Log, LogFailure, SyncMode};
 use crate::resp::{Encoder, RequestLimits};
 use crate::table::{DATABASES, SHARDS, Table};
 
 pub use clock::Clock;
 pub use expire::SweepReport;
+pub(crate) use replay::Numbered;
+pub use snapshot::PointInTime;
 pub(crate) use transaction::Expiry;
 pub use transaction::{Tally, Transaction};
 pub use watch::Watch;
 
+use guards::Guards;
+
 /// A store in memory.
 pub struct Engine {
     table: Table,
-    /// The number of the last change; entries remember theirs as their version.
+    /// The number of the last change, while there is no log; entries remember theirs as their
+    /// version.
     sequence: CachePadded<AtomicU64>,
+    /// Where changes are recorded, once recovery is through.
+    log: OnceLock<Log>,
     /// Seconds since the engine began, for the access clock: coarse, so that a read costs no clock.
     access_s: CachePadded<AtomicU32>,
     clock: Clock,
@@ -37,6 +50,7 @@ pub struct Engine {
     sweep_position: AtomicU64,
     /// How many random numbers were drawn.
     draws: AtomicU64,
+    snapshot_under_way: AtomicBool,
 }
 
 impl Default for Engine {
@@ -59,12 +73,14 @@ impl Engine {
         Self {
             table: Table::new(),
             sequence: CachePadded::new(AtomicU64::new(0)),
+            log: OnceLock::new(),
             access_s: CachePadded::new(AtomicU32::new(0)),
             began_ms: clock.now_ms(),
             clock,
             value_bytes_max: RequestLimits::DEFAULT.bulk_bytes_max,
             sweep_position: AtomicU64::new(0),
             draws: AtomicU64::new(0),
+            snapshot_under_way: AtomicBool::new(false),
         }
     }
 
@@ -74,23 +90,24 @@ impl Engine {
         Self { value_bytes_max: bytes, ..self }
     }
 
-    /// Runs one data command and writes its reply.
+    /// Runs one data command and writes its reply; answers the last change that this depends on, as
+    /// [`Transaction::commit`] does.
     ///
     /// # Panics
     /// When `call` is a command of the connection, which only a server can run.
     #[inline]
-    pub fn run(&self, call: &Call<'_>, out: &mut Encoder, tally: &mut Tally) {
+    pub fn run(&self, call: &Call<'_>, out: &mut Encoder, tally: &mut Tally) -> u64 {
         let mut transaction = self.single(call);
         transaction.run(call, out);
-        transaction.commit(tally);
+        transaction.commit(tally)
     }
 
     fn single<'e>(&'e self, call: &Call<'_>) -> Transaction<'e> {
-        if let Scope::Keys { first, last: 1, .. } = call.spec.scope {
-            return Transaction::on_key(self, call.args.at(first), call.spec.access);
+        if let Some(key) = call.only_key() {
+            return Transaction::new(self, Guards::of_key(self, key, call.spec.access));
         }
         if call.spec.scope == Scope::Walk {
-            return Transaction::unlocked(self);
+            return Transaction::new(self, Guards::None);
         }
         self.transaction(std::slice::from_ref(call))
     }
@@ -113,7 +130,7 @@ impl Engine {
             false => Access::Read,
         };
         if data().any(|call| matches!(call.spec.scope, Scope::Keyspace | Scope::Walk)) {
-            return Transaction::on_shards(self, (0..SHARDS).collect(), access);
+            return Transaction::new(self, Guards::of_shards(self, 0..SHARDS, access));
         }
         let mut shards: Vec<usize> = data()
             .flat_map(Call::keys)
@@ -122,7 +139,7 @@ impl Engine {
             .collect();
         shards.sort_unstable();
         shards.dedup();
-        Transaction::on_shards(self, shards, access)
+        Transaction::new(self, Guards::of_shards(self, shards.into_iter(), access))
     }
 
     /// The size of every database: each shard's part at its own moment, locked one by one.
@@ -164,6 +181,46 @@ impl Engine {
 
     /// The number of the last change.
     pub fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Acquire)
+        self.log().map_or_else(|| self.sequence.load(Ordering::Acquire), Log::sequence)
+    }
+
+    /// The number of the next change of a store without a log.
+    fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Where changes are recorded.
+    pub fn log(&self) -> Option<&Log> {
+        self.log.get()
+    }
+
+    /// Records every change from now on, of which there were none yet besides what was recovered.
+    ///
+    /// # Panics
+    /// When there is a log already.
+    pub(crate) fn attach(&self, log: Log) {
+        assert!(self.log.set(log).is_ok(), "a store has one log");
+    }
+
+    /// The last change that no reply needs to wait for.
+    #[inline]
+    fn durable(&self) -> u64 {
+        match self.log() {
+            Some(log) if log.mode() == SyncMode::Always => log.durable(),
+            _ => u64::MAX,
+        }
+    }
+
+    /// Waits until replies that depend on the changes up to `sequence` may be sent: until those are
+    /// written, and durable where the mode asks for it.
+    ///
+    /// # Errors
+    /// When that can't be any more; what those changes did may or may not survive.
+    #[inline]
+    pub fn settle(&self, sequence: u64) -> Result<(), LogFailure> {
+        match self.log() {
+            Some(log) if sequence > 0 => log.settle(sequence),
+            _ => Ok(()),
+        }
     }
 }

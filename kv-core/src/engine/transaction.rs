@@ -2,12 +2,14 @@
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
-use std::sync::{RwLockReadGuard, RwLockWriteGuard};
 
-use crate::command::{Access, Call, Run};
+use crate::command::{Call, Run};
+use crate::log::Effect;
 use crate::resp::Encoder;
 use crate::table::{Entry, Key, SHARDS, Shard, TakenDatabase};
 
+use super::change::{Change, Effects};
+use super::guards::Guards;
 use super::{Engine, Watch};
 
 /// What the commands of a connection met, for `INFO`.
@@ -32,80 +34,20 @@ pub(crate) enum Expiry {
     At(u64),
 }
 
-enum Guard<'e> {
-    Read(RwLockReadGuard<'e, Shard>),
-    Write(RwLockWriteGuard<'e, Shard>),
-}
-
-impl Guard<'_> {
-    #[inline]
-    fn shard(&self) -> &Shard {
-        match self {
-            Self::Read(guard) => guard,
-            Self::Write(guard) => guard,
-        }
-    }
-
-    #[inline]
-    fn shard_mut(&mut self) -> &mut Shard {
-        match self {
-            Self::Read(_) => panic!("a command that reads may not write"),
-            Self::Write(guard) => guard,
-        }
-    }
-}
-
-enum Guards<'e> {
-    /// None held: each access locks one shard for itself.
-    None,
-    /// The one key of a command, hashed once.
-    One { hash: u64, guard: Guard<'e> },
-    /// Several shards, ascending.
-    Many(Vec<(usize, Guard<'e>)>),
-}
-
-impl Guards<'_> {
-    #[inline]
-    fn shard(&self, key: &Key) -> &Shard {
-        match self {
-            Self::One { guard, .. } => guard.shard(),
-            Self::Many(guards) => guards[guard_index(guards, key.shard())].1.shard(),
-            Self::None => panic!("a walk touches no single key"),
-        }
-    }
-
-    #[inline]
-    fn shard_mut(&mut self, key: &Key) -> &mut Shard {
-        match self {
-            Self::One { guard, .. } => guard.shard_mut(),
-            Self::Many(guards) => {
-                let index = guard_index(guards, key.shard());
-                guards[index].1.shard_mut()
-            }
-            Self::None => panic!("a walk changes nothing"),
-        }
-    }
-
-    /// Whether the locks allow changes.
-    fn are_exclusive(&self) -> bool {
-        match self {
-            Self::One { guard, .. } => matches!(guard, Guard::Write(_)),
-            Self::Many(guards) => matches!(guards.first(), Some((_, Guard::Write(_)))),
-            Self::None => false,
-        }
-    }
-}
-
 /// The locks of a batch, and the only door to the entries behind them.
 pub struct Transaction<'e> {
     engine: &'e Engine,
+    /// Before the locks, so that the record is whole before anybody sees its effects.
+    change: Change<'e>,
     guards: Guards<'e>,
+    effects: Effects,
     db: u8,
     /// Read at most once, so that a batch sees one moment; most commands need no clock at all.
     now_ms: Cell<Option<u64>>,
     access_s: u32,
-    /// The sequence number of the batch, taken at its first change.
-    version: Option<u64>,
+    /// What was durable when the batch began; all there is, where replies do not wait for it.
+    durable: u64,
+    depends_on: Cell<u64>,
     tally: Tally,
     /// Expired keys met under a shared lock, removed after it.
     met_expired: Vec<(u8, Vec<u8>)>,
@@ -114,34 +56,21 @@ pub struct Transaction<'e> {
 }
 
 impl<'e> Transaction<'e> {
-    fn new(engine: &'e Engine, guards: Guards<'e>) -> Self {
+    pub(super) fn new(engine: &'e Engine, guards: Guards<'e>) -> Self {
         Self {
             engine,
+            change: Change::None,
+            effects: if guards.are_one() { Effects::One } else { Effects::Several },
             guards,
             db: 0,
             now_ms: Cell::new(None),
             access_s: engine.access_s.load(Ordering::Relaxed),
-            version: None,
+            durable: engine.durable(),
+            depends_on: Cell::new(0),
             tally: Tally::default(),
             met_expired: Vec::new(),
             taken: Vec::new(),
         }
-    }
-
-    pub(super) fn on_key(engine: &'e Engine, key: &[u8], access: Access) -> Self {
-        let key = engine.table.key(key);
-        let guard = lock(engine, key.shard(), access);
-        Self::new(engine, Guards::One { hash: key.hash, guard })
-    }
-
-    pub(super) fn on_shards(engine: &'e Engine, ascending: Vec<usize>, access: Access) -> Self {
-        debug_assert!(ascending.is_sorted());
-        let guards = ascending.into_iter().map(|index| (index, lock(engine, index, access)));
-        Self::new(engine, Guards::Many(guards.collect()))
-    }
-
-    pub(super) fn unlocked(engine: &'e Engine) -> Self {
-        Self::new(engine, Guards::None)
     }
 
     /// Runs one call of the batch.
@@ -160,9 +89,14 @@ impl<'e> Transaction<'e> {
         }
     }
 
-    /// Releases the locks, then clears up what the batch left behind.
-    pub fn commit(self, tally: &mut Tally) {
-        let Self { engine, guards, met_expired, taken, tally: mine, .. } = self;
+    /// Releases the locks, then clears up what the batch left behind. Answers the last change that
+    /// its replies depend on (made, or seen before it was durable; 0 for none): until
+    /// [`Engine::settle`] has waited for it, they must not be sent.
+    pub fn commit(self, tally: &mut Tally) -> u64 {
+        let Self {
+            engine, mut change, guards, met_expired, taken, tally: mine, depends_on, ..
+        } = self;
+        let depends_on = depends_on.get().max(change.close());
         drop(guards);
         drop(taken);
         tally.hits += mine.hits;
@@ -172,19 +106,40 @@ impl<'e> Transaction<'e> {
         for (db, key) in met_expired {
             tally.expired += engine.remove_expired(db, &key);
         }
+        depends_on
     }
 
     /// Whether every watched key is as it was.
     pub fn unchanged(&self, watches: &[Watch]) -> bool {
         watches.iter().all(|watch| {
             let key = self.engine.table.key(watch.key());
-            watch.is_unchanged(self.guards.shard(&key), &key, self.now_ms())
+            let shard = self.guards.shard(&key);
+            self.depend_on(watch.db(), &key, shard.find(watch.db(), &key));
+            watch.is_unchanged(shard, &key, self.now_ms())
         })
     }
 
     /// The length of a value made of two parts, unless it is too long for one.
     pub(crate) fn checked_len(&self, first: usize, second: usize) -> Option<usize> {
         first.checked_add(second).filter(|&len| len <= self.engine.value_bytes_max)
+    }
+
+    /// Bytes of the longest value.
+    pub(crate) fn value_bytes_max(&self) -> usize {
+        self.engine.value_bytes_max
+    }
+
+    /// The access clock, as the entries that the batch touches remember it.
+    pub(crate) fn access_s(&self) -> u32 {
+        self.access_s
+    }
+
+    /// Acts on another database; a key is in the same shard in each.
+    pub(crate) fn in_db<R>(&mut self, db: u8, act: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.db, db);
+        let result = act(self);
+        self.db = before;
+        result
     }
 
     /// Unix time in milliseconds, the same throughout the batch.
@@ -210,7 +165,9 @@ impl<'e> Transaction<'e> {
     /// A live entry, without a trace in the statistics.
     #[inline]
     pub(crate) fn peek(&self, key: &Key) -> Option<&Entry> {
-        self.guards.shard(key).find(self.db, key).filter(|entry| self.is_live(entry))
+        let found = self.guards.shard(key).find(self.db, key);
+        self.depend_on(self.db, key, found);
+        found.filter(|entry| self.is_live(entry))
     }
 
     /// Shows `look` a live entry for a command that reads: marked as used, counted as a hit or a
@@ -230,6 +187,7 @@ impl<'e> Transaction<'e> {
     #[inline]
     pub(crate) fn inspect<R>(&mut self, key: &Key, look: impl FnOnce(Option<&Entry>) -> R) -> R {
         let found = self.guards.shard(key).find(self.db, key);
+        self.depend_on(self.db, key, found);
         match found {
             Some(entry) if self.is_live(entry) => {
                 self.tally.hits += 1;
@@ -256,26 +214,54 @@ impl<'e> Transaction<'e> {
         }
     }
 
-    fn version(&mut self) -> u64 {
-        *self.version.get_or_insert_with(|| self.engine.sequence.fetch_add(1, Ordering::AcqRel) + 1)
+    /// Notes that the reply tells what became of a key.
+    #[inline]
+    fn depend_on(&self, db: u8, key: &Key, found: Option<&Entry>) {
+        let changed_at = match found {
+            Some(entry) => entry.version(),
+            None if self.durable == u64::MAX => return,
+            None => self.guards.shard(key).removed_at(db, key.hash),
+        };
+        if changed_at > self.durable {
+            self.depends_on.set(self.depends_on.get().max(changed_at));
+        }
+    }
+
+    /// Notes that the reply tells of keys in general.
+    fn depend_on_all(&self) {
+        if self.durable != u64::MAX {
+            self.depends_on.set(self.depends_on.get().max(self.engine.sequence()));
+        }
+    }
+
+    /// Makes an effect part of the batch's change; answers the change's sequence number.
+    #[inline]
+    fn record(&mut self, effect: &Effect<'_>) -> u64 {
+        self.change.record(self.engine, effect, self.effects)
+    }
+
+    /// Makes all effects of `changes` one record, in a command on one key that has more than one.
+    pub(crate) fn together<R>(&mut self, changes: impl FnOnce(&mut Self) -> R) -> R {
+        self.effects = Effects::Several;
+        changes(self)
     }
 
     /// Sets a key, whether it is there or not.
     pub(crate) fn put(&mut self, key: &Key, value: &[u8], expiry: Expiry) {
-        let (version, access_s, db) = (self.version(), self.access_s, self.db);
         let expires_at_ms = match expiry {
             Expiry::Keep => self.peek(key).and_then(Entry::expires_at_ms),
             Expiry::Never => None,
             Expiry::At(at_ms) => Some(at_ms),
         };
-        let engine = self.engine;
+        let effect = Effect::Put { db: self.db, key: key.bytes, value, expires_at_ms };
+        let version = self.record(&effect);
+        let (access_s, db, engine) = (self.access_s, self.db, self.engine);
         let shard = self.guards.shard_mut(key);
-        if let Some(entry) = shard.find_mut(db, key) {
+        if let Some(entry) = shard.find_mut(db, key, version) {
             entry.set_value(value);
-            entry.set_version(version);
             entry.touch(access_s);
             if entry.expires_at_ms() != expires_at_ms {
-                shard.set_expires_at_ms(db, key, expires_at_ms);
+                shard.set_expires_at_ms(db, key, expires_at_ms, version);
             }
         } else {
             let mut entry = Entry::new(key.bytes, value, expires_at_ms);
@@ -285,62 +271,77 @@ impl<'e> Transaction<'e> {
         }
     }
 
-    /// Makes the value of a key `len` bytes long, adding zeros, and lets `change` write into it. A
-    /// key that is not there begins empty.
-    pub(crate) fn update(&mut self, key: &Key, len: usize, change: impl FnOnce(&mut [u8])) {
-        if self.peek(key).is_none() {
-            self.put(key, &[], Expiry::Never);
+    /// Makes the value of a key `len` bytes long, cutting it or adding zeros, and writes `bytes` into
+    /// it at `offset`. A key that is not there begins empty.
+    pub(crate) fn splice(&mut self, key: &Key, len: usize, offset: usize, bytes: &[u8]) {
+        if self.peek(key).is_none() && self.guards.shard(key).find(self.db, key).is_some() {
+            // What has expired but is still there must not shine through.
+            self.forget_expired(key);
         }
-        let (version, access_s, db) = (self.version(), self.access_s, self.db);
-        let entry = self.guards.shard_mut(key).find_mut(db, key).expect("the key was just put");
+        let effect = Effect::Splice {
+            db: self.db,
+            key: key.bytes,
+            value_len: len as u32,
+            offset: offset as u32,
+            bytes,
+        };
+        let version = self.record(&effect);
+        let (access_s, db, engine) = (self.access_s, self.db, self.engine);
+        let shard = self.guards.shard_mut(key);
+        if shard.find(db, key).is_none() {
+            let empty = Entry::new(key.bytes, &[], None);
+            shard.insert(db, key.hash, empty, &|key| engine.table.hash(key));
+        }
+        let entry = shard.find_mut(db, key, version).expect("the key was just put");
         entry.resize_value(len);
-        entry.set_version(version);
         entry.touch(access_s);
-        change(entry.value_mut());
+        entry.value_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
     /// Sets or clears the expiry of a live key.
     pub(crate) fn set_expiry(&mut self, key: &Key, expires_at_ms: Option<u64>) {
-        let (version, db) = (self.version(), self.db);
-        let shard = self.guards.shard_mut(key);
-        shard.set_expires_at_ms(db, key, expires_at_ms);
-        if let Some(entry) = shard.find_mut(db, key) {
-            entry.set_version(version);
-        }
+        let effect = match expires_at_ms {
+            Some(at_ms) => Effect::Expire { db: self.db, key: key.bytes, at_ms },
+            None => Effect::Persist { db: self.db, key: key.bytes },
+        };
+        let (version, db) = (self.record(&effect), self.db);
+        self.guards.shard_mut(key).set_expires_at_ms(db, key, expires_at_ms, version);
     }
 
     /// Removes a key; answers its entry if it was live.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<Entry> {
-        let live = self.is_live(self.guards.shard(key).find(self.db, key)?);
-        if !live {
+        let found = self.guards.shard(key).find(self.db, key);
+        self.depend_on(self.db, key, found);
+        if !self.is_live(found?) {
             self.forget_expired(key);
             return None;
         }
         self.remove_any(key)
     }
 
+    /// Removes a key that is there, expired or not.
     fn remove_any(&mut self, key: &Key) -> Option<Entry> {
-        let (version, db, engine) = (self.version(), self.db, self.engine);
-        self.guards.shard_mut(key).remove(db, key, version, &|key| engine.table.hash(key))
+        let version = self.record(&Effect::Remove { db: self.db, key: key.bytes });
+        let (db, engine, durable) = (self.db, self.engine, self.durable);
+        let shard = self.guards.shard_mut(key);
+        shard.note_removal(db, Some(key.hash), version, durable);
+        shard.remove(db, key, version, &|key| engine.table.hash(key))
     }
 
-    /// Empties the database.
+    /// Empties a database.
     pub(crate) fn clear(&mut self, db: u8) {
-        let (version, engine) = (self.version(), self.engine);
-        let Guards::Many(guards) = &mut self.guards else {
-            panic!("emptying a database locks every shard")
-        };
-        self.taken.extend(guards.iter_mut().map(|(_, guard)| {
-            guard.shard_mut().take_database(db, version, &|key| engine.table.hash(key))
+        let version = self.record(&Effect::Clear { db });
+        let (engine, durable) = (self.engine, self.durable);
+        self.taken.extend(self.guards.all_mut().map(|shard| {
+            shard.note_removal(db, None, version, durable);
+            shard.take_database(db, version, &|key| engine.table.hash(key))
         }));
     }
 
     /// Keys in the database, the expired that nobody has met included, as in Redis.
     pub(crate) fn len(&self) -> usize {
-        let Guards::Many(guards) = &self.guards else {
-            panic!("counting a database locks every shard")
-        };
-        guards.iter().map(|(_, guard)| guard.shard().len(self.db)).sum()
+        self.depend_on_all();
+        self.guards.all().map(|shard| shard.len(self.db)).sum()
     }
 
     /// Calls `visit` with each live entry of the database.
@@ -391,30 +392,8 @@ impl<'e> Transaction<'e> {
     }
 
     fn with_shard<R>(&self, index: usize, look: impl FnOnce(&Shard) -> R) -> R {
-        match &self.guards {
-            Guards::None => {
-                look(&self.engine.table.shard(index).read().expect("no panic under a shard lock"))
-            }
-            Guards::Many(guards) => look(guards[guard_index(guards, index)].1.shard()),
-            Guards::One { .. } => panic!("one key's lock is not the keyspace's"),
-        }
-    }
-}
-
-fn guard_index(guards: &[(usize, Guard<'_>)], shard: usize) -> usize {
-    if guards.len() == SHARDS {
-        return shard;
-    }
-    guards
-        .binary_search_by_key(&shard, |(index, _)| *index)
-        .expect("the batch locked every shard that it touches")
-}
-
-#[inline]
-fn lock(engine: &Engine, shard: usize, access: Access) -> Guard<'_> {
-    let lock = engine.table.shard(shard);
-    match access {
-        Access::Write => Guard::Write(lock.write().expect("no panic under a shard lock")),
-        _ => Guard::Read(lock.read().expect("no panic under a shard lock")),
+        let seen = self.guards.with_shard(self.engine, index, look);
+        self.depend_on_all();
+        seen
     }
 }

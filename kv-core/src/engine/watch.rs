@@ -1,7 +1,6 @@
 //! `WATCH`: has a key changed since?
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use crate::table::{Key, Shard};
 
@@ -58,7 +57,7 @@ impl Engine {
             Some(entry) => Seen::Present { version: entry.version() },
             None => {
                 shard.watch_absent(db, key);
-                Seen::Absent { sequence: self.sequence.load(Ordering::Acquire) }
+                Seen::Absent { sequence: self.sequence() }
             }
         };
         Watch { db, key: key.to_vec(), seen }

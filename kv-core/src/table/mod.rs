@@ -8,7 +8,9 @@
 //! **Lock order.** Whoever locks several shards locks them in ascending order and holds no lock
 //! before that. Nothing but memory is touched under a lock.
 
+mod cut;
 mod entry;
+mod removals;
 mod segments;
 mod shard;
 
@@ -17,6 +19,7 @@ use std::hash::{BuildHasher, Hasher};
 use crossbeam::utils::CachePadded;
 use std::sync::RwLock;
 
+pub(crate) use cut::{Cut, EmptiedDatabase};
 pub use entry::Entry;
 pub(crate) use shard::{Shard, TakenDatabase};
 

@@ -39,6 +39,12 @@ fn segment_bits(hash: u64) -> u32 {
     (hash >> SEGMENT_SHIFT) as u32 & 0x7fff_ffff
 }
 
+/// Where in the order of walks an entry is: its bits read backwards, in 32 bits of which the last is
+/// always 0.
+pub(super) fn position(hash: u64) -> u64 {
+    u64::from(segment_bits(hash).reverse_bits())
+}
+
 impl Segments {
     pub(super) fn len(&self) -> usize {
         self.len
@@ -47,6 +53,28 @@ impl Segments {
     /// Entries that have an expiry.
     pub(super) fn expiring(&self) -> usize {
         self.expiring
+    }
+
+    /// Makes room for so many entries where there are none yet, so that adding them splits and grows
+    /// nothing.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        if !self.tables.is_empty() || entries == 0 {
+            return;
+        }
+        let count = entries.div_ceil(SEGMENT_ENTRIES);
+        self.tables = (0..count).map(|_| HashTable::new()).collect();
+        for index in 0..count {
+            // A sixteenth more, as for a split: seldom grown, seldom half empty.
+            let share = entries >> self.range_bits(index);
+            self.tables[index] = HashTable::with_capacity(share * 17 / 16);
+        }
+    }
+
+    /// Log2 of how many segments of this one's range there would be in the whole.
+    fn range_bits(&self, index: usize) -> u32 {
+        let level = self.level();
+        let split = self.tables.len() - (1 << level);
+        level + u32::from(index < split || index >= 1 << level)
     }
 
     /// The whole part of log2 of the number of segments.
@@ -148,12 +176,8 @@ impl Segments {
         if self.tables.is_empty() {
             return (None.into_iter().flatten(), POSITION_END);
         }
-        // Positions are bits read backwards, in 32 bits of which the last is always 0.
         let index = self.index((position as u32).reverse_bits() & 0x7fff_ffff);
-        let level = self.level();
-        let split = self.tables.len() - (1 << level);
-        let is_split = index < split || index >= 1 << level;
-        let range = POSITION_END >> (level + u32::from(is_split));
+        let range = POSITION_END >> self.range_bits(index);
         (Some(&self.tables[index]).into_iter().flatten(), (position / range + 1) * range)
     }
 }

@@ -1,9 +1,19 @@
-//! One shard: its part of each database, and the absent keys that somebody watches.
+//! One shard: its part of each database, the absent keys that somebody watches, and while a snapshot
+//! is made the point in time that it is to be of.
+//!
+//! Every way to change or lose an entry that is there leads through here, takes the version of that
+//! change, and puts the entry aside first where a snapshot still needs it.
 
 use std::collections::HashMap;
 
-use super::segments::{POSITION_END, Segments};
-use super::{DATABASES, Entry, Key};
+use crate::snapshot::EntryBuffer;
+
+use super::removals::Removals;
+use super::segments::{POSITION_END, Segments, position};
+use super::{Cut, DATABASES, Entry, Key};
+
+/// The databases but the first.
+type Others = [Segments; DATABASES as usize - 1];
 
 /// A part of every database, behind one lock.
 #[derive(Default)]
@@ -11,15 +21,19 @@ pub(crate) struct Shard {
     /// Database 0, which most users have alone, without a detour.
     first: Segments,
     /// The others, made at the first write to any of them.
-    others: Option<Box<[Segments; DATABASES as usize - 1]>>,
+    others: Option<Box<Others>>,
     /// Keys that were absent when somebody watched them. An entry's version tells whether a
     /// present key changed; an absent key has none, and may be made and removed again unseen.
     watched_absent: HashMap<(u8, Box<[u8]>), AbsentWatch>,
+    /// What a snapshot that is being made still needs from here.
+    cut: Option<Box<Cut>>,
+    /// What was removed and may not be durable yet.
+    removals: Removals,
 }
 
 /// A shard's part of a database that was emptied.
 pub(crate) struct TakenDatabase {
-    _segments: Segments,
+    _segments: Option<Segments>,
 }
 
 struct AbsentWatch {
@@ -28,13 +42,18 @@ struct AbsentWatch {
     removed_at: u64,
 }
 
+#[inline]
+fn database<'s>(first: &'s Segments, others: Option<&'s Others>, db: u8) -> Option<&'s Segments> {
+    match db {
+        0 => Some(first),
+        _ => others.map(|others| &others[usize::from(db) - 1]),
+    }
+}
+
 impl Shard {
     #[inline]
     fn database(&self, db: u8) -> Option<&Segments> {
-        if db == 0 {
-            return Some(&self.first);
-        }
-        self.others.as_ref().map(|others| &others[usize::from(db) - 1])
+        database(&self.first, self.others.as_deref(), db)
     }
 
     fn database_mut(&mut self, db: u8) -> &mut Segments {
@@ -54,14 +73,36 @@ impl Shard {
         self.database(db).map_or(0, Segments::expiring)
     }
 
+    /// Makes room for so many entries in `db`, if it is empty.
+    pub(crate) fn reserve(&mut self, db: u8, entries: usize) {
+        self.database_mut(db).reserve(entries);
+    }
+
     #[inline]
     pub(crate) fn find(&self, db: u8, key: &Key) -> Option<&Entry> {
         self.database(db)?.find(key.hash, key.bytes)
     }
 
+    /// An entry that is about to change; `version` is the sequence number of the change.
     #[inline]
-    pub(crate) fn find_mut(&mut self, db: u8, key: &Key) -> Option<&mut Entry> {
-        self.database_mut(db).find_mut(key.hash, key.bytes)
+    pub(crate) fn find_mut(&mut self, db: u8, key: &Key, version: u64) -> Option<&mut Entry> {
+        if self.cut.is_some() {
+            self.save(db, key);
+        }
+        let entry = self.database_mut(db).find_mut(key.hash, key.bytes)?;
+        entry.set_version(version);
+        Some(entry)
+    }
+
+    /// Puts an entry aside for the snapshot that is being made.
+    #[cold]
+    fn save(&mut self, db: u8, key: &Key) {
+        let Self { first, others, cut: Some(cut), .. } = self else { return };
+        if let Some(entry) = database(first, others.as_deref(), db)
+            .and_then(|segments| segments.find(key.hash, key.bytes))
+        {
+            cut.save(db, position(key.hash), entry);
+        }
     }
 
     /// Adds an entry whose key is not there.
@@ -75,8 +116,18 @@ impl Shard {
         self.database_mut(db).insert(hash, entry, hasher);
     }
 
-    pub(crate) fn set_expires_at_ms(&mut self, db: u8, key: &Key, at_ms: Option<u64>) {
-        self.database_mut(db).set_expires_at_ms(key.hash, key.bytes, at_ms);
+    /// Sets or clears the expiry of a key that is there; `version` is the sequence number of the
+    /// change.
+    pub(crate) fn set_expires_at_ms(
+        &mut self,
+        db: u8,
+        key: &Key,
+        at_ms: Option<u64>,
+        version: u64,
+    ) {
+        if self.find_mut(db, key, version).is_some() {
+            self.database_mut(db).set_expires_at_ms(key.hash, key.bytes, at_ms);
+        }
     }
 
     /// Removes a key; `version` is the sequence number of the removal.
@@ -87,6 +138,9 @@ impl Shard {
         version: u64,
         hasher: &impl Fn(&[u8]) -> u64,
     ) -> Option<Entry> {
+        if self.cut.is_some() {
+            self.save(db, key);
+        }
         let entry = self.database_mut(db).remove(key.hash, key.bytes, hasher)?;
         if !self.watched_absent.is_empty()
             && let Some(watch) = self.watched_absent.get_mut(&(db, Box::from(key.bytes)))
@@ -110,7 +164,29 @@ impl Shard {
                 watch.removed_at = version;
             }
         }
-        TakenDatabase { _segments: taken }
+        let unneeded = match &mut self.cut {
+            Some(cut) => cut.keep(db, taken),
+            None => Some(taken),
+        };
+        TakenDatabase { _segments: unneeded }
+    }
+
+    /// Remembers the removal of a key, by its hash, or of a whole database, for as long as it is not
+    /// durable.
+    pub(crate) fn note_removal(&mut self, db: u8, hash: Option<u64>, version: u64, durable: u64) {
+        self.removals.note(db, hash, version, durable);
+    }
+
+    /// Version of the last removal of a key, if it may not be durable yet; 0 otherwise.
+    pub(crate) fn removed_at(&self, db: u8, hash: u64) -> u64 {
+        self.removals.last(db, hash)
+    }
+
+    /// Exchanges two databases.
+    pub(crate) fn swap_databases(&mut self, a: u8, b: u8) {
+        let taken = std::mem::take(self.database_mut(a));
+        let other = std::mem::replace(self.database_mut(b), taken);
+        *self.database_mut(a) = other;
     }
 
     pub(crate) fn iter(&self, db: u8) -> impl Iterator<Item = &Entry> {
@@ -127,6 +203,27 @@ impl Shard {
         let walked = self.database(db).map(|segments| segments.at_position(u64::from(position)));
         let next = walked.as_ref().map_or(POSITION_END, |(_, next)| *next);
         (walked.into_iter().flat_map(|(entries, _)| entries), u32::try_from(next).ok())
+    }
+
+    /// Begins a point in time that a snapshot is to be of.
+    pub(crate) fn begin_cut(&mut self, cut: Box<Cut>) {
+        debug_assert!(self.cut.is_none(), "one snapshot at a time");
+        self.cut = Some(cut);
+    }
+
+    /// Puts the entries of one more segment into `out`, as they were at the cut; answers whether
+    /// there may be more.
+    pub(crate) fn walk_cut(&self, out: &mut EntryBuffer) -> bool {
+        self.cut.as_ref().is_some_and(|cut| cut.walk(|db| self.database(db), out))
+    }
+
+    pub(crate) fn cut_mut(&mut self) -> Option<&mut Cut> {
+        self.cut.as_deref_mut()
+    }
+
+    /// Ends the point in time, for the caller to free when it holds no lock.
+    pub(crate) fn end_cut(&mut self) -> Option<Box<Cut>> {
+        self.cut.take()
     }
 
     /// Begins to watch a key that is absent.

@@ -1,11 +1,30 @@
-//! Real servers to talk to. Each test file that needs one includes this module and uses part of it.
+//! Real servers to compare with. The tests of all three crates include this file.
 #![allow(dead_code, reason = "every test file is a crate of its own and needs another part")]
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 
-/// A redis-server of its own, stopped when dropped.
+/// Says that a test is skipped for want of something; fails where `KV_REQUIRE_PEERS=1` asks for
+/// everything.
+pub(crate) fn skip(why: &str) {
+    let required = std::env::var_os("KV_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(!required, "{why}");
+    println!("skipped: {why}");
+}
+
+/// Whether a program can be run here; a line, where it cannot.
+pub(crate) fn is_there(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let found = command.status();
+    if let Err(error) = &found {
+        skip(&format!("{program} cannot be run: {error}"));
+    }
+    found.is_ok()
+}
+
+/// A redis-server of the test's own, stopped when dropped.
 pub(crate) struct Redis {
     child: Child,
     pub(crate) port: u16,
@@ -13,47 +32,53 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts one on a free port and a Unix socket, or says that it is not installed: then the test
-    /// is skipped, or fails where `KV_REQUIRE_PEERS=1` asks for every peer.
+    /// Starts one on a free port and a Unix socket; `None`, and a line, without redis.
     pub(crate) fn start(args: &[&str]) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        if !is_there("redis-server") {
+            return None;
+        }
         // Another process may take a free port before redis does: then redis ends, and we try again.
         for _ in 0..10 {
-            let port = free_port();
+            let (port, folder) = (free_port(), tempfile::tempdir().expect("a temporary folder"));
             let mut command = Command::new("redis-server");
             command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
             command.arg("--dir").arg(folder.path());
             command.arg("--unixsocket").arg(folder.path().join("redis.sock")).args(args);
-            let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-            let mut child = match child {
-                Ok(child) => child,
-                Err(error) => {
-                    let required =
-                        std::env::var("KV_REQUIRE_PEERS").is_ok_and(|value| value == "1");
-                    assert!(!required, "redis-server cannot be started: {error}");
-                    println!("skipped: redis-server is not installed");
-                    return None;
-                }
-            };
+            command.stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut child = command.spawn().expect("it is installed");
             let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();
+            let redis = Self { child, port, folder };
             if lines.map_while(Result::ok).any(|line| line.contains("Ready to accept connections"))
             {
-                return Some(Self { child, port, folder });
+                return Some(redis);
             }
-            let _ = child.wait();
         }
         panic!("redis-server found no port in ten attempts");
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The path of its Unix socket.
     pub(crate) fn socket(&self) -> String {
         self.folder.path().join("redis.sock").display().to_string()
+    }
+
+    /// What redis-cli, which comes with it, prints for a command.
+    pub(crate) fn ask(&self, words: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &self.port.to_string()]).args(words);
+        let output = command.output().expect("redis-cli is installed");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have ended by itself, for want of its port.
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 

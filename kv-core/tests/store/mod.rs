@@ -81,7 +81,8 @@ impl Store {
 /// A command that is known to be in the table.
 pub(crate) fn call(args: &OwnedArgs, db: u8) -> Call<'_> {
     let args = args.view();
-    Call { spec: Spec::find(args.at(0)).expect("a command of ours"), args, db }
+    let spec = Spec::find(args.at(0)).and_then(|spec| spec.narrow(&args).ok());
+    Call { spec: spec.expect("a command of ours"), args, db }
 }
 
 /// The bytes that answer a command: unknown names and wrong arities are refused first, as by a server.
@@ -89,12 +90,10 @@ pub(crate) fn reply<A: AsRef<[u8]>>(engine: &Engine, db: u8, args: &[A]) -> Vec<
     let owned: OwnedArgs = args.iter().collect();
     let args = owned.view();
     let mut out = Encoder::default();
-    match Spec::find(args.at(0)) {
-        None => out.error(CommandError::unknown_command(&args)),
-        Some(spec) if !spec.accepts(args.len()) => {
-            out.error(CommandError::wrong_arity(args.at(0)));
-        }
-        Some(spec) => {
+    let found = Spec::find(args.at(0)).ok_or_else(|| CommandError::unknown_command(&args));
+    match found.and_then(|spec| spec.narrow(&args)) {
+        Err(error) => out.error(error),
+        Ok(spec) => {
             assert!(matches!(spec.run, Run::Data(_)), "{} is run by the server", spec.name);
             engine.run(&Call { spec, args, db }, &mut out, &mut Tally::default());
         }

@@ -2,11 +2,15 @@
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use kv_core::command::CommandError;
 use kv_core::engine::DatabaseSize;
+use kv_core::resp::request::parse_i64;
 use kv_core::resp::{Args, Encoder};
 
-use super::{Flow, Replies, Session, subcommands};
+use super::client_filter::Filter;
+use super::{Flow, Replies, Session};
 use crate::clients::Client;
 use crate::info;
 
@@ -22,38 +26,112 @@ impl Session {
 
     pub(super) fn client_command(&mut self, args: Args<'_>, out: &mut Encoder) -> Flow {
         let sub = args.at(1).to_ascii_lowercase();
-        match (sub.as_slice(), args.len()) {
-            (b"id", 2) => out.integer(self.client.id as i64),
-            (b"getname", 2) => {
+        match sub.as_slice() {
+            b"id" => out.integer(self.client.id as i64),
+            b"getname" => {
                 let name = self.labels().name;
                 if name.is_empty() { out.null() } else { out.bulk(name.as_bytes()) }
             }
-            (b"setname", 3) => {
+            b"setname" => {
                 if self.set_name(args.at(2), out) {
                     out.ok();
                 }
             }
-            (b"setinfo", 4) => self.set_info(args, out),
-            (b"info", 2) => out.verbatim(&describe(&self.client, self.uptime_s())),
-            (b"list", 2) => {
-                let lines: Vec<String> = self
-                    .shared
-                    .clients
-                    .list()
-                    .iter()
-                    .map(|client| describe(client, self.uptime_s()))
-                    .collect();
-                out.verbatim(&lines.concat());
-            }
-            (b"no-evict", 3) => match is_on(args.at(2)) {
+            b"setinfo" => self.set_info(args, out),
+            b"info" => out.verbatim(&describe(&self.client, self.uptime_s())),
+            b"list" => match Filter::of_list(args) {
+                Ok(filter) => self.list_clients(&filter, out),
+                Err(error) => self.fail(error, out),
+            },
+            b"kill" => return self.kill_clients(args, out),
+            b"no-evict" => match is_on(args.at(2)) {
                 Some(_) => out.ok(),
                 None => self.fail_syntax(out),
             },
-            (b"reply", 3) => self.set_replies(args.at(2), out),
-            (b"help", _) => subcommands::help("CLIENT", out),
-            _ => self.fail_syntax(out),
+            b"reply" => self.set_replies(args.at(2), out),
+            b"getredir" => out.integer(-1),
+            b"trackinginfo" => write_tracking(out),
+            b"unblock" => self.unblock(args, out),
+            b"pause" => self.pause_clients(args, out),
+            _ => {
+                self.shared.pause.end();
+                out.ok();
+            }
         }
         Flow::Continue
+    }
+
+    fn list_clients(&self, filter: &Filter<'_>, out: &mut Encoder) {
+        let clients = self.shared.clients.list();
+        let listed = clients.iter().filter(|client| filter.matches(client, self.client.id));
+        let lines: Vec<String> = listed.map(|client| describe(client, self.uptime_s())).collect();
+        out.verbatim(&lines.concat());
+    }
+
+    /// Closes connections, this one after its reply.
+    fn kill_clients(&mut self, args: Args<'_>, out: &mut Encoder) -> Flow {
+        let by_address = args.len() == 3;
+        let filter = match by_address {
+            true => Filter::of_address(args.at(2)),
+            false => match Filter::of_kill(args) {
+                Ok(filter) => filter,
+                Err(error) => {
+                    self.fail(error, out);
+                    return Flow::Continue;
+                }
+            },
+        };
+        let mut clients = self.shared.clients.list();
+        clients.retain(|client| filter.matches(client, self.client.id));
+        for client in clients.iter().filter(|client| client.id != self.client.id) {
+            client.stream.shutdown(std::net::Shutdown::Both);
+        }
+        match (by_address, clients.len()) {
+            (true, 0) => self.fail("ERR No such client", out),
+            (true, _) => out.ok(),
+            (false, killed) => out.integer(killed as i64),
+        }
+        match clients.iter().any(|client| client.id == self.client.id) {
+            true => Flow::Close,
+            false => Flow::Continue,
+        }
+    }
+
+    /// Nobody is ever blocked, so that there is nobody to wake.
+    fn unblock(&mut self, args: Args<'_>, out: &mut Encoder) {
+        let reason = args.get(3).map(<[u8]>::to_ascii_lowercase);
+        match (reason.as_deref(), parse_i64(args.at(2))) {
+            _ if args.len() > 4 => self.fail_subcommand(args, out),
+            (None | Some(b"timeout" | b"error"), Some(_)) => out.integer(0),
+            (None | Some(b"timeout" | b"error"), None) => {
+                self.fail(CommandError::NotAnInteger, out);
+            }
+            _ => self.fail("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR", out),
+        }
+    }
+
+    fn pause_clients(&mut self, args: Args<'_>, out: &mut Encoder) {
+        let mode = args.get(3).map(<[u8]>::to_ascii_lowercase);
+        let writes_only = match mode.as_deref() {
+            _ if args.len() > 4 => return self.fail_subcommand(args, out),
+            None | Some(b"all") => false,
+            Some(b"write") => true,
+            Some(_) => return self.fail("ERR CLIENT PAUSE mode must be WRITE or ALL", out),
+        };
+        if let Some(ms) = self.parse_timeout_ms(args.at(2), out) {
+            self.shared.pause.begin(Duration::from_millis(ms), writes_only);
+            out.ok();
+        }
+    }
+
+    /// A time to wait; says so when it is none.
+    pub(super) fn parse_timeout_ms(&mut self, word: &[u8], out: &mut Encoder) -> Option<u64> {
+        match parse_i64(word) {
+            Some(ms @ 0..) => return Some(ms as u64),
+            Some(_) => self.fail("ERR timeout is negative", out),
+            None => self.fail("ERR timeout is not an integer or out of range", out),
+        }
+        None
     }
 
     fn labels(&self) -> crate::clients::Labels {
@@ -100,6 +178,18 @@ impl Session {
             _ => self.fail_syntax(out),
         }
     }
+}
+
+/// That the changes of no key are told to this client.
+fn write_tracking(out: &mut Encoder) {
+    out.map(3);
+    out.bulk(b"flags");
+    out.set(1);
+    out.bulk(b"off");
+    out.bulk(b"redirect");
+    out.integer(-1);
+    out.bulk(b"prefixes");
+    out.array(0);
 }
 
 fn is_on(word: &[u8]) -> Option<bool> {

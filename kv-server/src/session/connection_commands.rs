@@ -4,18 +4,17 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kv_core::command::{CommandError, ConnectionCommand};
+use kv_core::command::{CommandError, ConnectionCommand, Spec, parse_db};
 use kv_core::resp::request::parse_i64;
 use kv_core::resp::{Args, Encoder, Protocol};
-use kv_core::table::DATABASES;
 
-use super::{Flow, Replies, Session, subcommands};
-use crate::REDIS_VERSION;
+use super::{Flow, Replies, Session};
+use crate::{REDIS_VERSION, info};
 
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 
 /// The one user there is.
-const USER: &[u8] = b"default";
+pub(super) const USER: &[u8] = b"default";
 
 impl Session {
     pub(super) fn run_connection_command(
@@ -38,8 +37,23 @@ impl Session {
                 let sizes = self.shared.engine.sizes();
                 self.info(args, &sizes, out);
             }
+            ConnectionCommand::Help => help(args.at(0), out),
+            ConnectionCommand::Latency => latency(args.at(1), out),
+            ConnectionCommand::Memory => memory(args.at(1), out),
+            ConnectionCommand::Monitor => self.monitor(out),
+            ConnectionCommand::Role => role(out),
+            ConnectionCommand::Slowlog => self.slowlog(args, out),
             ConnectionCommand::Time => time(out),
             ConnectionCommand::Wait => self.wait(args, out),
+            ConnectionCommand::WaitAof => self.wait_aof(args, out),
+            ConnectionCommand::Save => self.save(out),
+            ConnectionCommand::BgSave => self.bg_save(args, out),
+            ConnectionCommand::BgRewriteAof => {
+                self.save_in_background("Background append only file rewriting started", out);
+            }
+            ConnectionCommand::LastSave => {
+                out.integer(self.shared.persistence.saved_at_s() as i64);
+            }
             ConnectionCommand::Multi => self.multi(out),
             ConnectionCommand::Exec => return self.exec(out),
             ConnectionCommand::Discard => self.discard(out),
@@ -67,22 +81,12 @@ impl Session {
     }
 
     fn select(&mut self, args: Args<'_>, out: &mut Encoder) {
-        match parse_i64(args.at(1)).map(i32::try_from) {
-            None => self.fail(CommandError::NotAnInteger, out),
-            // Redis' wording, its grammar included.
-            Some(Err(_)) => self.fail(
-                format_args!(
-                    "ERR value is out of range, value must between {} and {}",
-                    i32::MIN,
-                    i32::MAX
-                ),
-                out,
-            ),
-            Some(Ok(db)) if (0..i32::from(DATABASES)).contains(&db) => {
-                self.set_db(db as u8);
+        match parse_db(args.at(1)) {
+            Ok(db) => {
+                self.set_db(db);
                 out.ok();
             }
-            Some(Ok(_)) => self.fail("ERR DB index is out of range", out),
+            Err(error) => self.fail(error, out),
         }
     }
 
@@ -196,6 +200,7 @@ impl Session {
     fn reset(&mut self, out: &mut Encoder) {
         self.queue = None;
         self.unwatch_all();
+        self.end_monitor();
         self.set_db(0);
         self.replies = Replies::On;
         self.authenticated = !self.shared.settings.has_password();
@@ -205,20 +210,18 @@ impl Session {
     }
 
     fn wait(&mut self, args: Args<'_>, out: &mut Encoder) {
-        let (replicas, timeout) = (parse_i64(args.at(1)), parse_i64(args.at(2)));
-        match (replicas, timeout) {
-            (Some(_), Some(0..)) => out.integer(0),
-            (Some(_), Some(_)) => self.fail("ERR timeout is negative", out),
-            (Some(_), None) => self.fail("ERR timeout is not an integer or out of range", out),
-            (None, _) => self.fail(CommandError::NotAnInteger, out),
+        if parse_i64(args.at(1)).is_none() {
+            return self.fail(CommandError::NotAnInteger, out);
+        }
+        if self.parse_timeout_ms(args.at(2), out).is_some() {
+            out.integer(0);
         }
     }
 
     fn function(&mut self, args: Args<'_>, out: &mut Encoder) {
         let how = args.get(2).map(<[u8]>::to_ascii_lowercase);
-        match (args[1].eq_ignore_ascii_case(b"help"), how.as_deref(), args.len()) {
-            (true, ..) => subcommands::help("FUNCTION", out),
-            (false, None | Some(b"sync" | b"async"), ..=3) => out.ok(),
+        match (how.as_deref(), args.len()) {
+            (None | Some(b"sync" | b"async"), ..=3) => out.ok(),
             _ => self.fail("ERR FUNCTION FLUSH only supports SYNC|ASYNC option", out),
         }
     }
@@ -232,7 +235,10 @@ impl Session {
             return Flow::Continue;
         }
         let settings = &self.shared.settings;
-        if !self.local && !settings.has_password() && !settings.allow_shutdown {
+        if !self.local
+            && !settings.has_password()
+            && !settings.allow_shutdown.load(Ordering::Relaxed)
+        {
             self.fail(
                 "NOPERM only clients on the server's machine may stop it; start it with \
                  --allow-shutdown or --requirepass to let others",
@@ -264,6 +270,52 @@ fn check_shutdown_options(args: Args<'_>) -> Result<(), &'static str> {
         true => Err("ERR No shutdown in progress."),
         false => Ok(()),
     }
+}
+
+/// Answers `HELP` from the table: each subcommand with its arguments, and a sentence.
+fn help(command: &[u8], out: &mut Encoder) {
+    let Some(spec) = Spec::find(command) else { return };
+    out.array(1 + 2 * spec.subcommands.len());
+    let name = spec.name.to_uppercase();
+    out.simple(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for spec in spec.subcommands {
+        let name = spec.name.split_once('|').map_or(spec.name, |(_, name)| name);
+        out.simple(format!("{} {}", name.to_uppercase(), spec.usage).trim_end());
+        out.simple(&format!("    {}", spec.summary));
+    }
+}
+
+/// Nothing is watched, so that there is nothing to tell or to forget.
+fn latency(subcommand: &[u8], out: &mut Encoder) {
+    match subcommand.to_ascii_lowercase().as_slice() {
+        b"doctor" => out.verbatim(
+            "Latency events are not watched. SLOWLOG GET shows the commands that took long, \
+             and a load tester what clients see.\n",
+        ),
+        b"histogram" => out.map(0),
+        b"reset" => out.integer(0),
+        _ => out.array(0),
+    }
+}
+
+/// `MEMORY DOCTOR` and `PURGE`; the other subcommands ask about a key.
+fn memory(subcommand: &[u8], out: &mut Encoder) {
+    if subcommand.eq_ignore_ascii_case(b"purge") {
+        info::trim_memory();
+        return out.ok();
+    }
+    out.verbatim(
+        "INFO memory tells what the allocator has given out and what of this process is in \
+         memory; MEMORY PURGE gives back the difference where it can.\n",
+    );
+}
+
+/// A master without replicas, at the offset where it always is.
+fn role(out: &mut Encoder) {
+    out.array(3);
+    out.bulk(b"master");
+    out.integer(0);
+    out.array(0);
 }
 
 fn time(out: &mut Encoder) {

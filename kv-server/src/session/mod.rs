@@ -1,24 +1,31 @@
 //! One client's conversation: what was said so far, and who answers the next request.
 
 mod client;
+mod client_filter;
 mod command;
 mod config;
 mod connection_commands;
-mod subcommands;
+mod persistence_commands;
+mod slowlog;
 mod transaction;
+mod unsettled;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use kv_core::command::{Call, CommandError, ConnectionCommand, Run, Spec};
+use kv_core::command::{Access, Call, CommandError, ConnectionCommand, Run, Spec};
 use kv_core::engine::Watch;
 use kv_core::resp::{Args, Encoder};
 
 use crate::clients::Client;
+use crate::command_stats::CommandStats;
 use crate::counters::Totals;
+use crate::monitor::Feed;
 use crate::shared::Shared;
 use transaction::Queue;
+use unsettled::Unsettled;
 
 /// The state of one connection between requests.
 pub(crate) struct Session {
@@ -34,8 +41,21 @@ pub(crate) struct Session {
     watched: HashSet<(u8, Box<[u8]>)>,
     watched_bytes: usize,
     replies: Replies,
+    /// What others ask, for a client that watches.
+    feed: Option<Arc<Feed>>,
     /// What has happened since the figures were last handed over.
     counted: Totals,
+    /// A transaction's commands are running, under its locks.
+    in_exec: bool,
+    /// The last change that the reply under way depends on.
+    depends_on: u64,
+    /// The last change that this connection made, or saw before it was durable.
+    last_write: u64,
+    /// Replies that have to wait until what they tell is kept.
+    unsettled: Unsettled,
+    command_stats: CommandStats,
+    /// When the command before ended, within a batch: one reading of the clock serves both.
+    clock: Option<Instant>,
     /// The command before, which is often the next one too.
     last: Option<(&'static Spec, Box<[u8]>)>,
 }
@@ -49,6 +69,15 @@ enum Replies {
     SkipNext,
     /// Not to the request under way.
     SkipThis,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy)]
+enum Served {
+    Ran(&'static Spec),
+    Refused(&'static Spec),
+    /// Queued, or unknown.
+    Otherwise,
 }
 
 /// Whether the conversation goes on.
@@ -72,7 +101,14 @@ impl Session {
             watched: HashSet::new(),
             watched_bytes: 0,
             replies: Replies::On,
+            feed: None,
             counted: Totals::default(),
+            in_exec: false,
+            depends_on: 0,
+            last_write: 0,
+            unsettled: Unsettled::default(),
+            command_stats: CommandStats::default(),
+            clock: None,
             last: None,
         }
     }
@@ -82,8 +118,20 @@ impl Session {
         self.authenticated || !self.shared.settings.has_password()
     }
 
+    /// What a client that watches is to be told.
+    #[inline]
+    pub(crate) fn feed(&self) -> Option<Arc<Feed>> {
+        self.feed.clone()
+    }
+
     /// Hands over the figures since the last call.
     pub(crate) fn take_counted(&mut self) -> Totals {
+        if !self.command_stats.is_empty() {
+            self.client.command_stats().add(&self.command_stats);
+            self.command_stats.clear();
+        }
+        // What comes next may be waited for first.
+        self.clock = None;
         std::mem::take(&mut self.counted)
     }
 
@@ -95,7 +143,10 @@ impl Session {
         }
         let silent = self.replies != Replies::On;
         self.counted.commands += 1;
-        let flow = self.dispatch(args, out);
+        self.depends_on = 0;
+        let began = self.clock.unwrap_or_else(Instant::now);
+        let (flow, served) = self.dispatch(args, out);
+        self.count(served, args, began, &out.bytes()[before..]);
         if let Some(log) = &self.shared.request_log {
             log.record(self.client.id, &args, &out.bytes()[before..]);
         }
@@ -106,37 +157,138 @@ impl Session {
         if self.replies == Replies::SkipThis {
             self.replies = Replies::On;
         }
+        self.last_write = self.last_write.max(self.depends_on);
+        self.unsettled.note(before..out.bytes().len(), self.depends_on);
+        // What a client that watches asks itself stands right behind the reply.
+        if let Some(feed) = &self.feed {
+            feed.take_into(out.bytes_mut());
+        }
         flow
     }
 
+    /// Waits until the replies since the last call may be sent, or makes errors of those that never
+    /// will.
+    pub(crate) fn settle(&mut self, out: &mut Encoder) {
+        self.unsettled.settle(&self.shared.engine, out);
+    }
+
+    /// Notes what became of a request that began then.
+    fn count(&mut self, served: Served, args: Args<'_>, began: Instant, reply: &[u8]) {
+        let now = Instant::now();
+        self.clock = Some(now);
+        let failed = reply.first() == Some(&b'-');
+        match served {
+            Served::Ran(spec) => {
+                let took = now - began;
+                let stat = self.command_stats.of(spec);
+                stat.calls += 1;
+                stat.time += took;
+                stat.failed += u64::from(failed);
+                if self.shared.monitors.any() && !spec.flags.contains(&"admin") {
+                    self.tell_monitors(&args);
+                }
+                if self.shared.slowlog.is_slow(took) && !spec.flags.contains(&"skip_slowlog") {
+                    self.shared.slowlog.record(&self.client, &args, took);
+                }
+            }
+            Served::Refused(spec) => self.command_stats.of(spec).rejected += 1,
+            Served::Otherwise => {}
+        }
+        if failed {
+            self.command_stats.count_error(reply);
+        }
+    }
+
     /// The checks of Redis, in its order: does it exist, with so many arguments, for this client?
-    fn dispatch(&mut self, args: Args<'_>, out: &mut Encoder) -> Flow {
-        let Some(spec) = self.find(args.at(0)) else {
-            return self.refuse_unknown(args, out);
+    fn dispatch(&mut self, args: Args<'_>, out: &mut Encoder) -> (Flow, Served) {
+        let Some(command) = self.find(args.at(0)) else {
+            return (self.refuse_unknown(args, out), Served::Otherwise);
         };
-        if !spec.accepts(args.len()) {
-            return self.refuse_call(spec, &CommandError::wrong_arity(args.at(0)), out);
-        }
-        if let Run::Connection(command) = spec.run
-            && let Err(error) = subcommands::check(command, args)
-        {
-            return self.refuse(&error, out);
-        }
+        let spec = match command.narrow(&args) {
+            Ok(spec) => spec,
+            Err(error) => {
+                return (self.refuse_call(command, &error, out), Served::Refused(command));
+            }
+        };
         if !self.is_authenticated() && !spec.flags.contains(&"no_auth") {
-            return self.refuse_call(spec, &"NOAUTH Authentication required.", out);
+            let error = "NOAUTH Authentication required.";
+            return (self.refuse_call(spec, &error, out), Served::Refused(spec));
+        }
+        if self.feed.is_some() && spec.access != Access::None {
+            let error = "ERR Replica can't interact with the keyspace";
+            return (self.refuse_call(spec, &error, out), Served::Refused(spec));
+        }
+        if let Some(reason) = self.refusal(spec) {
+            return (self.refuse_call(spec, &reason, out), Served::Refused(spec));
         }
         if self.queue.is_some() && !runs_within_multi(spec) {
             self.enqueue(spec, args, out);
-            return Flow::Continue;
+            return (Flow::Continue, Served::Otherwise);
         }
-        match spec.run {
+        if self.shared.pause.is_on() && !is_of_connections(spec) {
+            self.shared.pause.wait(self.writes(spec), &self.shared.shutdown);
+        }
+        let flow = match spec.run {
             Run::Data(_) => {
                 let call = Call { spec, args, db: self.db };
-                self.shared.engine.run(&call, out, &mut self.counted.tally);
+                self.depends_on = self.shared.engine.run(&call, out, &mut self.counted.tally);
                 Flow::Continue
             }
             Run::Connection(command) => self.run_connection_command(command, args, out),
+            Run::Subcommand => unreachable!("narrowed to one of {}", spec.name),
+        };
+        (flow, Served::Ran(spec))
+    }
+
+    fn tell_monitors(&self, args: &Args<'_>) {
+        let (shared, settings) = (&self.shared, &self.shared.settings);
+        let bytes_max = settings.output_bytes_max.load(Ordering::Relaxed);
+        let address = match self.client.stream.peer_addr() {
+            Some(_) => self.client.address.clone(),
+            None => format!("unix:{}", settings.unix_socket),
+        };
+        shared.monitors.tell(self.db, &address, args, bytes_max);
+    }
+
+    /// Begins to watch; one that watches already is not answered, as in Redis.
+    fn monitor(&mut self, out: &mut Encoder) {
+        if self.feed.is_some() {
+            return;
         }
+        match self.shared.monitors.register() {
+            Ok(feed) => {
+                self.feed = Some(feed);
+                out.ok();
+            }
+            Err(error) => self.fail(format_args!("ERR cannot watch: {error}"), out),
+        }
+    }
+
+    fn end_monitor(&mut self) {
+        if let Some(feed) = self.feed.take() {
+            self.shared.monitors.unregister(&feed);
+        }
+    }
+
+    /// Whether running a command would change something, the commands queued for `EXEC` included.
+    fn writes(&self, spec: &Spec) -> bool {
+        let executes = matches!(spec.run, Run::Connection(ConnectionCommand::Exec));
+        let queue_writes = || self.queue.as_ref().is_some_and(Queue::writes);
+        spec.access == Access::Write || (executes && queue_writes())
+    }
+
+    /// Why the server takes no such command now.
+    #[inline]
+    fn refusal(&self, spec: &Spec) -> Option<String> {
+        let persistence = &self.shared.persistence;
+        let tells_of_disk = matches!(spec.run, Run::Connection(ConnectionCommand::Ping));
+        if (spec.access == Access::Write || tells_of_disk)
+            && let Some(reason) = persistence.refusal(&self.shared.engine)
+        {
+            return Some(reason);
+        }
+        (persistence.is_loading() && !spec.flags.contains(&"loading"))
+            .then(|| "LOADING Redis is loading the dataset in memory".to_owned())
     }
 
     fn find(&mut self, name: &[u8]) -> Option<&'static Spec> {
@@ -206,8 +358,14 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.end_monitor();
         self.unwatch_all();
     }
+}
+
+/// The commands that a pause does not hold up, because one of them ends it.
+fn is_of_connections(spec: &Spec) -> bool {
+    matches!(spec.run, Run::Connection(ConnectionCommand::Client))
 }
 
 /// The commands that a `MULTI` does not queue.

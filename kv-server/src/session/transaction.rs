@@ -1,10 +1,12 @@
 //! `MULTI`, `EXEC`, `DISCARD`, `WATCH`.
 
-use kv_core::command::{Call, CommandError, ConnectionCommand, Run, Spec};
+use std::time::Instant;
+
+use kv_core::command::{Access, Call, CommandError, ConnectionCommand, Run, Spec};
 use kv_core::resp::request::OwnedArgs;
 use kv_core::resp::{Args, Encoder};
 
-use super::{Flow, Session};
+use super::{Flow, Served, Session};
 
 /// Bytes of queued commands beyond which a transaction is refused.
 const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -108,25 +110,33 @@ impl Session {
         let sizes = queue.has_info().then(|| shared.engine.sizes());
         let mut transaction = shared.engine.transaction_with(&calls, &watches);
         let mut flow = Flow::Continue;
+        self.in_exec = true;
         if transaction.unchanged(&watches) {
             out.array(calls.len());
             for call in calls {
+                let (began, before) = (Instant::now(), out.bytes().len());
                 match (call.spec.run, sizes) {
                     (Run::Data(_), _) => transaction.run(&Call { db: self.db, ..call }, out),
                     (Run::Connection(ConnectionCommand::Info), Some(sizes)) => {
                         self.info(call.args, &sizes, out);
+                    }
+                    (Run::Connection(ConnectionCommand::Monitor), _) => {
+                        self.fail("ERR MONITOR isn't allowed for DENY BLOCKING client", out);
                     }
                     (Run::Connection(command), _) => {
                         if self.run_connection_command(command, call.args, out) == Flow::Close {
                             flow = Flow::Close;
                         }
                     }
+                    (Run::Subcommand, _) => unreachable!("it was narrowed when it was queued"),
                 }
+                self.count(Served::Ran(call.spec), call.args, began, &out.bytes()[before..]);
             }
         } else {
             out.null_array();
         }
-        transaction.commit(&mut self.counted.tally);
+        self.in_exec = false;
+        self.depends_on = transaction.commit(&mut self.counted.tally);
         self.watches = watches;
         self.unwatch_all();
         flow
@@ -138,6 +148,14 @@ impl Session {
         out.error(error);
     }
 
+    /// The error for arguments that a subcommand does not take.
+    pub(super) fn fail_subcommand(&mut self, args: Args<'_>, out: &mut Encoder) {
+        let command = String::from_utf8_lossy(args.at(0)).to_uppercase();
+        let subcommand = String::from_utf8_lossy(args.at(1));
+        let what = "unknown subcommand or wrong number of arguments for";
+        self.fail(format_args!("ERR {what} '{subcommand}'. Try {command} HELP."), out);
+    }
+
     /// The syntax error.
     pub(super) fn fail_syntax(&mut self, out: &mut Encoder) {
         self.fail(CommandError::Syntax, out);
@@ -145,6 +163,10 @@ impl Session {
 }
 
 impl Queue {
+    pub(super) fn writes(&self) -> bool {
+        self.commands.iter().any(|(spec, _)| spec.access == Access::Write)
+    }
+
     fn has_info(&self) -> bool {
         self.commands
             .iter()

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "every test file is a crate of its own")]
 
 mod namespace;
+#[path = "../../../kv-core/tests/peer/mod.rs"]
 mod peer;
 mod process;
 mod served;

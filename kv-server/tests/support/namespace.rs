@@ -47,6 +47,12 @@ impl Namespace {
         Some(namespace)
     }
 
+    /// Pulls the cable: nothing comes from there or arrives, and nobody says so.
+    pub(crate) fn unplug(&self) {
+        let name = &self.name;
+        ip(&format!("-n {name} link set {name}b down")).expect("who made it may change it");
+    }
+
     /// Runs `visit` on a thread that lives over there.
     pub(crate) fn enter<R: Send>(&self, visit: impl FnOnce() -> R + Send) -> R {
         let file = File::open(format!("/var/run/netns/{}", self.name)).expect("the namespace");

@@ -32,10 +32,15 @@ impl Process {
     }
 
     /// Runs a command that becomes a kv-server and announces itself.
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    pub(crate) fn spawn(command: Command) -> Self {
+        Self::spawn_with(command, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn spawn_with(mut command: Command, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log = fs::File::create(folder.path().join("log")).expect("a new file");
-        command.env_remove("KV_PORT").env_remove("KV_REQUIREPASS");
+        command.env_remove("KV_PORT").env_remove("KV_REQUIREPASS").envs(variables.iter().copied());
         let mut child =
             command.stdout(Stdio::piped()).stderr(log).spawn().expect("kv-server starts");
         let mut line = String::new();
@@ -115,6 +120,11 @@ impl Process {
         let value = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         let digits = value.and_then(|value| value.split_whitespace().next());
         digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("{field}: {status}"))
+    }
+
+    /// How many memory mappings it has.
+    pub(crate) fn mappings(&self) -> usize {
+        self.proc("maps").lines().count()
     }
 
     /// How many files it has open.

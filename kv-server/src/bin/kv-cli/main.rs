@@ -1,5 +1,8 @@
 //! `kv-cli`: one command, a file of commands, or a prompt.
 
+// `println!` and `eprintln!` panic when their reader has gone.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod format;
 mod line;
@@ -7,7 +10,8 @@ mod prompt;
 mod run;
 mod session;
 
-use std::io::{self, IsTerminal};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,11 +26,16 @@ fn main() -> ExitCode {
             // Nobody reads our output any more: that is their choice, not our failure.
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             _ => {
-                eprintln!("kv-cli: {error:#}");
+                complain(format_args!("kv-cli: {error:#}"));
                 Status::Usage.into()
             }
         },
     }
+}
+
+/// Says something beside the replies. If nobody can hear it, the exit status tells.
+fn complain(message: impl Display) {
+    let _ = writeln!(io::stderr(), "{message}");
 }
 
 fn run(args: &Args) -> anyhow::Result<Status> {

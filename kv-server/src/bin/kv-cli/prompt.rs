@@ -1,5 +1,6 @@
 //! The prompt: lines with editing and history.
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use kv_core::client::ClientError;
@@ -54,7 +55,7 @@ pub(crate) fn run(session: &mut Session, format: Format) -> anyhow::Result<Statu
         match args.as_slice() {
             [] => {}
             [word] if is_leave(word) => break,
-            [word] if word.eq_ignore_ascii_case(b"help") => println!("{HELP}"),
+            [word] if word.eq_ignore_ascii_case(b"help") => writeln!(io::stdout(), "{HELP}")?,
             [word, command, ..] if word.eq_ignore_ascii_case(b"help") => {
                 let ask = [b"COMMAND".to_vec(), b"DOCS".to_vec(), command.clone()];
                 printer.run(session, &ask)?;

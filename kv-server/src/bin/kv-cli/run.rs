@@ -8,6 +8,7 @@ use kv_core::client::ClientError;
 use kv_core::resp::reply::Value;
 use kv_core::ring_client::RingClientError;
 
+use crate::complain;
 use crate::format::{Format, quote};
 use crate::line;
 use crate::session::{Answer, Session, To};
@@ -73,8 +74,8 @@ impl Printer {
 
     pub(crate) fn complain(&self, message: &str) {
         match &self.place {
-            Some(place) => eprintln!("kv-cli: {place}{message}"),
-            None => eprintln!("{message}"),
+            Some(place) => complain(format_args!("kv-cli: {place}{message}")),
+            None => complain(message),
         }
     }
 
@@ -105,7 +106,7 @@ impl Printer {
             (server, _, format) => {
                 // A script wants the value alone: the name goes beside it.
                 if let Some(server) = server {
-                    eprintln!("answered by {server}");
+                    complain(format_args!("answered by {server}"));
                 }
                 format.text(args, value)
             }

@@ -1,0 +1,92 @@
+//! What is known of a key besides its value: `OBJECT` and `MEMORY USAGE`.
+
+use crate::engine::Transaction;
+use crate::resp::Encoder;
+use crate::resp::request::parse_i64;
+use crate::table::Entry;
+
+use super::{Call, CommandError, Outcome};
+
+/// Bytes up to which Redis keeps a string in one piece with its header.
+const EMBEDDED_BYTES_MAX: usize = 44;
+
+/// Bytes of the longest `i64`.
+const INTEGER_BYTES_MAX: usize = 20;
+
+/// Redis shares the integers below this and says so by this count of references.
+const SHARED_INTEGERS: i64 = 10_000;
+const SHARED_REFERENCES: i64 = i32::MAX as i64;
+
+/// What the allocator adds to each allocation and rounds it to (glibc, 64 bits).
+const CHUNK_HEADER_BYTES: usize = 8;
+const CHUNK_ALIGN_BYTES: usize = 16;
+const CHUNK_BYTES_MIN: usize = 32;
+
+/// A pointer and a tag byte in a bucket array that is half empty on average.
+const BUCKET_BYTES: usize = 18;
+
+/// The integer that a value is to Redis.
+fn as_integer(value: &[u8]) -> Option<i64> {
+    if value.len() <= INTEGER_BYTES_MAX { parse_i64(value) } else { None }
+}
+
+/// The encoding that Redis would choose for a value that was set as it is.
+fn encoding(value: &[u8]) -> &'static str {
+    match value.len() {
+        _ if as_integer(value).is_some() => "int",
+        ..=EMBEDDED_BYTES_MAX => "embstr",
+        _ => "raw",
+    }
+}
+
+fn references(value: &[u8]) -> i64 {
+    match as_integer(value) {
+        Some(0..SHARED_INTEGERS) => SHARED_REFERENCES,
+        _ => 1,
+    }
+}
+
+/// The subcommands of `OBJECT` that ask about a key, which is not used by that.
+pub(super) fn object(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    let access_s = tx.access_s();
+    tx.inspect(&tx.key(call.args.at(2)), |entry| {
+        let Some(entry) = entry else {
+            out.null();
+            return Ok(());
+        };
+        match call.spec.name {
+            "object|encoding" => out.bulk(encoding(entry.value()).as_bytes()),
+            "object|refcount" => out.integer(references(entry.value())),
+            "object|idletime" => out.integer(access_s.saturating_sub(entry.accessed_s()).into()),
+            _ => return Err(CommandError::NoFrequencies),
+        }
+        Ok(())
+    })
+}
+
+/// Bytes that a key costs: its allocation with what the allocator adds, and its place in the table.
+fn usage(entry: &Entry) -> usize {
+    let chunk = (entry.allocated_bytes() + CHUNK_HEADER_BYTES).next_multiple_of(CHUNK_ALIGN_BYTES);
+    chunk.max(CHUNK_BYTES_MIN) + BUCKET_BYTES
+}
+
+pub(super) fn memory_usage(
+    tx: &mut Transaction<'_>,
+    call: &Call<'_>,
+    out: &mut Encoder,
+) -> Outcome {
+    let mut words = call.args.from(3);
+    while let Some(word) = words.next() {
+        // Values have no parts to sample; the number only has to be one.
+        let samples = words.next().filter(|_| word.eq_ignore_ascii_case(b"samples"));
+        let samples = parse_i64(samples.ok_or(CommandError::Syntax)?);
+        if samples.ok_or(CommandError::NotAnInteger)? < 0 {
+            return Err(CommandError::Syntax);
+        }
+    }
+    match tx.peek(&tx.key(call.args.at(2))).map(usage) {
+        Some(bytes) => out.integer(bytes as i64),
+        None => out.null(),
+    }
+    Ok(())
+}

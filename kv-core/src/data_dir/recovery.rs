@@ -1,0 +1,215 @@
+//! Recovery: a store comes back from its folder.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::engine::{Engine, Numbered};
+use crate::log::segment::segment_number;
+use crate::log::{self, Effects, Log, LogEnd, LogOptions, LogStart, Segment, Torn};
+use crate::snapshot::{self, SnapshotReader};
+use crate::storage::Storage;
+
+use super::manifest::{self, Manifest};
+use super::{DataDir, Durability, RecoveryError};
+
+/// How far a recovery is; others may look while it runs, and end it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes_done: AtomicU64,
+    cancelled: AtomicBool,
+}
+
+impl Progress {
+    /// Bytes of files that are in the store.
+    pub fn bytes_done(&self) -> u64 {
+        self.bytes_done.load(Ordering::Relaxed)
+    }
+
+    /// Lets the recovery end soon, without a store.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self, bytes: u64) {
+        self.bytes_done.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What a recovery found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The last change that is in the store; 0 for an empty one.
+    pub sequence: u64,
+    /// Entries that came from the snapshot.
+    pub snapshot_entries: u64,
+    /// Changes that came from the log.
+    pub log_records: u64,
+    /// The end of the log that a crash left unfinished, and that was cut off.
+    pub torn: Option<Torn>,
+    pub elapsed: Duration,
+}
+
+impl DataDir {
+    /// Fills `engine`, which must be empty, with what lies in a folder, and keeps it there from now
+    /// on as `durability` promises. An empty folder is an empty store.
+    ///
+    /// # Errors
+    /// When a file can't be read, is damaged elsewhere than at the unfinished end of the log, or is
+    /// of an unknown version. Nothing was changed then.
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        engine: &Engine,
+        durability: Durability,
+        progress: &Progress,
+    ) -> Result<(Self, Recovered), RecoveryError> {
+        let began = Instant::now();
+        let manifest = find_manifest(&*storage)?;
+        let mut recovered = Recovered::default();
+        let mut saved_bytes = 0;
+        if let Some(sequence) = manifest.snapshot {
+            let reader = SnapshotReader::open(&*storage, &snapshot::file_name(sequence))?;
+            engine.load_snapshot(&reader, |bytes| progress.add(bytes))?;
+            recovered.snapshot_entries = reader.entries().iter().sum();
+            saved_bytes = reader.bytes();
+        }
+        let end = replay(&*storage, engine, manifest, &mut recovered, progress)?;
+        if let Some(torn) = &end.torn {
+            log::cut(&*storage, torn).map_err(|source| io_error(&torn.file, source))?;
+        }
+        recovered.torn.clone_from(&end.torn);
+        recovered.sequence = end.sequence;
+        engine.resume_at(end.sequence);
+        let manifest = begin(&storage, engine, durability, manifest, &end)?;
+        remove_rubbish(&*storage, manifest);
+        recovered.elapsed = began.elapsed();
+        let this = Self {
+            storage,
+            durability,
+            manifest: Mutex::new(manifest),
+            next_segment: end.next_segment,
+            saved_sequence: AtomicU64::new(manifest.snapshot.unwrap_or(0)),
+            saved_entries: AtomicU64::new(recovered.snapshot_entries),
+            saved_bytes: AtomicU64::new(saved_bytes),
+            obsolete_bytes: AtomicU64::new(0),
+            abandon: AtomicBool::new(false),
+        };
+        Ok((this, recovered))
+    }
+}
+
+/// The manifest of a store; a new one's where the folder is empty.
+fn find_manifest(storage: &dyn Storage) -> Result<Manifest, RecoveryError> {
+    if let Some(manifest) = Manifest::read(storage)? {
+        return Ok(manifest);
+    }
+    let folder = storage.path("");
+    let names = storage.list().map_err(|source| io_error(&folder, source))?;
+    if let Some(file) = names.into_iter().find(|name| is_part(name)) {
+        return Err(RecoveryError::NoManifest { folder, file });
+    }
+    let manifest = Manifest::new();
+    manifest.write(storage).map_err(|source| io_error(&storage.path(manifest::NAME), source))?;
+    Ok(manifest)
+}
+
+/// Applies the log to what the snapshot gave.
+fn replay(
+    storage: &dyn Storage,
+    engine: &Engine,
+    manifest: Manifest,
+    recovered: &mut Recovered,
+    progress: &Progress,
+) -> Result<LogEnd, RecoveryError> {
+    let Manifest { salt, first_segment, .. } = manifest;
+    let after_sequence = manifest.snapshot.unwrap_or(0);
+    if !manifest.has_log {
+        return Ok(LogEnd::before(first_segment, salt, after_sequence));
+    }
+    let start = LogStart { salt, first_segment, after_sequence };
+    let mut failure = None;
+    let end = log::read(storage, start, |segment| {
+        let applied = match failure {
+            Some(_) => Ok(()),
+            None if progress.is_cancelled() => Err(RecoveryError::Cancelled),
+            None => effects(&segment).map(|effects| engine.replay(&effects)),
+        };
+        failure = failure.take().or(applied.err());
+        recovered.log_records += segment.records.len() as u64;
+        progress.add(segment.bytes.len() as u64);
+        Ok(())
+    })?;
+    failure.map_or(Ok(end), Err)
+}
+
+/// Every effect in a segment, with the number of the change that it is part of.
+fn effects<'a>(segment: &Segment<'a>) -> Result<Vec<Numbered<'a>>, RecoveryError> {
+    let mut effects = Vec::with_capacity(segment.records.len());
+    for record in segment.records {
+        let payload = record.payload.clone();
+        for effect in Effects::of(&segment.bytes[payload.clone()]) {
+            let effect = effect.map_err(|error| RecoveryError::Corrupt {
+                file: segment.file.to_owned(),
+                offset: (payload.start + error.offset) as u64,
+                why: error.to_string(),
+            })?;
+            effects.push((record.sequence, effect));
+        }
+    }
+    Ok(effects)
+}
+
+/// Begins to log, where the mode wants that; answers what the manifest says then.
+fn begin(
+    storage: &Arc<dyn Storage>,
+    engine: &Engine,
+    durability: Durability,
+    manifest: Manifest,
+    end: &LogEnd,
+) -> Result<Manifest, RecoveryError> {
+    let Some(mode) = durability.sync_mode() else { return Ok(manifest) };
+    // Its tail, if it was torn, has been cut.
+    let end = LogEnd { torn: None, ..end.clone() };
+    let log = Log::start(Arc::clone(storage), LogOptions::new(mode), &end)?;
+    let mut manifest = manifest;
+    if !manifest.has_log {
+        // The segment is there by now: a manifest that names a log tells the truth at any moment.
+        manifest = Manifest { has_log: true, first_segment: end.next_segment, ..manifest };
+        manifest
+            .write(&**storage)
+            .map_err(|source| io_error(&storage.path(manifest::NAME), source))?;
+    }
+    engine.attach(log);
+    Ok(manifest)
+}
+
+/// Removes what a crash left of work that was never finished, or no longer needed. What cannot be
+/// removed now is harmless.
+fn remove_rubbish(storage: &dyn Storage, manifest: Manifest) {
+    let current = manifest.snapshot.map(snapshot::file_name);
+    for name in storage.list().unwrap_or_default() {
+        let is_old_segment =
+            segment_number(&name).is_some_and(|number| number < manifest.first_segment);
+        let is_stray = snapshot::is_file_name(&name) && Some(&name) != current.as_ref();
+        let is_unfinished = Path::new(&name).extension().is_some_and(|end| end == "tmp");
+        if is_old_segment || is_stray || is_unfinished {
+            drop(storage.remove(&name));
+        }
+    }
+}
+
+/// Whether a file can only belong to a store.
+fn is_part(name: &str) -> bool {
+    segment_number(name).is_some() || snapshot::is_file_name(name)
+}
+
+fn io_error(file: &str, source: io::Error) -> RecoveryError {
+    RecoveryError::Io { file: file.to_owned(), source }
+}

@@ -1,0 +1,98 @@
+//! How often each command ran, for how long and with which errors: `INFO commandstats` and
+//! `errorstats`. Every connection counts for itself and hands its figures over once per batch.
+
+use std::time::Duration;
+
+use kv_core::Spec;
+
+/// Different errors that are told apart; text that a client makes up must not fill memory.
+const ERRORS_MAX: usize = 128;
+
+/// What became of one command.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct CommandStat {
+    pub(crate) calls: u64,
+    pub(crate) time: Duration,
+    /// Refused before it ran.
+    pub(crate) rejected: u64,
+    /// Answered with an error.
+    pub(crate) failed: u64,
+}
+
+/// Figures of every command that was met, and of every error.
+#[derive(Debug, Default)]
+pub(crate) struct CommandStats {
+    commands: Vec<(&'static Spec, CommandStat)>,
+    /// The first words of errors, such as `ERR`.
+    errors: Vec<(Box<[u8]>, u64)>,
+}
+
+impl CommandStats {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.commands.is_empty() && self.errors.is_empty()
+    }
+
+    /// The figures of a command. Connections use few different ones, the one before most often.
+    #[inline]
+    pub(crate) fn of(&mut self, spec: &'static Spec) -> &mut CommandStat {
+        let known = self.commands.iter().rposition(|(known, _)| std::ptr::eq(*known, spec));
+        let index = known.unwrap_or_else(|| {
+            self.commands.push((spec, CommandStat::default()));
+            self.commands.len() - 1
+        });
+        &mut self.commands[index].1
+    }
+
+    /// Counts an error reply.
+    #[cold]
+    pub(crate) fn count_error(&mut self, reply: &[u8]) {
+        let text = reply.strip_prefix(b"-").unwrap_or(reply);
+        let word = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        self.add_error(word, 1);
+    }
+
+    fn add_error(&mut self, word: &[u8], count: u64) {
+        match self.errors.iter().position(|(known, _)| **known == *word) {
+            Some(index) => self.errors[index].1 += count,
+            None if self.errors.len() < ERRORS_MAX => self.errors.push((Box::from(word), count)),
+            None => {}
+        }
+    }
+
+    /// Adds what `other` has counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (spec, stat) in &other.commands {
+            let sum = self.of(spec);
+            sum.calls += stat.calls;
+            sum.time += stat.time;
+            sum.rejected += stat.rejected;
+            sum.failed += stat.failed;
+        }
+        for (word, count) in &other.errors {
+            self.add_error(word, *count);
+        }
+    }
+
+    /// Forgets everything and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.commands.clear();
+        self.errors.clear();
+    }
+
+    /// The commands by name.
+    pub(crate) fn commands(&self) -> Vec<(&'static str, CommandStat)> {
+        let mut commands: Vec<_> =
+            self.commands.iter().map(|(spec, stat)| (spec.name, *stat)).collect();
+        commands.sort_unstable_by_key(|(name, _)| *name);
+        commands
+    }
+
+    /// The errors by their first word.
+    pub(crate) fn errors(&self) -> Vec<(String, u64)> {
+        let shown =
+            |(word, count): &(Box<[u8]>, u64)| (String::from_utf8_lossy(word).into_owned(), *count);
+        let mut errors: Vec<_> = self.errors.iter().map(shown).collect();
+        errors.sort_unstable();
+        errors
+    }
+}

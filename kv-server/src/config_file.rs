@@ -1,0 +1,110 @@
+//! A configuration file: lines of a flag's name and its value. Each becomes the default of that
+//! flag, so that it is parsed, checked and documented where the flag is, and what is typed wins.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Command};
+use kv_core::resp::request::{Decoded, RequestDecoder};
+use thiserror::Error;
+
+/// Flags that make no sense in a file.
+const NOT_IN_FILES: [&str; 3] = ["config", "help", "version"];
+
+/// Why a file can't be used.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigFileError {
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}:{line}: {reason}", path.display())]
+    Line { path: PathBuf, line: usize, reason: String },
+}
+
+/// The same command with what the file says as its defaults.
+///
+/// # Errors
+/// When the file can't be read or a line makes no sense; the message names file and line.
+pub(crate) fn with_defaults(mut command: Command, path: &Path) -> Result<Command, ConfigFileError> {
+    let text = fs::read_to_string(path)
+        .map_err(|source| ConfigFileError::Read { path: path.to_owned(), source })?;
+    let plain = command.clone();
+    let mut seen: Vec<(String, usize)> = Vec::new();
+    for (index, text) in text.lines().enumerate() {
+        let at = |reason| ConfigFileError::Line { path: path.to_owned(), line: index + 1, reason };
+        let Some((name, value)) = parse_line(text).map_err(at)? else { continue };
+        if let Some((_, first)) = seen.iter().find(|(known, _)| *known == name) {
+            return Err(at(format!("'{name}' is set in line {first} already")));
+        }
+        let value = check(&plain, &name, &value).map_err(at)?;
+        // Whatever the environment says wins over the file; clap knows of it but for the port.
+        let overruled = name == "port" && std::env::var_os("KV_PORT").is_some();
+        if !overruled {
+            let id = id_of(&plain, &name).unwrap_or_default();
+            command = command.mut_arg(id, |arg| arg.default_value(value));
+        }
+        seen.push((name, index + 1));
+    }
+    Ok(command)
+}
+
+/// A name and what stands behind it, with the quoting of inline requests; nothing in a line of
+/// blanks or with a comment.
+fn parse_line(text: &str) -> Result<Option<(String, Vec<String>)>, String> {
+    let text = text.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(None);
+    }
+    let mut decoder = RequestDecoder::default();
+    let line = format!("{text}\n");
+    let words: Vec<String> = match decoder.decode(line.as_bytes()) {
+        Ok(Decoded::Request { args, .. }) if !text.starts_with('*') => {
+            args.from(0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+        }
+        _ => return Err("a line is a name and a value, with quotes in pairs".to_owned()),
+    };
+    let mut words = words.into_iter();
+    let name = words.next().unwrap_or_default().to_lowercase();
+    Ok(Some((name, words.collect())))
+}
+
+fn id_of(command: &Command, name: &str) -> Option<String> {
+    let arg = command.get_arguments().find(|arg| arg.get_long() == Some(name))?;
+    (!NOT_IN_FILES.contains(&name)).then(|| arg.get_id().to_string())
+}
+
+/// The value as the flag takes it, once the flag has taken it.
+fn check(plain: &Command, name: &str, words: &[String]) -> Result<String, String> {
+    let unknown =
+        || format!("there is no setting '{name}'; --help lists them without their dashes");
+    let id = id_of(plain, name).ok_or_else(unknown)?;
+    let is_switch = plain
+        .get_arguments()
+        .any(|arg| arg.get_id() == id.as_str() && matches!(arg.get_action(), ArgAction::SetTrue));
+    if is_switch {
+        return match words {
+            [word] if word == "yes" => Ok("true".to_owned()),
+            [word] if word == "no" => Ok("false".to_owned()),
+            _ => Err(format!("'{name}' is yes or no")),
+        };
+    }
+    let value = match words {
+        [] => return Err(format!("'{name}' needs a value")),
+        [value] => value.clone(),
+        // As Redis lists addresses.
+        several if name == "bind" => several.join(","),
+        _ => return Err(format!("'{name}' takes one value: put quotes around blanks")),
+    };
+    let typed = [plain.get_name().to_owned(), format!("--{name}={value}")];
+    match plain.clone().try_get_matches_from(typed) {
+        Ok(_) => Ok(value),
+        Err(error) => Err(first_line(&error)),
+    }
+}
+
+/// clap's reason, without its tips.
+fn first_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let line = text.lines().next().unwrap_or_default();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+}

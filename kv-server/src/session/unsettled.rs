@@ -1,0 +1,55 @@
+//! Replies that tell of changes which are not kept yet.
+//!
+//! The replies of a batch are sent together, after one wait for the last change that any of them
+//! depends on. When that wait fails, a reply that depends on what is not kept becomes an error, and
+//! the others stand.
+
+use std::ops::Range;
+
+use kv_core::Engine;
+use kv_core::log::Log;
+use kv_core::resp::Encoder;
+
+/// Where the dependent replies are in the buffer, in order, and on which change each depends.
+#[derive(Debug, Default)]
+pub(super) struct Unsettled {
+    replies: Vec<(Range<usize>, u64)>,
+}
+
+impl Unsettled {
+    /// Notes a reply; `depends_on` is 0 for one that depends on nothing.
+    #[inline]
+    pub(super) fn note(&mut self, reply: Range<usize>, depends_on: u64) {
+        if depends_on > 0 {
+            self.replies.push((reply, depends_on));
+        }
+    }
+
+    pub(super) fn settle(&mut self, engine: &Engine, out: &mut Encoder) {
+        let Some(last) = self.replies.iter().map(|(_, depends_on)| *depends_on).max() else {
+            return;
+        };
+        if let Err(failure) = engine.settle(last) {
+            let error = format!("-MISCONF Errors writing to the AOF file: {}\r\n", failure.reason);
+            let kept = engine.log().map_or(0, Log::kept);
+            self.replace(kept, error.as_bytes(), out.bytes_mut());
+        }
+        self.replies.clear();
+    }
+
+    /// Puts `error` in the place of every reply that depends on a change after `kept`.
+    fn replace(&self, kept: u64, error: &[u8], out: &mut Vec<u8>) {
+        let mut rewritten = Vec::with_capacity(out.len());
+        let mut copied = 0;
+        for (reply, _) in self.replies.iter().filter(|(_, depends_on)| *depends_on > kept) {
+            rewritten.extend_from_slice(&out[copied..reply.start]);
+            // A reply that nobody wanted stays unsaid.
+            if !reply.is_empty() {
+                rewritten.extend_from_slice(error);
+            }
+            copied = reply.end;
+        }
+        rewritten.extend_from_slice(&out[copied..]);
+        *out = rewritten;
+    }
+}

@@ -1,0 +1,302 @@
+//! What survives: the promise of each durability mode, kept by the real server over kill -9, an
+//! orderly end, and restarts in another mode.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use support::{Process, Wire, eventually, request};
+
+/// The modes in which every acknowledged write survives the end of the process.
+const LOGGING: [&str; 3] = ["os", "everysec", "always"];
+
+/// A folder for a store's data.
+struct Data(tempfile::TempDir);
+
+impl Data {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a temporary folder"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A server on this folder.
+    fn serve(&self, args: &[&str]) -> Process {
+        let folder = self.path().to_str().expect("a plain path");
+        Process::start(&[&["--data-dir", folder], args].concat())
+    }
+
+    /// What a server says that does not start on this folder.
+    fn refuse(&self, args: &[&str]) -> String {
+        let mut command = Process::command();
+        command.args(["--port", "0", "--data-dir"]).arg(self.path()).args(args);
+        let output = Process::outcome(command);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).expect("text")
+    }
+
+    /// The files whose names begin so, in order.
+    fn files(&self, prefix: &str) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.path()).expect("the folder");
+        let mut paths: Vec<PathBuf> =
+            entries.map(|entry| entry.expect("an entry").path()).collect();
+        paths.retain(|path| {
+            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+        });
+        paths.sort();
+        paths
+    }
+}
+
+/// Kills without a warning.
+fn kill(mut process: Process) {
+    process.signal(Signal::KILL);
+    process.ended();
+}
+
+/// Ends in order.
+fn end(mut process: Process) {
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended().code(), Some(0), "{}", process.log());
+}
+
+/// Writes in every way there is; each is acknowledged when this returns.
+fn write_in_every_way(wire: &mut Wire) {
+    wire.send("SET plain one\r\n").expect("+OK\r\n");
+    wire.send("SET timed two EX 1000\r\n").expect("+OK\r\n");
+    wire.send("SET gone x\r\n").expect("+OK\r\n");
+    wire.send("DEL gone\r\n").expect(":1\r\n");
+    wire.send("APPEND grown ab\r\n").expect(":2\r\n");
+    wire.send("APPEND grown cd\r\n").expect(":4\r\n");
+    wire.send("SETRANGE sparse 3 x\r\n").expect(":4\r\n");
+    wire.send("INCRBY number 40\r\n").expect(":40\r\n");
+    wire.send("INCR number\r\n").expect(":41\r\n");
+    wire.send("MSET a 1 b 2 c 3\r\n").expect("+OK\r\n");
+    wire.send("RENAME c d\r\n").expect("+OK\r\n");
+    wire.send("MULTI\r\nSET e 5\r\nDEL b\r\nEXEC\r\n")
+        .expect("+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:1\r\n");
+    wire.send("SELECT 3\r\nSET other db3\r\nSELECT 0\r\n").expect("+OK\r\n+OK\r\n+OK\r\n");
+    wire.send("SET kept forever EX 1000\r\nPERSIST kept\r\n").expect("+OK\r\n:1\r\n");
+    wire.send("PEXPIREAT a 32503680000000\r\n").expect(":1\r\n");
+    wire.send("SELECT 5\r\nSET x 1\r\nFLUSHDB\r\nSET y 2\r\nSELECT 0\r\n")
+        .expect("+OK\r\n+OK\r\n+OK\r\n+OK\r\n+OK\r\n");
+}
+
+/// Checks all that [`write_in_every_way`] wrote.
+fn expect_everything(wire: &mut Wire) {
+    wire.send("GET plain\r\n").expect("$3\r\none\r\n");
+    wire.send("GET timed\r\n").expect("$3\r\ntwo\r\n");
+    wire.send("TTL timed\r\n");
+    let ttl = wire.line();
+    let seconds: i64 = ttl.trim_start_matches(':').trim_end().parse().expect("a number");
+    assert!((1..=1000).contains(&seconds), "{ttl}");
+    wire.send("EXISTS gone b c\r\n").expect(":0\r\n");
+    wire.send("GET grown\r\n").expect("$4\r\nabcd\r\n");
+    wire.send("GET sparse\r\n").expect("$4\r\n\0\0\0x\r\n");
+    wire.send("GET number\r\n").expect("$2\r\n41\r\n");
+    wire.send("MGET a d e\r\n").expect("*3\r\n$1\r\n1\r\n$1\r\n3\r\n$1\r\n5\r\n");
+    wire.send("SELECT 3\r\nGET other\r\nSELECT 0\r\n").expect("+OK\r\n$3\r\ndb3\r\n+OK\r\n");
+    wire.send("TTL kept\r\n").expect(":-1\r\n");
+    wire.send("PEXPIRETIME a\r\n").expect(":32503680000000\r\n");
+    wire.send("SELECT 5\r\nKEYS *\r\nSELECT 0\r\n").expect("+OK\r\n*1\r\n$1\r\ny\r\n+OK\r\n");
+}
+
+#[test]
+fn every_acknowledged_write_survives_kill_9_in_every_mode_with_a_log() {
+    for mode in LOGGING {
+        let data = Data::new();
+        let server = data.serve(&["--durability", mode]);
+        write_in_every_way(&mut server.connect());
+        kill(server);
+        let server = data.serve(&["--durability", mode]);
+        expect_everything(&mut server.connect());
+        // And once more, now from the log of two lives.
+        server.connect().send("SET second life\r\n").expect("+OK\r\n");
+        kill(server);
+        let server = data.serve(&["--durability", mode]);
+        expect_everything(&mut server.connect());
+        server.connect().send("GET second\r\n").expect("$4\r\nlife\r\n");
+    }
+}
+
+#[test]
+fn everything_survives_an_orderly_end_in_every_mode_that_keeps_anything() {
+    for mode in ["snapshot", "os", "everysec", "always"] {
+        let data = Data::new();
+        let server = data.serve(&["--durability", mode, "--snapshot-interval", "3600"]);
+        write_in_every_way(&mut server.connect());
+        end(server);
+        let server = data.serve(&["--durability", mode, "--snapshot-interval", "3600"]);
+        expect_everything(&mut server.connect());
+    }
+}
+
+#[test]
+fn a_store_may_be_started_in_another_mode_and_loses_nothing() {
+    let data = Data::new();
+    let modes = ["everysec", "snapshot", "always", "snapshot", "os", "everysec"];
+    let server = data.serve(&["--durability", "always"]);
+    write_in_every_way(&mut server.connect());
+    kill(server);
+    for (number, mode) in modes.iter().enumerate() {
+        let server = data.serve(&["--durability", mode, "--snapshot-interval", "3600"]);
+        let mut wire = server.connect();
+        expect_everything(&mut wire);
+        for before in 0..number {
+            wire.send(format!("GET life{before}\r\n")).expect("$1\r\nx\r\n");
+        }
+        wire.send(format!("SET life{number} x\r\n")).expect("+OK\r\n");
+        end(server);
+    }
+}
+
+#[test]
+fn a_snapshot_survives_kill_9_and_replaces_the_log_before_it() {
+    for mode in ["none", "snapshot", "os", "everysec", "always"] {
+        let data = Data::new();
+        let server = data.serve(&["--durability", mode, "--snapshot-interval", "3600"]);
+        let mut wire = server.connect();
+        write_in_every_way(&mut wire);
+        wire.send("SAVE\r\n").expect("+OK\r\n");
+        kill(server);
+        assert_eq!(data.files("snapshot-").len(), 1, "{mode}");
+        let server = data.serve(&["--durability", mode, "--snapshot-interval", "3600"]);
+        let mut wire = server.connect();
+        expect_everything(&mut wire);
+        wire.send("SET later x\r\nSAVE\r\n").expect("+OK\r\n+OK\r\n");
+        assert_eq!(data.files("snapshot-").len(), 1, "{mode}: the older one went");
+        assert!(data.files("log-").len() <= 2, "{mode}: {:?}", data.files("log-"));
+    }
+}
+
+#[test]
+fn a_folder_has_one_server_at_a_time() {
+    let data = Data::new();
+    let _server = data.serve(&[]);
+    let error = data.refuse(&[]);
+    assert!(error.contains(data.path().to_str().expect("a plain path")), "{error}");
+}
+
+#[test]
+fn a_torn_end_of_the_log_is_cut_and_reported_in_bytes() {
+    let data = Data::new();
+    let server = data.serve(&["--durability", "os"]);
+    write_in_every_way(&mut server.connect());
+    kill(server);
+    let last = data.files("log-").pop().expect("a log");
+    let mut bytes = fs::read(&last).expect("the log");
+    bytes.extend_from_slice(b"half a record");
+    fs::write(&last, bytes).expect("the log");
+    let server = data.serve(&["--durability", "os"]);
+    expect_everything(&mut server.connect());
+    assert!(server.log().contains("cut 13 bytes"), "{}", server.log());
+}
+
+#[test]
+fn damage_is_refused_with_the_file_and_the_offset() {
+    let data = Data::new();
+    let server = data.serve(&["--durability", "always"]);
+    write_in_every_way(&mut server.connect());
+    end(server);
+    let first = data.files("log-").remove(0);
+    let mut bytes = fs::read(&first).expect("the log");
+    bytes[100] ^= 0x10;
+    fs::write(&first, bytes).expect("the log");
+    let error = data.refuse(&[]);
+    assert!(error.contains(first.to_str().expect("a plain path")), "{error}");
+    // The first record is that of the first SET; the flipped bit is in the second.
+    assert!(error.contains("damaged at byte 94"), "{error}");
+}
+
+#[test]
+fn a_format_of_another_version_is_refused_by_name() {
+    let data = Data::new();
+    let server = data.serve(&["--durability", "always"]);
+    let mut wire = server.connect();
+    wire.send("SET a 1\r\nSAVE\r\nSET b 2\r\n").expect("+OK\r\n+OK\r\n+OK\r\n");
+    end(server);
+    for file in ["MANIFEST", "snapshot-", "log-"].map(|prefix| data.files(prefix).remove(0)) {
+        let right = fs::read(&file).expect("the file");
+        let mut other = right.clone();
+        other[8] = 99;
+        if file.ends_with("MANIFEST") {
+            // A manifest of another version would be right in itself.
+            let crc = crc32c::crc32c(&other[..40]);
+            other[40..44].copy_from_slice(&crc.to_le_bytes());
+        }
+        fs::write(&file, other).expect("the file");
+        let error = data.refuse(&[]);
+        assert!(error.contains("version 99"), "{error}");
+        assert!(error.contains(file.to_str().expect("a plain path")), "{error}");
+        fs::write(&file, right).expect("the file");
+    }
+    drop(data.serve(&[]));
+}
+
+#[test]
+fn commands_on_what_is_kept_answer_as_those_of_redis() {
+    let data = Data::new();
+    let server = data.serve(&["--durability", "everysec"]);
+    let mut wire = server.connect();
+    wire.send("SET a 1\r\n").expect("+OK\r\n");
+    wire.send("WAITAOF 1 0 0\r\n").expect("*2\r\n:1\r\n:0\r\n");
+    wire.send("WAITAOF 2 0 0\r\n").expect("-ERR value is out of range, must be positive\r\n");
+    wire.send("WAITAOF 1 0 -1\r\n").expect("-ERR timeout is negative\r\n");
+    wire.send("BGSAVE now\r\n").expect("-ERR syntax error\r\n");
+    wire.send("BGSAVE\r\n").expect("+Background saving started\r\n");
+    eventually("the snapshot is there", || data.files("snapshot-0").len() == 1);
+    wire.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
+    wire.send("LASTSAVE\r\n");
+    assert!(wire.line().starts_with(":1"), "a Unix time");
+    let info = wire.text("INFO persistence");
+    for field in
+        ["durability:everysec", "aof_enabled:1", "loading:0", "unsynced_bytes:", "unsynced_ms:"]
+    {
+        assert!(info.contains(field), "{field}: {info}");
+    }
+    let memory_alone = Process::start(&[]);
+    let mut wire = memory_alone.connect();
+    for command in ["SAVE", "BGSAVE", "BGREWRITEAOF"] {
+        wire.send(format!("{command}\r\n"));
+        assert!(wire.line().contains("--data-dir"));
+    }
+    wire.send("WAITAOF 1 0 0\r\n");
+    assert!(wire.line().starts_with("-ERR WAITAOF cannot be used"));
+}
+
+#[test]
+fn a_big_value_and_a_big_transaction_come_back_whole() {
+    let data = Data::new();
+    let server = data.serve(&["--durability", "everysec"]);
+    let mut wire = server.connect();
+    let value = vec![b'v'; 20_000_000];
+    wire.send(request(&[b"SET", b"big", &value]));
+    wire.expect("+OK\r\n");
+    let sets: Vec<String> =
+        (0..10_000).map(|number| format!("SET t{number} {number}\r\n")).collect();
+    let mut transaction = format!("MULTI\r\n{}", sets.concat());
+    transaction.push_str("EXEC\r\n");
+    wire.send(&transaction);
+    wire.expect("+OK\r\n");
+    wire.expect("+QUEUED\r\n".repeat(10_000));
+    wire.expect("*10000\r\n");
+    wire.expect("+OK\r\n".repeat(10_000));
+    kill(server);
+    let server = data.serve(&[]);
+    let mut wire = server.connect();
+    wire.send("STRLEN big\r\nGET t9999\r\nDBSIZE\r\n")
+        .expect(":20000000\r\n$4\r\n9999\r\n:10001\r\n");
+}
+
+#[test]
+fn a_mode_that_keeps_data_asks_for_a_folder() {
+    let mut command = Process::command();
+    command.args(["--port", "0", "--durability", "always"]);
+    let output = Process::outcome(command);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--data-dir"), "{output:?}");
+}
