@@ -358,6 +358,8 @@ impl Connection {
     /// the connection and could destroy those replies on their way, so what still arrives is
     /// swallowed: until the client closes, has been silent for a moment, or does not come to an end.
     fn flush_and_close(&mut self) -> io::Result<()> {
+        // Also when nothing is to be sent: a client may want no replies.
+        self.session.settle(&mut self.out);
         self.flush()?;
         self.stream.shutdown(std::net::Shutdown::Write);
         let began = Instant::now();

@@ -34,6 +34,7 @@ pub(crate) struct Persistence {
     /// How long the last snapshot took.
     save_ms: AtomicU64,
     last_attempt: Mutex<Option<Instant>>,
+    forgoes_last_save: AtomicBool,
 }
 
 /// Why there is no snapshot now.
@@ -186,9 +187,18 @@ impl Persistence {
                 enough && (!persistence.has_failed() || since >= interval)
             }
         };
-        // One that is under way will do.
-        if is_due && Self::save_in_background(shared).is_ok() {
-            *last_attempt = Some(Instant::now());
+        if !is_due {
+            return;
+        }
+        match Self::save_in_background(shared) {
+            // One that is under way will do.
+            Err(SaveRefusal::InProgress | SaveRefusal::NoDataDir) => {}
+            Ok(()) => *last_attempt = Some(Instant::now()),
+            Err(SaveRefusal::Failed(reason)) => {
+                *last_attempt = Some(Instant::now());
+                log::error!("no snapshot: {reason}");
+                persistence.save_failed.store(true, Ordering::Release);
+            }
         }
     }
 
@@ -208,9 +218,18 @@ impl Persistence {
         })
     }
 
+    /// Lets the end of the server take no last snapshot.
+    pub(crate) fn forgo_last_save(&self) {
+        self.forgoes_last_save.store(true, Ordering::Release);
+    }
+
     /// Keeps what has not been kept yet. No client is served any more.
-    pub(crate) fn close(&self, engine: &Engine) {
-        let Some(data_dir) = self.data_dir() else { return };
+    ///
+    /// # Errors
+    /// Why the last changes may be lost, in words.
+    pub(crate) fn close(&self, engine: &Engine) -> Result<(), String> {
+        let Some(data_dir) = self.data_dir() else { return Ok(()) };
+        data_dir.abandon_save();
         let mut saving = self.lock_saving();
         while *saving {
             saving = self.saved.wait(saving).unwrap_or_else(PoisonError::into_inner);
@@ -218,13 +237,13 @@ impl Persistence {
         drop(saving);
         if data_dir.durability() == Durability::Snapshot
             && engine.sequence() != data_dir.saved_sequence()
+            && !self.forgoes_last_save.load(Ordering::Acquire)
         {
-            drop(self.save(engine));
+            self.save(engine).map_err(|refusal| format!("the last snapshot: {refusal}"))?;
         }
-        if let Some(log) = engine.log()
-            && let Err(error) = log.close()
-        {
-            log::error!("the end of the log may be lost: {error}");
+        match engine.log().map(Log::close) {
+            Some(Err(error)) => Err(format!("the end of the log: {error}")),
+            _ => Ok(()),
         }
     }
 

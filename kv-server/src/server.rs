@@ -66,6 +66,8 @@ pub enum ServerError {
     DataDir(#[from] DiskError),
     #[error("cannot recover the store")]
     Recovery(#[from] RecoveryError),
+    #[error("the last changes may be lost: {0}")]
+    Close(String),
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
 }
@@ -192,14 +194,17 @@ impl Server {
         }
         drop(ticker.join());
         let recovered = recovery.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
-        shared.persistence.close(&shared.engine);
+        let closed = shared.persistence.close(&shared.engine);
         if let Some(log) = &shared.request_log {
             log.close();
         }
         log::info!("stopped");
         match recovered {
             // Who stops a server that is still loading knows why there is no store.
-            Err(RecoveryError::Cancelled) | Ok(()) => accepted.map_err(ServerError::from),
+            Err(RecoveryError::Cancelled) | Ok(()) => {
+                accepted.map_err(ServerError::from)?;
+                closed.map_err(ServerError::Close)
+            }
             Err(error) => Err(error.into()),
         }
     }

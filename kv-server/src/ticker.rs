@@ -33,13 +33,17 @@ fn run(shared: &Arc<Shared>) {
         wait(shared);
         shared.engine.tick();
         shared.uptime_s.store(shared.started_at.elapsed().as_secs() as u32, Ordering::Relaxed);
+        ticks += 1;
         if shared.persistence.is_loading() {
+            if ticks.is_multiple_of(TICKS_PER_S) {
+                let megabytes = shared.persistence.progress.bytes_done() / 1_000_000;
+                log::info!("loading: {megabytes} MB so far");
+            }
             continue;
         }
         let swept = shared.engine.sweep_expired(SWEEP_TIME);
         shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
         Persistence::tick(shared);
-        ticks += 1;
         if ticks.is_multiple_of(TICKS_PER_S) {
             let commands = shared.clients.totals().commands;
             let elapsed_s = second_began.elapsed().as_secs_f64();

@@ -300,3 +300,46 @@ fn a_mode_that_keeps_data_asks_for_a_folder() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("--data-dir"), "{output:?}");
 }
+
+/// A review found that the start removed every `*.tmp` of the folder, whoever had put it there: with
+/// `--data-dir .` that would have been a user's own files.
+#[test]
+fn the_start_removes_what_a_crash_left_and_nobody_elses_files() {
+    let data = Data::new();
+    drop(data.serve(&[]));
+    let ours = ["MANIFEST.tmp", "snapshot-00000000000000000007.kv.tmp"];
+    for name in ours.iter().chain(&["notes.tmp"]) {
+        fs::write(data.path().join(name), "x").expect("a new file");
+    }
+    drop(data.serve(&[]));
+    assert!(ours.iter().all(|name| !data.path().join(name).exists()));
+    assert!(data.path().join("notes.tmp").exists());
+}
+
+/// A review found that `SHUTDOWN SAVE` saved nothing in a mode without a log, and that `SHUTDOWN
+/// NOSAVE` saved all the same.
+#[test]
+fn shutdown_saves_when_told_to_and_not_when_told_not_to() {
+    let data = Data::new();
+    for (mode, word, kept) in
+        [("none", "SAVE", "$1\r\n1\r\n"), ("snapshot", "NOSAVE", "$1\r\n1\r\n")]
+    {
+        let mut server = data.serve(&[
+            "--durability",
+            mode,
+            "--snapshot-interval",
+            "3600",
+            "--loglevel",
+            "warn",
+        ]);
+        let mut wire = server.connect();
+        let value = if word == "SAVE" { "1" } else { "2" };
+        wire.send(format!("SET a {value}\r\nSHUTDOWN {word}\r\n")).expect("+OK\r\n");
+        assert_eq!(server.ended().code(), Some(0));
+        let server = data.serve(&["--durability", "none"]);
+        server.connect().send("GET a\r\n").expect(kept);
+    }
+    let memory_alone = Process::start(&[]);
+    let mut wire = memory_alone.connect();
+    wire.send("SHUTDOWN SAVE\r\n").expect("-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
+}

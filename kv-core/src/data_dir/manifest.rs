@@ -5,7 +5,7 @@
 //!      0      8  magic              "KVMANIF1"
 //!      8      4  version            1
 //!     12      4  parts              1: there is a snapshot, 2: there is a log
-//!     16      8  salt               random; every file of this store has it
+//!     16      8  salt               random; every segment of this store's log has it
 //!     24      8  snapshot_sequence  names the snapshot, and is the last change in it
 //!     32      8  first_segment      the log begins, or the next one will, with this segment
 //!     40      4  crc                CRC-32C of all before

@@ -181,6 +181,7 @@ impl DataDir {
     /// When a file can't be written; then everything is as before.
     pub fn save(&self, engine: &Engine) -> Result<Saved, SaveError> {
         let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.abandon.store(false, Ordering::Release);
         if manifest.snapshot == Some(engine.sequence()) {
             return Ok(self.saved());
         }
@@ -191,9 +192,10 @@ impl DataDir {
             None => self.next_segment,
         };
         let saved = engine.write_snapshot(&*self.storage, &self.abandon)?;
-        if let Some(log) = engine.log() {
-            // Recovery takes a log that ends before its snapshot for a damaged one.
-            log.wait_durable(saved.sequence).map_err(SaveError::LogSync)?;
+        // Recovery takes a log that ends before its snapshot for a damaged one.
+        if let Some(Err(failure)) = engine.log().map(|log| log.wait_durable(saved.sequence)) {
+            self.remove_unnamed(saved.sequence);
+            return Err(SaveError::LogSync(failure));
         }
         let new = Manifest {
             salt: manifest.salt,
@@ -201,7 +203,10 @@ impl DataDir {
             has_log: engine.log().is_some(),
             first_segment,
         };
-        new.write(&*self.storage).map_err(SaveError::Manifest)?;
+        if let Err(error) = new.write(&*self.storage) {
+            self.remove_unnamed(saved.sequence);
+            return Err(SaveError::Manifest(error));
+        }
         let old = std::mem::replace(&mut *manifest, new);
         self.saved_sequence.store(saved.sequence, Ordering::Release);
         self.saved_entries.store(saved.entries, Ordering::Release);
@@ -216,6 +221,16 @@ impl DataDir {
             sequence: self.saved_sequence(),
             entries: self.saved_entries.load(Ordering::Acquire),
             bytes: self.saved_bytes(),
+        }
+    }
+
+    /// Removes a snapshot that came to nothing, and may hold the very space that was wanting, unless
+    /// the manifest names it after all.
+    fn remove_unnamed(&self, sequence: u64) {
+        let named = Manifest::read(&*self.storage)
+            .map_or(true, |found| found.is_none_or(|manifest| manifest.snapshot == Some(sequence)));
+        if !named {
+            drop(self.storage.remove(&snapshot::file_name(sequence)));
         }
     }
 

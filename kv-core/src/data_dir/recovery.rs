@@ -1,7 +1,6 @@
 //! Recovery: a store comes back from its folder.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, Numbered};
 use crate::log::segment::segment_number;
-use crate::log::{self, Effects, Log, LogEnd, LogOptions, LogStart, Segment, Torn};
+use crate::log::{self, Effects, Log, LogEnd, LogError, LogOptions, LogStart, Segment, Torn};
 use crate::snapshot::{self, SnapshotReader};
 use crate::storage::Storage;
 
@@ -76,7 +75,21 @@ impl DataDir {
         let mut saved_bytes = 0;
         if let Some(sequence) = manifest.snapshot {
             let reader = SnapshotReader::open(&*storage, &snapshot::file_name(sequence))?;
-            engine.load_snapshot(&reader, |bytes| progress.add(bytes))?;
+            if reader.header().sequence != sequence {
+                return Err(RecoveryError::Corrupt {
+                    file: storage.path(&snapshot::file_name(sequence)),
+                    offset: 0,
+                    why: format!("it is the snapshot of change {}", reader.header().sequence),
+                });
+            }
+            let go_on = |bytes| {
+                progress.add(bytes);
+                !progress.is_cancelled()
+            };
+            match engine.load_snapshot(&reader, go_on) {
+                Err(_) if progress.is_cancelled() => return Err(RecoveryError::Cancelled),
+                loaded => loaded?,
+            }
             recovered.snapshot_entries = reader.entries().iter().sum();
             saved_bytes = reader.bytes();
         }
@@ -136,17 +149,22 @@ fn replay(
     let start = LogStart { salt, first_segment, after_sequence };
     let mut failure = None;
     let end = log::read(storage, start, |segment| {
-        let applied = match failure {
-            Some(_) => Ok(()),
-            None if progress.is_cancelled() => Err(RecoveryError::Cancelled),
-            None => effects(&segment).map(|effects| engine.replay(&effects)),
+        let applied = match progress.is_cancelled() {
+            true => Err(RecoveryError::Cancelled),
+            false => effects(&segment).map(|effects| engine.replay(&effects)),
         };
-        failure = failure.take().or(applied.err());
         recovered.log_records += segment.records.len() as u64;
         progress.add(segment.bytes.len() as u64);
-        Ok(())
-    })?;
-    failure.map_or(Ok(end), Err)
+        applied.map_err(|error| {
+            failure = Some(error);
+            // Ends the reading; nobody sees it.
+            LogError::Io { file: String::new(), cause: io::ErrorKind::Interrupted.into() }
+        })
+    });
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(end?),
+    }
 }
 
 /// Every effect in a segment, with the number of the change that it is part of.
@@ -198,7 +216,9 @@ fn remove_rubbish(storage: &dyn Storage, manifest: Manifest) {
         let is_old_segment =
             segment_number(&name).is_some_and(|number| number < manifest.first_segment);
         let is_stray = snapshot::is_file_name(&name) && Some(&name) != current.as_ref();
-        let is_unfinished = Path::new(&name).extension().is_some_and(|end| end == "tmp");
+        let is_unfinished = name
+            .strip_suffix(".tmp")
+            .is_some_and(|name| name == manifest::NAME || snapshot::is_file_name(name));
         if is_old_segment || is_stray || is_unfinished {
             drop(storage.remove(&name));
         }

@@ -65,7 +65,9 @@ impl Engine {
             }
             Effect::Splice { db, value_len, offset, bytes, .. } => {
                 if shard.find(db, key).is_none() {
-                    shard.insert(db, key.hash, Entry::new(key.bytes, &[], None), &hasher);
+                    let mut empty = Entry::new(key.bytes, &[], None);
+                    empty.set_version(version);
+                    shard.insert(db, key.hash, empty, &hasher);
                 }
                 let Some(entry) = shard.find_mut(db, key, version) else { return };
                 let offset = offset as usize;

@@ -92,7 +92,7 @@ impl Engine {
     /// Loads a snapshot into a store that is empty, on all cores: every entry gets the snapshot's
     /// sequence as its version. Those whose time has come are loaded too, because a log that
     /// follows may have put it off. `progress` is called with the bytes of each block when it is
-    /// done.
+    /// done, and answers whether to go on.
     ///
     /// # Errors
     /// When the file is not as it was written. The store then holds a part of it.
@@ -102,7 +102,7 @@ impl Engine {
     pub fn load_snapshot(
         &self,
         reader: &SnapshotReader,
-        progress: impl Fn(u64) + Sync,
+        progress: impl Fn(u64) -> bool + Sync,
     ) -> Result<(), SnapshotError> {
         let sequence = reader.header().sequence;
         self.sequence.fetch_max(sequence, Ordering::AcqRel);

@@ -81,7 +81,8 @@ impl SnapshotReader {
     }
 
     /// Calls `on_block` with the entries of each block, in no order and from several threads, and
-    /// `progress` with the number of bytes that one more block had. A block's checksum is verified
+    /// `progress` with the number of bytes that one more block had, which answers whether to go on. A
+    /// block's checksum is verified
     /// before; what it says about entries that are none is passed on.
     ///
     /// # Errors
@@ -90,7 +91,7 @@ impl SnapshotReader {
     pub fn for_each_block(
         &self,
         on_block: impl Fn(&mut Entries<'_>) -> Result<(), Malformed> + Sync,
-        progress: impl Fn(u64) + Sync,
+        progress: impl Fn(u64) -> bool + Sync,
     ) -> Result<(), SnapshotError> {
         let entries = [const { AtomicU64::new(0) }; DATABASES as usize];
         let read = |buffer: &mut Vec<u8>, (number, block): (usize, &Block)| {
@@ -101,8 +102,10 @@ impl SnapshotReader {
             for (count, decoded) in entries.iter().zip(decoded) {
                 count.fetch_add(decoded, Ordering::Relaxed);
             }
-            progress(block.len);
-            None
+            match progress(block.len) {
+                true => None,
+                false => Some(SnapshotError::Abandoned { file: self.path.clone() }),
+            }
         };
         let failed = self
             .blocks

@@ -246,6 +246,20 @@ impl Session {
             );
             return Flow::Continue;
         }
+        let has = |option: &[u8]| args.from(1).any(|word| word.eq_ignore_ascii_case(option));
+        if !is_end
+            && has(b"save")
+            && let Err(refusal) = self.shared.persistence.save(&self.shared.engine)
+        {
+            log::error!("no snapshot before the end: {refusal}");
+            if !has(b"force") {
+                self.fail("ERR Errors trying to SHUTDOWN. Check logs.", out);
+                return Flow::Continue;
+            }
+        }
+        if !is_end && has(b"nosave") {
+            self.shared.persistence.forgo_last_save();
+        }
         log::info!("client {} ({}) asks for the end", self.client.id, self.client.address);
         if is_end {
             out.ok();
@@ -255,7 +269,7 @@ impl Session {
     }
 }
 
-/// Nothing is saved yet, and there is never a shutdown to abort: it can't be kept waiting.
+/// There is never a shutdown to abort: it can't be kept waiting.
 fn check_shutdown_options(args: Args<'_>) -> Result<(), &'static str> {
     const SYNTAX: &str = "ERR syntax error";
     let has = |option: &[u8]| args.from(1).any(|word| word.eq_ignore_ascii_case(option));

@@ -282,12 +282,15 @@ impl Session {
     fn refusal(&self, spec: &Spec) -> Option<String> {
         let persistence = &self.shared.persistence;
         let tells_of_disk = matches!(spec.run, Run::Connection(ConnectionCommand::Ping));
-        if (spec.access == Access::Write || tells_of_disk)
+        if (self.writes(spec) || tells_of_disk)
             && let Some(reason) = persistence.refusal(&self.shared.engine)
         {
             return Some(reason);
         }
-        (persistence.is_loading() && !spec.flags.contains(&"loading"))
+        // To Redis WATCH is harmless meanwhile; here it removes a key whose time has come, which the
+        // log may yet put off.
+        let watches = matches!(spec.run, Run::Connection(ConnectionCommand::Watch));
+        (persistence.is_loading() && (watches || !spec.flags.contains(&"loading")))
             .then(|| "LOADING Redis is loading the dataset in memory".to_owned())
     }
 

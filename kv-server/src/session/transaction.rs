@@ -136,7 +136,7 @@ impl Session {
             out.null_array();
         }
         self.in_exec = false;
-        self.depends_on = transaction.commit(&mut self.counted.tally);
+        self.depends_on = self.depends_on.max(transaction.commit(&mut self.counted.tally));
         self.watches = watches;
         self.unwatch_all();
         flow
