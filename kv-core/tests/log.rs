@@ -92,6 +92,9 @@ fn all_records_come_back_in_every_mode_after_close_and_after_kill() {
             let (_, log) = recover(&storage, small_segments(mode, segment_bytes_max)).unwrap();
             let (sequence, effects) = append(&log, &mut Random(2));
             log.close().unwrap();
+            let last = segment_name(folder.list().unwrap().len() as u64);
+            let bytes = folder.content(&last);
+            assert!(bytes.len() - used_bytes(&bytes) < 8, "{context}: zeros behind the mark");
             let (records, end) = read_back(&folder, START).unwrap();
             let known: Records = known.into_iter().chain([(sequence, effects)]).collect();
             assert_prefix(&records, &known, sequence, &context);

@@ -164,14 +164,16 @@ impl Writer {
         }
     }
 
-    /// Leaves nothing behind the last record: neither zeros nor a file not begun.
+    /// Leaves nothing behind the last record, nor behind those still to come: neither zeros nor a
+    /// file not begun.
     pub(super) fn trim(&mut self) -> io::Result<()> {
-        if let Some(current) = &mut self.current
-            && current.zeros_to > current.offset
-        {
-            current.file.set_len(current.offset)?;
-            current.zeros_to = current.offset;
-            self.is_changed = true;
+        if let Some(current) = &mut self.current {
+            current.zeros_ahead = false;
+            if current.zeros_to > current.offset {
+                current.file.set_len(current.offset)?;
+                current.zeros_to = current.offset;
+                self.is_changed = true;
+            }
         }
         match self.prepared.take() {
             Some((number, _)) => self.storage.remove(&segment_name(number)),
