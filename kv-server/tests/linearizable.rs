@@ -50,7 +50,7 @@ fn accept(number: usize, history: &History) {
 fn histories_of_many_clients_are_linearizable() {
     let home = Home::start(&[]);
     let mut sockets: Vec<Socket<'_>> = (0..32).map(|_| home.connect()).collect();
-    let (count, mut calls) = (histories(20), 0);
+    let (count, mut calls) = (histories(10), 0);
     for number in 0..count {
         let (plan, clients) = plan(number);
         let history = record(&mut sockets[..clients], &plan, &|| {});
@@ -78,4 +78,18 @@ fn histories_across_kill_9_are_linearizable_in_always() {
         (calls, open) = (calls + history.answered(), open + lost);
     }
     println!("{count} histories, {calls} calls answered, {open} not, all linearizable");
+}
+
+#[test]
+fn a_server_that_keeps_nothing_is_caught_by_kill_9() {
+    let home = Home::start(&[]);
+    let mut caught = 0;
+    for number in 0..3 {
+        let (plan, clients) = plan(number);
+        let mut sockets: Vec<Socket<'_>> = (0..clients).map(|_| home.connect()).collect();
+        let history = record(&mut sockets, &plan, &|| home.crash());
+        caught += usize::from(matches!(history.judge(), Err(Objection::NotLinearizable(_))));
+    }
+    assert!(caught > 0, "all was forgotten, and nobody saw it");
+    println!("caught in {caught} of 3 histories");
 }

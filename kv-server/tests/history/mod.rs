@@ -11,8 +11,8 @@ use std::fmt::Write;
 use checker::{Impasse, Verdict};
 use register::{Command, Register, Reply};
 
-/// Calls tried per key before the search is given up; about 100 MB of memory. A key of a recorded
-/// history takes some hundreds.
+/// Calls tried per key before the search is given up: no recorded history has needed as many, and
+/// what is remembered of them fits into memory.
 const STEPS_MAX: usize = 1_000_000;
 
 /// How many calls of the order found an explanation shows, from its end.
