@@ -237,7 +237,10 @@ fn a_loaded_snapshot_is_the_store_again() {
     let loaded = Store::new();
     let reader = SnapshotReader::open(&folder.disk, &written.name).expect("readable");
     let bytes = AtomicUsize::new(0);
-    let progress = |block: u64| _ = bytes.fetch_add(block as usize, Ordering::Relaxed);
+    let progress = |block: u64| {
+        bytes.fetch_add(block as usize, Ordering::Relaxed);
+        true
+    };
     loaded.engine.load_snapshot(&reader, progress).expect("as it was written");
     assert_eq!(bytes.into_inner() as u64, reader.bytes());
     assert_eq!(loaded.engine.sequence(), store.engine.sequence());
@@ -267,7 +270,7 @@ fn many_entries_are_loaded_into_a_table_of_their_size() {
     let written = written.expect("a folder to write to");
     let loaded = Engine::default();
     let reader = SnapshotReader::open(&folder.disk, &written.name).expect("readable");
-    loaded.load_snapshot(&reader, |_| {}).expect("as it was written");
+    loaded.load_snapshot(&reader, |_| true).expect("as it was written");
     assert_eq!(loaded.sequence(), 7);
     let size = loaded.sizes()[3];
     assert_eq!((size.keys, size.expiring), (KEYS as usize, KEYS as usize / 1000));
@@ -300,7 +303,7 @@ fn expired_keys_are_loaded_and_not_seen() {
     store.advance_ms(10);
     let reader = SnapshotReader::open(&folder.disk, &written.name).expect("readable");
     let loaded = Engine::new(Clock::Manual(std::sync::Arc::new((store.now_ms()).into())));
-    loaded.load_snapshot(&reader, |_| {}).expect("as it was written");
+    loaded.load_snapshot(&reader, |_| true).expect("as it was written");
     assert_eq!(loaded.sizes()[0].keys, 1);
     assert_eq!(store::value(&loaded, 0, &["get", "brief"]), Value::Null);
 }
@@ -312,7 +315,7 @@ fn a_key_that_is_there_twice_is_refused() {
     let abandon = AtomicBool::new(false);
     let written = store.engine.write_snapshot(&folder.disk, &abandon).expect("written");
     let reader = SnapshotReader::open(&folder.disk, &written.name).expect("readable");
-    let error = store.engine.load_snapshot(&reader, |_| {}).expect_err("it is there already");
+    let error = store.engine.load_snapshot(&reader, |_| true).expect_err("it is there already");
     assert!(error.to_string().contains("at byte 52: a key is there twice"), "{error}");
 }
 

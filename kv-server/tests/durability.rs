@@ -248,7 +248,8 @@ fn commands_on_what_is_kept_answer_as_those_of_redis() {
     wire.send("WAITAOF 1 0 -1\r\n").expect("-ERR timeout is negative\r\n");
     wire.send("BGSAVE now\r\n").expect("-ERR syntax error\r\n");
     wire.send("BGSAVE\r\n").expect("+Background saving started\r\n");
-    eventually("the snapshot is there", || data.files("snapshot-0").len() == 1);
+    eventually("the snapshot is there", || wire.info("rdb_bgsave_in_progress") == 0);
+    assert_eq!(data.files("snapshot-0").len(), 1);
     wire.send("BGREWRITEAOF\r\n").expect("+Background append only file rewriting started\r\n");
     wire.send("LASTSAVE\r\n");
     assert!(wire.line().starts_with(":1"), "a Unix time");

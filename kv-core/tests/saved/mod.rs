@@ -61,7 +61,7 @@ pub(crate) fn read(storage: &dyn Storage, name: &str) -> Result<State, SnapshotE
             state.lock().expect("no panic").append(&mut found);
             Ok(())
         },
-        |_| {},
+        |_| true,
     )?;
     Ok(state.into_inner().expect("no panic"))
 }
