@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, Numbered};
 use crate::log::segment::segment_number;
-use crate::log::{self, Effects, Log, LogEnd, LogError, LogOptions, LogStart, Segment, Torn};
+use crate::log::{
+    self, Effects, Log, LogEnd, LogError, LogOptions, LogStart, Segment, SyncMode, Torn,
+};
 use crate::snapshot::{self, SnapshotReader};
 use crate::storage::Storage;
 
@@ -69,6 +71,18 @@ impl DataDir {
         durability: Durability,
         progress: &Progress,
     ) -> Result<(Self, Recovered), RecoveryError> {
+        Self::open_with(storage, engine, durability, LogOptions::new, progress)
+    }
+
+    /// As [`DataDir::open`], with a log, if the mode keeps one, in other sizes and times than
+    /// [`LogOptions::new`] gives.
+    pub fn open_with(
+        storage: Arc<dyn Storage>,
+        engine: &Engine,
+        durability: Durability,
+        options: impl FnOnce(SyncMode) -> LogOptions,
+        progress: &Progress,
+    ) -> Result<(Self, Recovered), RecoveryError> {
         let began = Instant::now();
         let manifest = find_manifest(&*storage)?;
         let mut recovered = Recovered::default();
@@ -100,7 +114,8 @@ impl DataDir {
         recovered.torn.clone_from(&end.torn);
         recovered.sequence = end.sequence;
         engine.resume_at(end.sequence);
-        let manifest = begin(&storage, engine, durability, manifest, &end)?;
+        let options = durability.sync_mode().map(options);
+        let manifest = begin(&storage, engine, options, manifest, &end)?;
         remove_rubbish(&*storage, manifest);
         recovered.elapsed = began.elapsed();
         let this = Self {
@@ -188,14 +203,14 @@ fn effects<'a>(segment: &Segment<'a>) -> Result<Vec<Numbered<'a>>, RecoveryError
 fn begin(
     storage: &Arc<dyn Storage>,
     engine: &Engine,
-    durability: Durability,
+    options: Option<LogOptions>,
     manifest: Manifest,
     end: &LogEnd,
 ) -> Result<Manifest, RecoveryError> {
-    let Some(mode) = durability.sync_mode() else { return Ok(manifest) };
+    let Some(options) = options else { return Ok(manifest) };
     // Its tail, if it was torn, has been cut.
     let end = LogEnd { torn: None, ..end.clone() };
-    let log = Log::start(Arc::clone(storage), LogOptions::new(mode), &end)?;
+    let log = Log::start(Arc::clone(storage), options, &end)?;
     let mut manifest = manifest;
     if !manifest.has_log {
         // The segment is there by now: a manifest that names a log tells the truth at any moment.

@@ -64,6 +64,8 @@ struct State {
     /// Calls that change something, and how many of them still work.
     changing: u64,
     freeze_after: Option<u64>,
+    /// The one of these calls that fails, and how.
+    fails: Option<(u64, i32)>,
     /// Bytes that all files may have together.
     capacity: Option<usize>,
     are_syncs_held: bool,
@@ -113,6 +115,12 @@ impl Faulty {
         self.fail(Fault { operation, first, count: u64::MAX, errno });
     }
 
+    /// From now on, this call that changes something (1 is the next) fails, alone.
+    pub(crate) fn fail_change(&self, nth: u64, errno: i32) {
+        let mut state = self.state();
+        state.fails = Some((state.changing + nth, errno));
+    }
+
     pub(crate) fn mend(&self) {
         self.state().faults.clear();
     }
@@ -126,6 +134,12 @@ impl Faulty {
     pub(crate) fn freeze_after(&self, calls: u64) {
         let mut state = self.state();
         state.freeze_after = Some(state.changing + calls);
+    }
+
+    /// Whether the power is cut.
+    pub(crate) fn is_frozen(&self) -> bool {
+        let state = self.state();
+        state.freeze_after.is_some_and(|after| state.changing >= after)
     }
 
     /// How many calls of an operation there were.
@@ -218,6 +232,9 @@ impl Faulty {
                 return Err(io::Error::from_raw_os_error(EIO));
             }
             state.changing += 1;
+            if let Some((_, errno)) = state.fails.filter(|&(nth, _)| nth == state.changing) {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
         }
         let hit = |fault: &&Fault| {
             fault.operation == operation
