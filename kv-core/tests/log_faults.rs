@@ -80,6 +80,22 @@ fn a_failed_sync_poisons_the_log_and_is_never_repeated() {
 }
 
 #[test]
+fn everysec_keeps_nothing_that_a_failed_sync_gave_up() {
+    let (folder, storage) = folder();
+    let log = begin(&storage, options(SyncMode::Everysec));
+    let (synced, _) = append(&log, &mut Random(1));
+    log.wait_durable(synced).unwrap();
+    let (written, _) = append(&log, &mut Random(2));
+    log.settle(written).unwrap();
+    assert_eq!(log.kept(), written, "it has a second for its sync");
+    folder.fail_next(Operation::SyncData, 1, EIO);
+    let failure = log.wait_durable(written).unwrap_err();
+    assert_eq!(log.settle(written), Err(failure));
+    assert_eq!(log.kept(), synced);
+    log.settle(synced).unwrap();
+}
+
+#[test]
 fn every_waiter_learns_that_the_sync_failed() {
     let (folder, storage) = folder();
     let log = begin(&storage, options(SyncMode::Always));
