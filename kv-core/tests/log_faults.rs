@@ -222,6 +222,22 @@ fn what_was_written_before_the_disk_was_full_can_still_be_synced() {
 }
 
 #[test]
+fn what_a_full_disk_did_not_take_stays_exposed() {
+    let (folder, storage) = folder();
+    let log = begin(&storage, options(SyncMode::Everysec));
+    let mut known = Records::new();
+    let written = acknowledge(&log, SyncMode::Everysec, &mut known, 3);
+    let written_bytes = log.appended_bytes();
+    folder.fail_from_now(Operation::Write, ENOSPC);
+    assert_eq!(acknowledge(&log, SyncMode::Everysec, &mut known, 3), 0);
+    log.wait_durable(written).unwrap();
+    let unwritten_bytes = log.appended_bytes() - written_bytes;
+    assert_eq!(log.exposure().unsynced_bytes, unwritten_bytes);
+    let before_ms = log.exposure().unsynced_ms;
+    wait_until(|| log.exposure().unsynced_ms > before_ms);
+}
+
+#[test]
 fn a_full_disk_that_cannot_be_cut_back_poisons_the_log() {
     let (folder, storage) = folder();
     let log = begin(&storage, retrying(SyncMode::Os));
