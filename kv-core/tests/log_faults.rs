@@ -80,6 +80,22 @@ fn a_failed_sync_poisons_the_log_and_is_never_repeated() {
 }
 
 #[test]
+fn everysec_keeps_nothing_that_a_failed_sync_gave_up() {
+    let (folder, storage) = folder();
+    let log = begin(&storage, options(SyncMode::Everysec));
+    let (synced, _) = append(&log, &mut Random(1));
+    log.wait_durable(synced).unwrap();
+    let (written, _) = append(&log, &mut Random(2));
+    log.settle(written).unwrap();
+    assert_eq!(log.kept(), written, "it has a second for its sync");
+    folder.fail_next(Operation::SyncData, 1, EIO);
+    let failure = log.wait_durable(written).unwrap_err();
+    assert_eq!(log.settle(written), Err(failure));
+    assert_eq!(log.kept(), synced);
+    log.settle(synced).unwrap();
+}
+
+#[test]
 fn every_waiter_learns_that_the_sync_failed() {
     let (folder, storage) = folder();
     let log = begin(&storage, options(SyncMode::Always));
@@ -203,6 +219,22 @@ fn what_was_written_before_the_disk_was_full_can_still_be_synced() {
     assert_eq!(acknowledge(&log, SyncMode::Everysec, &mut known, 3), 0);
     log.wait_durable(written).unwrap();
     assert!(log.wait_durable(written + 1).is_err());
+}
+
+#[test]
+fn what_a_full_disk_did_not_take_stays_exposed() {
+    let (folder, storage) = folder();
+    let log = begin(&storage, options(SyncMode::Everysec));
+    let mut known = Records::new();
+    let written = acknowledge(&log, SyncMode::Everysec, &mut known, 3);
+    let written_bytes = log.appended_bytes();
+    folder.fail_from_now(Operation::Write, ENOSPC);
+    assert_eq!(acknowledge(&log, SyncMode::Everysec, &mut known, 3), 0);
+    log.wait_durable(written).unwrap();
+    let unwritten_bytes = log.appended_bytes() - written_bytes;
+    assert_eq!(log.exposure().unsynced_bytes, unwritten_bytes);
+    let before_ms = log.exposure().unsynced_ms;
+    wait_until(|| log.exposure().unsynced_ms > before_ms);
 }
 
 #[test]

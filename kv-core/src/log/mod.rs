@@ -191,7 +191,14 @@ impl Log {
     pub fn settle(&self, sequence: u64) -> Result<(), LogFailure> {
         match self.mode() {
             SyncMode::Always => self.wait_durable(sequence),
-            SyncMode::Os | SyncMode::Everysec => self.flush(sequence),
+            SyncMode::Os => self.flush(sequence),
+            SyncMode::Everysec => {
+                self.flush(sequence)?;
+                match self.lasting_failure() {
+                    Some(failure) if self.durable() < sequence => Err(failure),
+                    _ => Ok(()),
+                }
+            }
         }
     }
 
@@ -199,8 +206,14 @@ impl Log {
     pub fn kept(&self) -> u64 {
         match self.mode() {
             SyncMode::Always => self.durable(),
+            // No sync comes any more: what none has taken is not safe in a second, but never.
+            SyncMode::Everysec if self.lasting_failure().is_some() => self.durable(),
             SyncMode::Os | SyncMode::Everysec => self.written(),
         }
+    }
+
+    fn lasting_failure(&self) -> Option<LogFailure> {
+        self.refusal().filter(|failure| failure.lasting)
     }
 
     /// Why changes are refused, if they are. Costs next to nothing when all is well.

@@ -53,6 +53,8 @@ pub(super) struct Writer {
     /// Taken from the tail; from `done` on not yet written.
     pub(super) batch: Batch,
     done: usize,
+    /// Bytes of the log up to the end of the last batch that was written whole.
+    written_bytes: u64,
     current: Option<Current>,
     prepared: Option<(u64, Arc<dyn File>)>,
     /// Full segments, oldest first, and the current one if it changed: to be synced.
@@ -71,6 +73,7 @@ impl Writer {
             storage,
             zeros_ahead,
             segment_bytes_max,
+            written_bytes: batch.appended,
             batch,
             done: 0,
             current: None,
@@ -80,9 +83,9 @@ impl Writer {
         }
     }
 
-    /// Bytes of the log up to the end of the batch.
+    /// Bytes of the log up to the end of the last batch that was written whole.
     pub(super) fn written_bytes(&self) -> u64 {
-        self.batch.appended
+        self.written_bytes
     }
 
     /// Whether all of the batch is written.
@@ -104,6 +107,7 @@ impl Writer {
             self.done = end;
         }
         self.done = 0;
+        self.written_bytes = self.batch.appended;
         self.batch.bytes.clear();
         if self.batch.bytes.capacity() > BATCH_BYTES_KEPT {
             self.batch.bytes = Vec::new();
