@@ -17,6 +17,7 @@ use log::LevelFilter;
 
 use crate::config::{Config, Limits, PORT_DEFAULT};
 use crate::config_file;
+use crate::repair;
 use crate::server::{Server, ServerError};
 
 /// What the port is unless it is typed. To clap a variable would be as good as typed, and so a
@@ -35,6 +36,7 @@ static PORT_FROM_ENVIRONMENT: LazyLock<String> =
   kv-server --port 0 --announce                on a free port, which it prints
   kv-server --bind 0.0.0.0 --requirepass S     for other machines, with a password
   kv-server --unixsocket /run/kv.sock --bind none
+  kv-server --data-dir D --repair              checks a store that was refused
   kv-server --config /etc/kv-server.conf       with what the file says
 
 Stop it with SIGTERM or SIGINT (replies are finished first, a second signal is immediate),
@@ -109,6 +111,14 @@ pub struct Args {
     /// Folder in which the store is kept, and from which it is recovered at the start
     #[arg(long, value_name = "DIR", env = "KV_DATA_DIR")]
     data_dir: Option<PathBuf>,
+
+    /// Check the store in --data-dir, say what is damaged and what repairing it would drop, and end
+    #[arg(long, requires = "data_dir")]
+    repair: bool,
+
+    /// With --repair: drop it
+    #[arg(long, requires = "repair")]
+    yes: bool,
 
     /// What an acknowledged write survives; everysec with --data-dir, none without
     #[arg(long, value_name = "MODE", env = "KV_DURABILITY")]
@@ -303,6 +313,9 @@ pub fn serve(args: &Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error, EXIT_USAGE),
     };
+    if let Some(dir) = args.data_dir.as_deref().filter(|_| args.repair) {
+        return repair::repair(dir, args.yes);
+    }
     match try_serve(args, &config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, EXIT_FAILED),

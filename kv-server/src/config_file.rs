@@ -10,7 +10,7 @@ use kv_core::resp::request::{Decoded, RequestDecoder};
 use thiserror::Error;
 
 /// Flags that make no sense in a file.
-const NOT_IN_FILES: [&str; 3] = ["config", "help", "version"];
+const NOT_IN_FILES: [&str; 5] = ["config", "help", "repair", "version", "yes"];
 
 /// Why a file can't be used.
 #[derive(Debug, Error)]

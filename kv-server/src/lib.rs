@@ -32,6 +32,7 @@ mod listener;
 mod monitor;
 mod pause;
 mod persistence;
+mod repair;
 mod request_log;
 mod scheduling;
 mod secrets;

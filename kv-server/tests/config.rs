@@ -102,7 +102,7 @@ fn a_missing_file_is_named() {
 }
 
 /// What a flag says once at the start, and nobody asks for later.
-const NOT_SETTINGS: [&str; 2] = ["announce", "config"];
+const NOT_SETTINGS: [&str; 4] = ["announce", "config", "repair", "yes"];
 
 #[test]
 fn every_flag_is_a_setting_of_the_same_name() {

@@ -14,6 +14,7 @@
 
 mod manifest;
 mod recovery;
+mod repair;
 
 use std::fmt;
 use std::io;
@@ -24,12 +25,13 @@ use thiserror::Error;
 
 use crate::engine::Engine;
 use crate::log::segment::segment_name;
-use crate::log::{Log, LogError, LogFailure, SyncMode};
+use crate::log::{Log, LogError, LogFailure, SyncMode, Torn};
 use crate::snapshot::{self, SnapshotError};
 use crate::storage::Storage;
 
 use manifest::Manifest;
 pub use recovery::{Progress, Recovered};
+pub use repair::{Condition, examine, repair};
 
 /// What survives what. A reply is an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,6 +109,16 @@ pub enum RecoveryError {
     Log(#[from] LogError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+}
+
+impl RecoveryError {
+    /// What [`repair`] would drop, where that can help.
+    pub fn torn(&self) -> Option<&Torn> {
+        match self {
+            Self::Log(error) => error.torn(),
+            _ => None,
+        }
+    }
 }
 
 /// Why a snapshot was not taken. The store goes on, on its log and older snapshot.

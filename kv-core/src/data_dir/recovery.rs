@@ -88,14 +88,7 @@ impl DataDir {
         let mut recovered = Recovered::default();
         let mut saved_bytes = 0;
         if let Some(sequence) = manifest.snapshot {
-            let reader = SnapshotReader::open(&*storage, &snapshot::file_name(sequence))?;
-            if reader.header().sequence != sequence {
-                return Err(RecoveryError::Corrupt {
-                    file: storage.path(&snapshot::file_name(sequence)),
-                    offset: 0,
-                    why: format!("it is the snapshot of change {}", reader.header().sequence),
-                });
-            }
+            let reader = open_snapshot(&*storage, sequence)?;
             let go_on = |bytes| {
                 progress.add(bytes);
                 !progress.is_cancelled()
@@ -133,19 +126,42 @@ impl DataDir {
     }
 }
 
+/// The snapshot that a manifest names.
+pub(super) fn open_snapshot(
+    storage: &dyn Storage,
+    sequence: u64,
+) -> Result<SnapshotReader, RecoveryError> {
+    let name = snapshot::file_name(sequence);
+    let reader = SnapshotReader::open(storage, &name)?;
+    let found = reader.header().sequence;
+    if found == sequence {
+        return Ok(reader);
+    }
+    let why = format!("it is the snapshot of change {found}");
+    Err(RecoveryError::Corrupt { file: storage.path(&name), offset: 0, why })
+}
+
 /// The manifest of a store; a new one's where the folder is empty.
 fn find_manifest(storage: &dyn Storage) -> Result<Manifest, RecoveryError> {
-    if let Some(manifest) = Manifest::read(storage)? {
+    if let Some(manifest) = known_manifest(storage)? {
         return Ok(manifest);
-    }
-    let folder = storage.path("");
-    let names = storage.list().map_err(|source| io_error(&folder, source))?;
-    if let Some(file) = names.into_iter().find(|name| is_part(name)) {
-        return Err(RecoveryError::NoManifest { folder, file });
     }
     let manifest = Manifest::new();
     manifest.write(storage).map_err(|source| io_error(&storage.path(manifest::NAME), source))?;
     Ok(manifest)
+}
+
+/// The manifest of a store, unless the folder is empty.
+pub(super) fn known_manifest(storage: &dyn Storage) -> Result<Option<Manifest>, RecoveryError> {
+    if let Some(manifest) = Manifest::read(storage)? {
+        return Ok(Some(manifest));
+    }
+    let folder = storage.path("");
+    let names = storage.list().map_err(|source| io_error(&folder, source))?;
+    match names.into_iter().find(|name| is_part(name)) {
+        Some(file) => Err(RecoveryError::NoManifest { folder, file }),
+        None => Ok(None),
+    }
 }
 
 /// Applies the log to what the snapshot gave.
@@ -183,7 +199,7 @@ fn replay(
 }
 
 /// Every effect in a segment, with the number of the change that it is part of.
-fn effects<'a>(segment: &Segment<'a>) -> Result<Vec<Numbered<'a>>, RecoveryError> {
+pub(super) fn effects<'a>(segment: &Segment<'a>) -> Result<Vec<Numbered<'a>>, RecoveryError> {
     let mut effects = Vec::with_capacity(segment.records.len());
     for record in segment.records {
         let payload = record.payload.clone();
@@ -245,6 +261,6 @@ fn is_part(name: &str) -> bool {
     segment_number(name).is_some() || snapshot::is_file_name(name)
 }
 
-fn io_error(file: &str, source: io::Error) -> RecoveryError {
+pub(super) fn io_error(file: &str, source: io::Error) -> RecoveryError {
     RecoveryError::Io { file: file.to_owned(), source }
 }

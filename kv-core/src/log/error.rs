@@ -14,6 +14,8 @@ pub struct Torn {
     pub file: String,
     /// Where in that file it ends: what lies behind, and every later segment, is to go.
     pub offset: u64,
+    /// The first record that would go.
+    pub sequence: u64,
     /// Bytes that would go. Zeros behind the last other byte are not counted: they were written
     /// ahead.
     pub bytes: u64,

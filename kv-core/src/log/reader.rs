@@ -303,7 +303,9 @@ impl Reader<'_> {
         for later in number + 1..=self.last {
             bytes += used_bytes(&self.load_if_there(later)?) as u64;
         }
-        Ok(Torn { segment: number, file: self.path(number), offset: offset as u64, bytes })
+        let sequence = self.next_sequence.unwrap_or(self.start.after_sequence + 1);
+        let (file, offset) = (self.path(number), offset as u64);
+        Ok(Torn { segment: number, file, offset, sequence, bytes })
     }
 
     /// Torn tail or corruption, when segment `number`, which is loaded, is bad from `from` on.

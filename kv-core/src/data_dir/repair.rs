@@ -1,0 +1,73 @@
+//! Repair: what a damaged store still has, at the price of everything behind the damage.
+//!
+//! Only the log can be repaired: it ends before the bad place then. In a snapshot every key is as
+//! good as any other, so there is no part to drop.
+
+use std::io;
+
+use crate::log::segment::segment_number;
+use crate::log::{self, LogStart, Torn};
+use crate::storage::Storage;
+
+use super::RecoveryError;
+use super::manifest::{self, Manifest};
+use super::recovery::{effects, io_error, known_manifest, open_snapshot};
+
+/// How a store is that can be recovered as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// The last change in it; 0 for an empty one.
+    pub sequence: u64,
+    /// What a crash left unfinished at the end of the log; the next start cuts it off.
+    pub torn: Option<Torn>,
+}
+
+/// Reads all of a store and changes nothing.
+///
+/// # Errors
+/// Why it cannot be recovered. [`RecoveryError::torn`] says what [`repair`] could drop.
+pub fn examine(storage: &dyn Storage) -> Result<Condition, RecoveryError> {
+    let Some(manifest) = known_manifest(storage)? else { return Ok(Condition::default()) };
+    let after_sequence = manifest.snapshot.unwrap_or(0);
+    if let Some(sequence) = manifest.snapshot {
+        let reader = open_snapshot(storage, sequence)?;
+        reader.for_each_block(|entries| entries.try_for_each(|entry| entry.map(drop)), |_| true)?;
+    }
+    if !manifest.has_log {
+        return Ok(Condition { sequence: after_sequence, torn: None });
+    }
+    let Manifest { salt, first_segment, .. } = manifest;
+    let mut failure = None;
+    let end = log::read(storage, LogStart { salt, first_segment, after_sequence }, |segment| {
+        failure = failure.take().or_else(|| effects(&segment).err());
+        Ok(())
+    })?;
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(Condition { sequence: end.sequence, torn: end.torn }),
+    }
+}
+
+/// Ends the log where [`examine`] found it damaged, durably. An interrupted repair can be done
+/// again.
+///
+/// # Errors
+/// When a file can't be read or written.
+pub fn repair(storage: &dyn Storage, torn: &Torn) -> Result<(), RecoveryError> {
+    let Some(manifest) = Manifest::read(storage)? else { return Ok(()) };
+    let has_no_beginning = torn.segment == manifest.first_segment && torn.offset == 0;
+    let ends_early = manifest.snapshot.is_some_and(|snapshot| torn.sequence <= snapshot);
+    if !has_no_beginning && !ends_early {
+        return log::cut(storage, torn).map_err(|source| io_error(&torn.file, source));
+    }
+    // What is left of the log adds nothing to the snapshot: the store is that alone.
+    without_log(storage, manifest).map_err(|source| io_error(&storage.path(manifest::NAME), source))
+}
+
+/// The segments go at the next start, as all that the manifest does not name.
+fn without_log(storage: &dyn Storage, manifest: Manifest) -> io::Result<()> {
+    let names = storage.list()?;
+    let last = names.iter().filter_map(|name| segment_number(name)).max();
+    let first_segment = last.map_or(manifest.first_segment, |last| last + 1);
+    Manifest { has_log: false, first_segment, ..manifest }.write(storage)
+}
