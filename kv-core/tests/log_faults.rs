@@ -304,7 +304,7 @@ fn everysec_acknowledges_while_a_sync_hangs_until_too_much_is_at_risk() {
     let (first, _) = append(&log, &mut Random(1));
     folder.hold_syncs();
     log.flush(first).unwrap();
-    log.request_sync();
+    assert!(!log.wait_durable_until(first, Instant::now()).unwrap(), "asks, and does not wait");
     folder.wait_for_held_sync();
     let (second, _) = append(&log, &mut Random(2));
     log.flush(second).unwrap();

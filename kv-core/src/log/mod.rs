@@ -178,11 +178,6 @@ impl Log {
         self.shared.wait_durable(sequence, Some(deadline))
     }
 
-    /// Has all records so far synced now, and does not wait for it.
-    pub fn request_sync(&self) {
-        self.shared.want(self.sequence());
-    }
-
     /// Waits until the records up to `sequence` are as safe as the mode promises.
     ///
     /// # Errors
@@ -235,18 +230,6 @@ impl Log {
         };
         self.shared.sync()?;
         Ok(number)
-    }
-
-    /// Removes the segments before `number`, which nothing needs any more. Those that a power cut
-    /// brings back are removed the next time.
-    pub fn remove_before(&self, number: u64) -> io::Result<()> {
-        let storage = &self.shared.storage;
-        for name in storage.list()? {
-            if segment_number(&name).is_some_and(|old| old < number) {
-                storage.remove(&name)?;
-            }
-        }
-        Ok(())
     }
 
     /// What a power cut now could take.
