@@ -108,7 +108,8 @@ pub struct LoadArgs {
 
     /// Spawn this program and not kv-bench's own server.
     ///
-    /// It is given --port and --bind, and must answer PING. Example: --server-bin redis-server
+    /// It is given --port and --bind, with --durability also that and --data-dir, and must answer
+    /// PING. Example: --server-bin redis-server
     #[arg(long, value_name = "PATH", conflicts_with = "target")]
     pub server_bin: Option<PathBuf>,
 

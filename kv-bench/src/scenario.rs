@@ -303,6 +303,7 @@ fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
     }
     let servers = args.servers.as_deref().unwrap_or("1");
     if !servers.bytes().all(|byte| byte.is_ascii_digit()) {
+        check_nothing_is_spawned(args)?;
         return running("servers", servers.split(','));
     }
     let count = servers.parse().unwrap_or(u64::MAX);
@@ -317,6 +318,20 @@ fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
             ),
         })?;
     Ok(Place::Spawned { count: count as u32, program: args.server_bin.clone(), durability })
+}
+
+/// Refuses what only spawned servers can be told.
+fn check_nothing_is_spawned(args: &LoadArgs) -> Result<(), ScenarioError> {
+    let (flag, value) = match &args.server_bin {
+        Some(program) => ("server-bin", program.display().to_string()),
+        None if args.durability != Durability::None.name() => {
+            ("durability", args.durability.clone())
+        }
+        None => return Ok(()),
+    };
+    let problem =
+        "only for servers that kv-bench spawns (such as --servers 4), and these run already";
+    Err(ScenarioError::Value { flag, value, problem: problem.to_owned() })
 }
 
 fn running<'a>(

@@ -5,6 +5,7 @@
 //! that spawned, and that one lives as long as the process.
 
 use std::fs::{self, File};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -216,7 +217,13 @@ fn spawn(name: &str, plan: &Plan<'_>) -> anyhow::Result<Spawned> {
     let port = free_port().context("no free port on 127.0.0.1")?;
     let folder = plan.scratch.path().join(name);
     // Fresh servers are empty ones: one of this name may have kept its data here.
-    drop(fs::remove_dir_all(&folder));
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error)
+                .with_context(|| format!("cannot remove the folder {}", folder.display()));
+        }
+        _ => {}
+    }
     fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let log = folder.join("log");
@@ -262,6 +269,6 @@ fn resolve(program: &Path) -> anyhow::Result<PathBuf> {
     fs::canonicalize(program).with_context(|| format!("--server-bin {}", program.display()))
 }
 
-fn free_port() -> std::io::Result<u16> {
+fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -52,6 +52,14 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
             &["--durability", "sometimes"],
             "no such mode (valid: none, snapshot, os, everysec, always)",
         ),
+        (
+            &["--servers", "127.0.0.1:1", "--durability", "always"],
+            "--durability always: only for servers that kv-bench spawns",
+        ),
+        (
+            &["--servers", "127.0.0.1:1", "--server-bin", "redis-server"],
+            "--server-bin redis-server: only for servers that kv-bench spawns",
+        ),
         (&["--name", "../x"], "only letters, digits"),
         (&["--keys", "0"], "--keys 0: must be from 1"),
     ];

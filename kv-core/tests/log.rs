@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use faulty::{Faulty, Random};
 use kv_core::log::segment::{SEGMENT_HEADER_BYTES, segment_name};
-use kv_core::log::{Effect, Effects, LogEnd, LogError, LogStart, SyncMode, cut};
+use kv_core::log::{Effect, EffectError, Effects, LogEnd, LogError, LogStart, SyncMode, cut};
 use kv_core::storage::{Disk, DiskError, Storage};
 use trace::{
     MODES, Records, SALT, START, append, assert_prefix, begin, options, read_back, recover,
@@ -76,6 +76,11 @@ fn a_payload_of_nonsense_is_an_error_and_never_a_panic() {
     assert!(errors > 50_000, "{errors} of 100,000");
     let beyond = [3, 0, 0, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, b'x'];
     assert_eq!(Effects::of(&beyond).filter(Result::is_err).count(), 1, "a splice beyond its value");
+    // Each with a database that there is not: 16 and 15, the same two swapped with each other.
+    for payload in [&[7, 16][..], &[6, 255, 0, 0, 0, 0], &[8, 16, 15], &[8, 15, 16]] {
+        let effects: Vec<_> = Effects::of(payload).collect();
+        assert_eq!(effects, [Err(EffectError { offset: 0 })], "{payload:?}");
+    }
 }
 
 #[test]
@@ -394,7 +399,7 @@ fn rotation_leaves_the_old_segments_free_to_go() {
     assert_eq!(first_segment, 2);
     assert_eq!(log.durable(), snapshot, "a snapshot may rely on it");
     let (sequence, effects) = append(&log, &mut random);
-    log.remove_before(first_segment).unwrap();
+    storage.remove(&segment_name(1)).unwrap();
     log.close().unwrap();
     assert_eq!(folder.list().unwrap(), [segment_name(2)]);
     let start = LogStart { first_segment, after_sequence: snapshot, ..START };

@@ -221,13 +221,10 @@ fn a_format_of_another_version_is_refused_by_name() {
     end(server);
     for file in ["MANIFEST", "snapshot-", "log-"].map(|prefix| data.files(prefix).remove(0)) {
         let right = fs::read(&file).expect("the file");
+        // Another version may have another length and its checksum elsewhere.
         let mut other = right.clone();
         other[8] = 99;
-        if file.ends_with("MANIFEST") {
-            // A manifest of another version would be right in itself.
-            let crc = crc32c::crc32c(&other[..40]);
-            other[40..44].copy_from_slice(&crc.to_le_bytes());
-        }
+        other.extend([1; 20]);
         fs::write(&file, other).expect("the file");
         let error = data.refuse(&[]);
         assert!(error.contains("version 99"), "{error}");

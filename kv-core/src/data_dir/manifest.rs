@@ -17,6 +17,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 
+use crate::log::record::{u32_at, u64_at};
 use crate::storage::Storage;
 
 use super::RecoveryError;
@@ -63,25 +64,28 @@ impl Manifest {
             offset: offset as u64,
             why: why.to_owned(),
         };
-        let Some(bytes) = bytes.first_chunk::<BYTES>().filter(|_| bytes.len() == BYTES) else {
-            return Err(corrupt(bytes.len(), "a manifest is 44 bytes long"));
-        };
-        if bytes[..8] != *MAGIC {
-            return Err(corrupt(0, "this is not a manifest"));
+        // Before length and checksum: another version may have another, and it elsewhere.
+        if bytes.len() >= 12 {
+            if bytes[..8] != *MAGIC {
+                return Err(corrupt(0, "this is not a manifest"));
+            }
+            let version = u32_at(&bytes, 8);
+            if version != VERSION {
+                return Err(RecoveryError::UnknownVersion { file: storage.path(NAME), version });
+            }
         }
-        if crc32c::crc32c(&bytes[..CRC_OFFSET]) != u32_at(bytes, CRC_OFFSET) {
+        if bytes.len() != BYTES {
+            return Err(corrupt(bytes.len(), "a manifest is 44 bytes long"));
+        }
+        if crc32c::crc32c(&bytes[..CRC_OFFSET]) != u32_at(&bytes, CRC_OFFSET) {
             return Err(corrupt(CRC_OFFSET, "the checksum is wrong"));
         }
-        let version = u32_at(bytes, 8);
-        if version != VERSION {
-            return Err(RecoveryError::UnknownVersion { file: storage.path(NAME), version });
-        }
-        let parts = u32_at(bytes, 12);
+        let parts = u32_at(&bytes, 12);
         Ok(Some(Self {
-            salt: u64_at(bytes, 16),
-            snapshot: (parts & HAS_SNAPSHOT != 0).then(|| u64_at(bytes, 24)),
+            salt: u64_at(&bytes, 16),
+            snapshot: (parts & HAS_SNAPSHOT != 0).then(|| u64_at(&bytes, 24)),
             has_log: parts & HAS_LOG != 0,
-            first_segment: u64_at(bytes, 32),
+            first_segment: u64_at(&bytes, 32),
         }))
     }
 
@@ -107,12 +111,4 @@ impl Manifest {
         storage.rename(NAME_TMP, NAME)?;
         storage.sync_dir()
     }
-}
-
-fn u32_at(bytes: &[u8; BYTES], offset: usize) -> u32 {
-    u32::from_le_bytes(bytes[offset..offset + 4].try_into().expect("four bytes"))
-}
-
-fn u64_at(bytes: &[u8; BYTES], offset: usize) -> u64 {
-    u64::from_le_bytes(bytes[offset..offset + 8].try_into().expect("eight bytes"))
 }

@@ -52,18 +52,6 @@ pub enum Durability {
 }
 
 impl Durability {
-    /// How the log is kept in this mode; `None` without one.
-    fn sync_mode(self) -> Option<SyncMode> {
-        match self {
-            Self::None | Self::Snapshot => None,
-            Self::Os => Some(SyncMode::Os),
-            Self::Everysec => Some(SyncMode::Everysec),
-            Self::Always => Some(SyncMode::Always),
-        }
-    }
-}
-
-impl Durability {
     /// All of them, from the weakest promise to the strongest.
     pub const ALL: [Self; 5] = [Self::None, Self::Snapshot, Self::Os, Self::Everysec, Self::Always];
 
@@ -81,6 +69,16 @@ impl Durability {
     /// The mode of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// How the log is kept in this mode; `None` without one.
+    fn sync_mode(self) -> Option<SyncMode> {
+        match self {
+            Self::None | Self::Snapshot => None,
+            Self::Os => Some(SyncMode::Os),
+            Self::Everysec => Some(SyncMode::Everysec),
+            Self::Always => Some(SyncMode::Always),
+        }
     }
 }
 

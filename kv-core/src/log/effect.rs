@@ -21,6 +21,8 @@
 //! Numbers are little-endian. Times are absolute, in Unix milliseconds, so that it does not matter
 //! when a log is read.
 
+use crate::table::DATABASES;
+
 /// One effect of a change on a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect<'a> {
@@ -149,6 +151,9 @@ impl<'a> Effects<'a> {
 
     fn decode(&mut self) -> Option<Effect<'a>> {
         let [kind, db] = self.take()?;
+        if !is_database(db) {
+            return None;
+        }
         Some(match kind {
             PUT => {
                 Effect::Put { db, key: self.bytes()?, value: self.bytes()?, expires_at_ms: None }
@@ -165,7 +170,10 @@ impl<'a> Effects<'a> {
             PERSIST => Effect::Persist { db, key: self.bytes()? },
             REMOVE => Effect::Remove { db, key: self.bytes()? },
             CLEAR => Effect::Clear { db },
-            SWAP_DB => Effect::SwapDb { db, other: self.take::<1>()?[0] },
+            SWAP_DB => {
+                let [other] = self.take()?;
+                is_database(other).then_some(Effect::SwapDb { db, other })?
+            }
             DURABLE => Effect::Durable { sequence: u64::from_le_bytes(self.take()?) },
             _ => return None,
         })
@@ -198,6 +206,10 @@ impl<'a> Effects<'a> {
         self.at += len;
         Some(bytes)
     }
+}
+
+fn is_database(db: u8) -> bool {
+    db < DATABASES
 }
 
 impl<'a> Iterator for Effects<'a> {

@@ -22,10 +22,10 @@ pub mod segment;
 mod status;
 mod sync;
 mod tail;
+mod unmarked;
 mod waiters;
 mod writer;
 
-use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -34,7 +34,7 @@ use std::time::Instant;
 use crossbeam::utils::CachePadded;
 
 use crate::storage::Storage;
-use segment::{segment_name, segment_number};
+use segment::segment_name;
 use status::Status;
 use sync::{Exposed, Shared};
 use tail::{Batch, Published, Tail};
@@ -80,7 +80,7 @@ impl Log {
         assert!(at.torn.is_none(), "a torn tail is cut before the log goes on");
         let file = storage.path(&segment_name(at.next_segment));
         let failed = |cause| LogError::Io { file: file.clone(), cause };
-        settle(&*storage, at).map_err(failed)?;
+        unmarked::settle(&*storage, at.next_segment).map_err(failed)?;
         let batch = || Batch { sequence: at.sequence, appended: at.bytes, ..Batch::default() };
         let mut tail = Tail::new(at.salt, options.segment_bytes_max, batch(), at.chain);
         tail.begin_numbered(at.next_segment, at.sequence);
@@ -178,11 +178,6 @@ impl Log {
         self.shared.wait_durable(sequence, Some(deadline))
     }
 
-    /// Has all records so far synced now, and does not wait for it.
-    pub fn request_sync(&self) {
-        self.shared.want(self.sequence());
-    }
-
     /// Waits until the records up to `sequence` are as safe as the mode promises.
     ///
     /// # Errors
@@ -235,18 +230,6 @@ impl Log {
         };
         self.shared.sync()?;
         Ok(number)
-    }
-
-    /// Removes the segments before `number`, which nothing needs any more. Those that a power cut
-    /// brings back are removed the next time.
-    pub fn remove_before(&self, number: u64) -> io::Result<()> {
-        let storage = &self.shared.storage;
-        for name in storage.list()? {
-            if segment_number(&name).is_some_and(|old| old < number) {
-                storage.remove(&name)?;
-            }
-        }
-        Ok(())
     }
 
     /// What a power cut now could take.
@@ -310,20 +293,4 @@ impl Drop for Log {
             self.stop();
         }
     }
-}
-
-/// Makes what was read durable, so that a mark may say so, and removes files prepared and not begun.
-fn settle(storage: &dyn Storage, at: &LogEnd) -> io::Result<()> {
-    let mut numbers: Vec<u64> =
-        storage.list()?.iter().filter_map(|name| segment_number(name)).collect();
-    numbers.sort_unstable();
-    for &number in numbers.iter().rev() {
-        if number >= at.next_segment {
-            storage.remove(&segment_name(number))?;
-            storage.sync_dir()?;
-        } else {
-            storage.open(&segment_name(number))?.sync_data()?;
-        }
-    }
-    Ok(())
 }

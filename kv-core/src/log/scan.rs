@@ -35,7 +35,7 @@ pub(crate) fn greatest_mark(bytes: &[u8], seed: u32, next_sequence: u64) -> Opti
 }
 
 /// The mark in a payload, which is always its first effect.
-fn mark(payload: &[u8]) -> u64 {
+pub(super) fn mark(payload: &[u8]) -> u64 {
     match Effects::of(payload).next() {
         Some(Ok(Effect::Durable { sequence })) => sequence,
         _ => 0,

@@ -54,7 +54,7 @@ impl SnapshotReader {
         let header = Header::decode(&frame.bytes_at(0)?).map_err(|error| frame.refuse(0, error))?;
         let footer = Footer::decode(&frame.bytes_at(footer_offset)?, &header)
             .map_err(|error| frame.refuse(footer_offset, error))?;
-        let blocks = frame.blocks(footer_offset)?;
+        let blocks = frame.blocks(footer_offset, footer.blocks)?;
         let bytes: u64 = blocks.iter().map(|block| block.len).sum();
         if (blocks.len() as u64, bytes) != (footer.blocks, footer.bytes) {
             return Err(corrupt(&path, footer_offset, "the blocks are not what the footer counts"));
@@ -172,11 +172,14 @@ impl Frame<'_> {
         }
     }
 
-    /// The blocks between the header and the footer, as their heads say.
-    fn blocks(&self, footer_offset: u64) -> Result<Vec<Block>, SnapshotError> {
+    /// The blocks between the header and the footer, as their heads say; at most `count`.
+    fn blocks(&self, footer_offset: u64, count: u64) -> Result<Vec<Block>, SnapshotError> {
         let mut blocks = Vec::new();
         let mut at = HEADER_BYTES as u64;
         while at < footer_offset {
+            if blocks.len() as u64 == count {
+                return Err(corrupt(self.path, at, "there are more blocks than the footer counts"));
+            }
             let offset = at + BLOCK_HEAD_BYTES as u64;
             if offset > footer_offset {
                 return Err(corrupt(self.path, at, "a block is cut short"));
@@ -184,6 +187,9 @@ impl Frame<'_> {
             let (crc, len) = decode_block_head(&self.bytes_at(at)?);
             if len > footer_offset - offset {
                 return Err(corrupt(self.path, at, "a block is longer than the file"));
+            }
+            if len == 0 {
+                return Err(corrupt(self.path, at, "a block is empty"));
             }
             blocks.push(Block { offset, len, crc });
             at = offset + len;

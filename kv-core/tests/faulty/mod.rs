@@ -2,7 +2,7 @@
 //! Each test file that needs one includes this module and uses part of it.
 #![allow(dead_code, reason = "every test file is a crate of its own and needs another part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -41,6 +41,31 @@ pub(crate) const EIO: i32 = 5;
 struct Inode {
     live: Vec<u8>,
     durable: Vec<u8>,
+    /// Blocks that a failed sync gave up: no sync takes them until they are written again.
+    given_up: BTreeSet<usize>,
+}
+
+impl Inode {
+    fn give_up(&mut self) {
+        let Self { live, durable, given_up } = self;
+        let is_unsynced = |index: &usize| {
+            let at = index * BLOCK_BYTES;
+            let end = live.len().min(at + BLOCK_BYTES);
+            durable.get(at..end) != Some(&live[at..end])
+        };
+        given_up.extend((0..live.len().div_ceil(BLOCK_BYTES)).filter(is_unsynced));
+    }
+
+    /// What a sync that works makes durable.
+    fn synced(&self) -> Vec<u8> {
+        let mut synced = self.live.clone();
+        for block in &self.given_up {
+            for at in block * BLOCK_BYTES..synced.len().min((block + 1) * BLOCK_BYTES) {
+                synced[at] = self.durable.get(at).copied().unwrap_or(0);
+            }
+        }
+        synced
+    }
 }
 
 /// Names that changed together: what each is now.
@@ -190,7 +215,7 @@ impl Faulty {
         }
         for inode in &mut content.inodes {
             let survived = survive(inode, keep, &mut random);
-            *inode = Inode { live: survived.clone(), durable: survived };
+            *inode = Inode { live: survived.clone(), durable: survived, ..Inode::default() };
         }
         content.live = names.clone();
         content.durable = names;
@@ -214,7 +239,11 @@ impl Faulty {
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) {
         let mut state = self.state();
         let inode = state.content.inodes.len();
-        state.content.inodes.push(Inode { live: bytes.to_vec(), durable: bytes.to_vec() });
+        state.content.inodes.push(Inode {
+            live: bytes.to_vec(),
+            durable: bytes.to_vec(),
+            ..Inode::default()
+        });
         state.content.live.insert(name.to_owned(), inode);
         state.content.durable.insert(name.to_owned(), inode);
     }
@@ -254,7 +283,7 @@ impl Faulty {
 
 /// The bytes of a file after a power cut.
 fn survive(inode: &Inode, keep: u64, random: &mut Random) -> Vec<u8> {
-    let Inode { live, durable } = inode;
+    let Inode { live, durable, .. } = inode;
     if live == durable {
         return live.clone();
     }
@@ -358,7 +387,7 @@ impl File for FaultyFile {
             let content = &state.content;
             content.live.values().map(|&inode| content.inodes[inode].live.len()).sum()
         };
-        let live = &mut state.content.inodes[self.inode].live;
+        let Inode { live, given_up, .. } = &mut state.content.inodes[self.inode];
         let mut end = offset + bytes.len();
         if let Some(capacity) = state.capacity {
             let room = live.len() + capacity.saturating_sub(used);
@@ -371,6 +400,7 @@ impl File for FaultyFile {
             live.resize(end, 0);
         }
         live[offset..end].copy_from_slice(&bytes[..end - offset]);
+        given_up.retain(|block| !(offset / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES)).contains(block));
         Ok(end - offset)
     }
 
@@ -386,8 +416,11 @@ impl File for FaultyFile {
     fn sync_data(&self) -> io::Result<()> {
         // What is durable after the call is what was written before it: also while it hangs.
         let synced = {
-            let mut state = self.folder.call(Operation::SyncData)?;
-            let live = state.content.inodes[self.inode].live.clone();
+            let called = self.folder.call(Operation::SyncData);
+            let mut state = called.inspect_err(|_| {
+                self.folder.state().content.inodes[self.inode].give_up();
+            })?;
+            let live = state.content.inodes[self.inode].synced();
             if state.are_syncs_held {
                 state.held += 1;
                 self.folder.0.changed.notify_all();
