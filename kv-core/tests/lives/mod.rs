@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kv_core::Engine;
 use kv_core::data_dir::{DataDir, Durability, Progress, Recovered, RecoveryError};
@@ -15,6 +15,9 @@ use crate::history::{Action, History, empty, run};
 /// All that keep anything.
 pub(crate) const MODES: [Durability; 4] =
     [Durability::Snapshot, Durability::Os, Durability::Everysec, Durability::Always];
+
+/// How long anything may take that happens soon, on the slowest of machines.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where in its history a store was found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -106,7 +109,9 @@ pub(crate) fn live(
 /// Whether a server would take a change now; waits for what passes by itself, as long as there is
 /// power.
 fn accepts(folder: &Faulty, engine: &Engine) -> bool {
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        assert!(Instant::now() < deadline, "the log never takes changes again");
         match engine.log().and_then(kv_core::log::Log::refusal) {
             None => return true,
             Some(failure) if failure.lasting || folder.is_frozen() => return false,
