@@ -52,14 +52,14 @@ const STACK_BYTES: usize = 256 * 1024;
 /// Why a server could not start or go on.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    #[error("cannot listen on {address}: {source}{}", tcp_hint(source))]
-    Tcp { address: SocketAddr, source: io::Error },
-    #[error("cannot listen on {}: {source}{}", path.display(), unix_hint(source))]
-    Unix { path: PathBuf, source: io::Error },
+    #[error("cannot listen on {address}: {cause}{}", tcp_hint(cause))]
+    Tcp { address: SocketAddr, cause: io::Error },
+    #[error("cannot listen on {}: {cause}{}", path.display(), unix_hint(cause))]
+    Unix { path: PathBuf, cause: io::Error },
     #[error("nothing to listen on: give an address with --bind or a path with --unixsocket")]
     NothingToListenOn,
-    #[error("cannot open the request log {}: {source}", path.display())]
-    RequestLog { path: PathBuf, source: io::Error },
+    #[error("cannot open the request log {}: {cause}", path.display())]
+    RequestLog { path: PathBuf, cause: io::Error },
     #[error("--durability {0} needs a folder to keep the data in: give --data-dir DIR")]
     NoDataDir(Durability),
     #[error(transparent)]
@@ -119,13 +119,13 @@ impl Server {
             // With port 0, all addresses share the port that the first one got.
             let address = SocketAddr::new(*ip, port);
             let listener = Listener::tcp(address, config.tcp_backlog)
-                .map_err(|source| ServerError::Tcp { address, source })?;
+                .map_err(|cause| ServerError::Tcp { address, cause })?;
             port = listener.local_addr().map_or(port, |address| address.port());
             listeners.push(listener);
         }
         if let Some(path) = &config.unix_socket {
             let listener = Listener::unix(path, config.tcp_backlog)
-                .map_err(|source| ServerError::Unix { path: path.clone(), source })?;
+                .map_err(|cause| ServerError::Unix { path: path.clone(), cause })?;
             listeners.push(listener);
         }
         if listeners.is_empty() {
@@ -135,7 +135,7 @@ impl Server {
             None => None,
             Some(path) => Some(
                 RequestLog::open(path)
-                    .map_err(|source| ServerError::RequestLog { path: path.clone(), source })?,
+                    .map_err(|cause| ServerError::RequestLog { path: path.clone(), cause })?,
             ),
         };
         let shared = Arc::new(Shared {
