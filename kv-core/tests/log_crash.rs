@@ -136,7 +136,7 @@ fn a_second_power_cut_during_recovery_loses_nothing_promised() {
 #[test]
 fn random_power_cuts_leave_a_prefix_with_all_that_was_promised() {
     // The long mode asks for many more.
-    let seeds = std::env::var("KV_TORTURE_SEEDS").map_or(200, |seeds| seeds.parse().unwrap());
+    let seeds = std::env::var("KV_SEEDS").map_or(200, |seeds| seeds.parse().unwrap());
     for seed in 0..seeds {
         let mut random = Random(seed);
         let mode = MODES[random.below(3) as usize];

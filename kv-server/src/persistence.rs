@@ -26,8 +26,7 @@ pub(crate) struct Persistence {
     saving: Mutex<bool>,
     /// Told when one has ended.
     saved: Condvar,
-    /// Why the last snapshot failed, if it did.
-    save_error: Mutex<Option<String>>,
+    /// Whether the last snapshot failed.
     save_failed: AtomicBool,
     /// Unix time of the last snapshot, or of the start.
     saved_at_s: AtomicU64,
@@ -49,10 +48,10 @@ impl fmt::Display for SaveRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDataDir => {
-                f.write_str("ERR nothing is kept on disk: start the server with --data-dir")
+                f.write_str("nothing is kept on disk: start the server with --data-dir")
             }
-            Self::InProgress => f.write_str("ERR Background save already in progress"),
-            Self::Failed(reason) => write!(f, "ERR {reason}"),
+            Self::InProgress => f.write_str("Background save already in progress"),
+            Self::Failed(reason) => f.write_str(reason),
         }
     }
 }
@@ -142,7 +141,6 @@ impl Persistence {
         let began = Instant::now();
         let saved = data_dir.save(engine);
         let elapsed = began.elapsed();
-        let mut error = self.save_error.lock().unwrap_or_else(PoisonError::into_inner);
         match &saved {
             Ok(saved) => {
                 log::info!(
@@ -153,12 +151,8 @@ impl Persistence {
                 );
                 self.saved_at_s.store(unix_s(), Ordering::Relaxed);
                 self.save_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
-                *error = None;
             }
-            Err(reason) => {
-                log::error!("no snapshot: {reason}");
-                *error = Some(reason.to_string());
-            }
+            Err(reason) => log::error!("no snapshot: {reason}"),
         }
         self.save_failed.store(saved.is_err(), Ordering::Release);
         saved
@@ -229,12 +223,13 @@ impl Persistence {
     /// Why the last changes may be lost, in words.
     pub(crate) fn close(&self, engine: &Engine) -> Result<(), String> {
         let Some(data_dir) = self.data_dir() else { return Ok(()) };
-        data_dir.abandon_save();
+        data_dir.abandon_saves();
         let mut saving = self.lock_saving();
         while *saving {
             saving = self.saved.wait(saving).unwrap_or_else(PoisonError::into_inner);
         }
         drop(saving);
+        data_dir.allow_saves();
         if data_dir.durability() == Durability::Snapshot
             && engine.sequence() != data_dir.saved_sequence()
             && !self.forgoes_last_save.load(Ordering::Acquire)

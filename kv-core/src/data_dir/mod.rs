@@ -180,9 +180,14 @@ impl DataDir {
         appended.saturating_sub(self.obsolete_bytes.load(Ordering::Acquire))
     }
 
-    /// Lets a snapshot that is under way end soon, without having been taken.
-    pub fn abandon_save(&self) {
+    /// Lets a snapshot that is under way, or begins now, end soon without having been taken.
+    pub fn abandon_saves(&self) {
         self.abandon.store(true, Ordering::Release);
+    }
+
+    /// Ends [`DataDir::abandon_saves`].
+    pub fn allow_saves(&self) {
+        self.abandon.store(false, Ordering::Release);
     }
 
     /// Takes a snapshot of `engine`, which goes on serving, and lets go of what it makes obsolete.
@@ -191,7 +196,6 @@ impl DataDir {
     /// When a file can't be written; then everything is as before.
     pub fn save(&self, engine: &Engine) -> Result<Saved, SaveError> {
         let mut manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
-        self.abandon.store(false, Ordering::Release);
         if manifest.snapshot == Some(engine.sequence()) {
             return Ok(self.saved());
         }

@@ -64,7 +64,8 @@ impl DataDir {
     ///
     /// # Errors
     /// When a file can't be read, is damaged elsewhere than at the unfinished end of the log, or is
-    /// of an unknown version. Nothing was changed then.
+    /// of an unknown version; nothing was changed then. Or when the log cannot go on, its torn end
+    /// being cut by then.
     pub fn open(
         storage: Arc<dyn Storage>,
         engine: &Engine,

@@ -13,7 +13,7 @@ impl Session {
     pub(super) fn save(&mut self, out: &mut Encoder) {
         match self.shared.persistence.save(&self.shared.engine) {
             Ok(_) => out.ok(),
-            Err(refusal) => self.fail(refusal, out),
+            Err(refusal) => self.fail(format_args!("ERR {refusal}"), out),
         }
     }
 
@@ -28,7 +28,7 @@ impl Session {
     pub(super) fn save_in_background(&mut self, answer: &str, out: &mut Encoder) {
         match Persistence::save_in_background(&self.shared) {
             Ok(()) => out.simple(answer),
-            Err(refusal) => self.fail(refusal, out),
+            Err(refusal) => self.fail(format_args!("ERR {refusal}"), out),
         }
     }
 
