@@ -21,6 +21,8 @@ where
     T: Into<OsString> + Clone,
 {
     let mut command = taking_negative_numbers(command);
+    // Arguments that are not built have no names to show.
+    command.build();
     match command.try_get_matches_from_mut(words) {
         Ok(matches) => matches,
         Err(error) if prints_itself(&error) => error.exit(),
@@ -75,6 +77,9 @@ pub(crate) fn refusal(error: &clap::Error, command: &Command) -> String {
             let others = others.join(" and ");
             format!("{} cannot be used with {others}: leave one of them out", name_of(arg))
         }
+        (ErrorKind::TooManyValues, [arg], _) => {
+            format!("{} takes no value: it is given or left out", name_of(arg))
+        }
         (ErrorKind::MissingRequiredArgument, [_, ..], _) => {
             let verb = if arg.len() == 1 { "is" } else { "are" };
             format!("{} {verb} missing{}", arg.join(" and "), usage(error))
@@ -116,6 +121,7 @@ fn wrong_value(error: &clap::Error, shown: &str, arg: Option<&Arg>) -> String {
     // Typed words win over the environment, so that one with this value was not typed.
     let variable = variable.map(|variable| variable.to_string_lossy().into_owned());
     let is_variable = variable.is_some();
+    let shown_value = if value.is_empty() { "''" } else { &value };
     let name = variable.unwrap_or_else(|| name_of(shown).to_owned());
     let valid = texts(error, ContextKind::ValidValue).join(", ");
     if value.is_empty() && error.kind() == ErrorKind::InvalidValue {
@@ -126,7 +132,7 @@ fn wrong_value(error: &clap::Error, shown: &str, arg: Option<&Arg>) -> String {
         };
     }
     if !valid.is_empty() {
-        return format!("{name} {value}: must be one of {valid}");
+        return format!("{name} {shown_value}: must be one of {valid}");
     }
     let problem = problem(error, &value);
     let example = arg
@@ -135,7 +141,7 @@ fn wrong_value(error: &clap::Error, shown: &str, arg: Option<&Arg>) -> String {
         .map_or_else(String::new, |default| {
             format!(" (such as {} {})", name_of(shown), default.to_string_lossy())
         });
-    format!("{name} {value}: {problem}{example}")
+    format!("{name} {shown_value}: {problem}{example}")
 }
 
 fn is_number_error(error: &clap::Error) -> bool {
@@ -169,6 +175,14 @@ fn problem(error: &clap::Error, value: &str) -> String {
 fn unknown(error: &clap::Error, arg: &str, command: &Command) -> String {
     if !arg.starts_with('-') {
         return format!("'{arg}' is a word too many{}", usage(error));
+    }
+    let has_it = |inner: &&Command| {
+        inner.get_arguments().any(|known| known.get_long() == arg.strip_prefix("--"))
+    };
+    if let Some(inner) = command.get_subcommands().filter(|inner| !inner.is_hide_set()).find(has_it)
+    {
+        let (program, name) = (command.get_name(), inner.get_name());
+        return format!("{arg} belongs to another subcommand: {program} {name} {arg}");
     }
     let similar = text(error, ContextKind::SuggestedArg);
     if similar.is_empty() {
