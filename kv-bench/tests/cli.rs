@@ -73,6 +73,7 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         (&["--test-tim", "1s"], "there is no flag --test-tim: did you mean --duration?"),
         (&["--threads", "-1"], "--threads -1: '-1' is not a count"),
         (&["--seed", "x"], "--seed x: must be a whole number (such as --seed 1)"),
+        (&["-z"], "there is no flag -z (usage: kv-bench run [OPTIONS]; "),
         (&["--requests="], "--requests '': '' is not a count"),
         (&["--strict=yes"], "--strict takes no value: it is given or left out"),
         (&["--curve-time", "1s"], "belongs to another subcommand: kv-bench curve --curve-time"),

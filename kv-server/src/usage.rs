@@ -177,7 +177,8 @@ fn unknown(error: &clap::Error, arg: &str, command: &Command) -> String {
         return format!("'{arg}' is a word too many{}", usage(error));
     }
     let has_it = |inner: &&Command| {
-        inner.get_arguments().any(|known| known.get_long() == arg.strip_prefix("--"))
+        let mut names = inner.get_arguments().filter_map(Arg::get_long);
+        names.any(|name| arg.strip_prefix("--") == Some(name))
     };
     if let Some(inner) = command.get_subcommands().filter(|inner| !inner.is_hide_set()).find(has_it)
     {

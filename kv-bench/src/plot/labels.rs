@@ -146,8 +146,8 @@ impl Placer {
         best.1
     }
 
-    /// Places for all of `labels` together; `None` when not each of them can stand clear of the
-    /// others beside its own point, and no other way of naming would be as plain.
+    /// Places for all of `labels` together; `None` when one of them cannot stand beside its own
+    /// point, clear of the others and of their points.
     pub(super) fn arrange<B: DrawingBackend>(
         &self,
         canvas: &Canvas<B>,
