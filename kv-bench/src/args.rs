@@ -87,7 +87,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N|LIST", conflicts_with = "target")]
     pub servers: Option<String>,
 
-    /// A running server; several times for several servers that share the keys.
+    /// A running server; repeat --target for several servers that share the keys.
     ///
     /// Valid: `host:port`, `redis://[user:password@]host:port[/db]`, `unix:///path/to.sock`. Its keys
     /// start with `kvb:`; nothing is flushed, and nothing is written unless --mix or --preload says
@@ -108,8 +108,11 @@ pub struct LoadArgs {
 
     /// Spawn this program and not kv-bench's own server.
     ///
-    /// It is given --port and --bind, with --durability also that and --data-dir, and must answer
-    /// PING. Example: --server-bin redis-server
+    /// It is run in an empty folder of its own, as PATH --port N --bind 127.0.0.1, and with
+    /// --durability (but none) as PATH ... --durability MODE --data-dir data besides. It must listen
+    /// on that TCP port, answer PING within 10 s, speak RESP2, and end on SIGTERM; whatever else it
+    /// is to be told, a script says: exec redis-server --save '' "$@". Example: --server-bin
+    /// redis-server
     #[arg(long, value_name = "PATH", conflicts_with = "target")]
     pub server_bin: Option<PathBuf>,
 
@@ -197,7 +200,8 @@ pub struct OutputArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 
-    /// Folder for the results; made if need be. Default: `results/<utc>-<name>`
+    /// Folder for the results: a new one, an empty one, or one of an earlier result, which is
+    /// replaced. Default: `results/<utc>-<name>`
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 

@@ -48,19 +48,19 @@ pub mod workload;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
+use kv_server::usage::{self, EXIT_USAGE};
 
 use args::{Cli, Command, LoadArgs};
 use progress::complain;
 use scenario::Scenario;
 
-/// Wrong usage, as clap's own errors exit.
-const USAGE: u8 = 2;
 const FAILED: u8 = 1;
 
 /// The program: reads the command line, does what it says, returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let typed = usage::matches(Cli::command(), std::env::args_os(), "error");
+    let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     match cli.command {
         None => load(&cli.curve.load, Some(cli.curve.curve_time)),
         Some(Command::Curve(args)) => load(&args.load, Some(args.curve_time)),
@@ -75,11 +75,12 @@ pub fn main() -> ExitCode {
 }
 
 fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
-    let scenario = match Scenario::new(args) {
+    let checked = outputs::check(&args.output).and_then(|()| Scenario::new(args));
+    let scenario = match checked {
         Ok(scenario) => scenario,
         Err(error) => {
             complain(format_args!("error: {error}"));
-            return ExitCode::from(USAGE);
+            return ExitCode::from(EXIT_USAGE);
         }
     };
     exit(session::run(args, &scenario, curve_time))

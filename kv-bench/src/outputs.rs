@@ -4,16 +4,55 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::args::OutputArgs;
 use crate::report;
 use crate::result::{Interval, RunResult};
+use crate::scenario::ScenarioError;
+
+/// Refuses places that nobody can have meant: a folder of other things, which results would bury, or
+/// a folder where a file is to be.
+///
+/// # Errors
+///
+/// Names the flag and a place that would do. What cannot be read is left to [`Outputs::prepare`].
+pub(crate) fn check(args: &OutputArgs) -> Result<(), ScenarioError> {
+    let refused = |flag, place: &Path, problem| {
+        Err(ScenarioError::Value { flag, value: place.display().to_string(), problem })
+    };
+    // A folder in the place of the result is complained of when that is to be written.
+    let is_ours = |place: PathBuf| place.is_dir() || report::json::is_result(&place);
+    if let Some(dir) = &args.out
+        && !is_ours(dir.join("result.json"))
+        && let Some(other) = fs::read_dir(dir).ok().and_then(|mut names| names.next()?.ok())
+    {
+        let other = other.file_name();
+        let problem = format!(
+            "this folder holds other things than a result ({}, ...): name a new one, such as --out {}",
+            other.display(),
+            dir.join("run-1").display()
+        );
+        return refused("out", dir, problem);
+    }
+    match &args.json {
+        Some(file) if file.is_dir() => {
+            let problem = "it is a folder; name a file in it, such as result.json".to_owned();
+            refused("json", file, problem)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where run folders are made unless `--out` says otherwise.
+const RESULTS: &str = "results";
 
 /// The run's folder and the extra JSON file.
 pub(crate) struct Outputs {
     dir: PathBuf,
+    /// The folders made for this run, the innermost first.
+    made: Vec<PathBuf>,
     json: Option<PathBuf>,
     plots: bool,
 }
@@ -33,25 +72,30 @@ impl Outputs {
         let refused = |dir: &Path| {
             format!("cannot write results to {} (choose another --out)", dir.display())
         };
+        // A pipe would wait for its reader: it is tried when there is something to write.
+        if let Some(file) = args.json.as_ref().filter(|file| !report::is_stream(file)) {
+            let place = report::followed(file);
+            let parent = place.parent().filter(|p| !p.as_os_str().is_empty());
+            try_write(parent.unwrap_or(Path::new(".")))
+                .with_context(|| format!("cannot write --json {}", file.display()))?;
+        }
+        let wanted = args.out.as_deref().unwrap_or(Path::new(RESULTS));
+        let is_new = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+        let mut made: Vec<PathBuf> =
+            wanted.ancestors().take_while(is_new).map(Path::to_owned).collect();
         let dir = match &args.out {
             Some(dir) => {
                 fs::create_dir_all(dir).with_context(|| refused(dir))?;
                 dir.clone()
             }
-            None => new_folder(Path::new("results"), name, Timestamp::now())?,
+            None => {
+                let dir = new_folder(Path::new(RESULTS), name, Timestamp::now())?;
+                made.insert(0, dir.clone());
+                dir
+            }
         };
         try_write(&dir).with_context(|| refused(&dir))?;
-        // A pipe would wait for its reader: it is tried when there is something to write.
-        if let Some(file) = args.json.as_ref().filter(|file| !report::is_stream(file)) {
-            let place = report::followed(file);
-            let parent = place.parent().filter(|p| !p.as_os_str().is_empty());
-            if file.is_dir() {
-                bail!("--json {}: it is a folder; name a file in it", file.display());
-            }
-            try_write(parent.unwrap_or(Path::new(".")))
-                .with_context(|| format!("cannot write --json {}", file.display()))?;
-        }
-        Ok(Self { dir, json: args.json.clone(), plots })
+        Ok(Self { dir, made, json: args.json.clone(), plots })
     }
 
     /// Keeps the headline and its latencies over time, which nothing can make again, in the place
@@ -85,10 +129,12 @@ impl Outputs {
         Ok(&self.dir)
     }
 
-    /// Removes the folder if nothing was put into it.
+    /// Removes the folders that were made, if nothing was put into them.
     pub(crate) fn discard(&self) {
-        // A folder with anything in it is not removed.
-        let _ = fs::remove_dir(&self.dir);
+        for dir in &self.made {
+            // A folder with anything in it is not removed.
+            let _ = fs::remove_dir(dir);
+        }
     }
 }
 

@@ -208,8 +208,15 @@ impl Scenario {
             Until::Operations(operations) => format!("{} operations in total", grouped(operations)),
             Until::Elapsed(time) => format!("{} s", time.as_secs_f64()),
         };
+        let program = match &self.place {
+            Place::Spawned { program: Some(program), .. } => {
+                format!(" running {}", program.display())
+            }
+            _ => String::new(),
+        };
+        let pipeline = grouped(pipeline.into());
         format!(
-            "{servers} · {} × {} × pipeline {pipeline} · {} · {amount}",
+            "{servers}{program} · {} × {} × pipeline {pipeline} · {} · {amount}",
             plural(u64::from(threads), "worker"),
             plural(u64::from(clients), "client"),
             plural(self.connections(self.servers()), "connection"),
@@ -264,7 +271,7 @@ fn until(callers: &CallerArgs) -> Result<Until, ScenarioError> {
 fn too_short(flag: &'static str, value: Duration, min: &str) -> ScenarioError {
     ScenarioError::Value {
         flag,
-        value: format!("{value:?}"),
+        value: if value.is_zero() { "0s".to_owned() } else { format!("{value:?}") },
         problem: format!("must be at least {min} (such as --{flag} 10s)"),
     }
 }
@@ -302,6 +309,13 @@ fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
         return running("target", args.target.iter().map(String::as_str));
     }
     let servers = args.servers.as_deref().unwrap_or("1");
+    if servers.is_empty() {
+        return Err(ScenarioError::Value {
+            flag: "servers",
+            value: "''".to_owned(),
+            problem: "must be a number or addresses (such as --servers 4)".to_owned(),
+        });
+    }
     if !servers.bytes().all(|byte| byte.is_ascii_digit()) {
         check_nothing_is_spawned(args)?;
         return running("servers", servers.split(','));
@@ -340,8 +354,17 @@ fn running<'a>(
 ) -> Result<Place, ScenarioError> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for text in addresses {
-        let endpoint =
-            Endpoint::parse(text).map_err(|source| ScenarioError::Endpoint { flag, source })?;
+        // A comma may stand in a password or a path: only what cannot be read is taken for a list.
+        let endpoint = Endpoint::parse(text).map_err(|source| match text.contains(',') {
+            true if flag == "target" => ScenarioError::Value {
+                flag,
+                value: redacted(text),
+                problem: "repeat --target for each server (such as --target a:65432 --target \
+                          b:65432)"
+                    .to_owned(),
+            },
+            _ => ScenarioError::Endpoint { flag, source },
+        })?;
         if endpoints.iter().any(|other| other.name == endpoint.name) {
             return Err(ScenarioError::Twice(redacted(text)));
         }

@@ -62,13 +62,51 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         ),
         (&["--name", "../x"], "only letters, digits"),
         (&["--keys", "0"], "--keys 0: must be from 1"),
+        (&["--timeout", "0"], "--timeout 0s: must be"),
+        (&["--servers", ""], "--servers '': must be a number or addresses (such as --servers 4)"),
+        (
+            &["--target", "127.0.0.1:1,127.0.0.1:2"],
+            "repeat --target for each server (such as --target a:65432 --target b:65432)",
+        ),
+        (&["--thread", "2"], "there is no flag --thread: did you mean --threads?"),
+        (&["--ur", "127.0.0.1:1"], "there is no flag --ur: did you mean --target?"),
+        (&["--test-tim", "1s"], "there is no flag --test-tim: did you mean --duration?"),
+        (&["--threads", "-1"], "--threads -1: '-1' is not a count"),
+        (&["--seed", "x"], "--seed x: must be a whole number (such as --seed 1)"),
+        (&["-z"], "there is no flag -z (usage: kv-bench run [OPTIONS]; "),
+        (&["--requests="], "--requests '': '' is not a count"),
+        (&["--strict=yes"], "--strict takes no value: it is given or left out"),
+        (&["--curve-time", "1s"], "belongs to another subcommand: kv-bench curve --curve-time"),
+        (&["extra"], "'extra' is a word too many (usage: kv-bench run [OPTIONS]; kv-bench run --"),
+        (&["--json", "/tmp"], "--json /tmp: it is a folder; name a file in it"),
+        (&["--out", "/etc"], "--out /etc: this folder holds other things than a result ("),
     ];
     for (words, expected) in cases {
         let output = kv_bench(&["run"]).args(*words).output().expect("it runs");
         let message = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {message}");
         assert!(message.contains(expected), "{words:?}: {message}");
+        assert_eq!(message.lines().count(), 1, "{words:?}: {message}");
         assert!(output.stdout.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn flags_before_the_subcommand_are_told_their_place() {
+    let cases: &[(&[&str], &str)] = &[
+        (
+            &["--threads", "2", "run"],
+            "error: --threads belongs behind the subcommand: kv-bench run --threads <N>\n",
+        ),
+        (
+            &["completions", "tcsh"],
+            "error: SHELL tcsh: must be one of bash, elvish, fish, powershell, zsh\n",
+        ),
+        (&["rnu"], "error: there is no subcommand 'rnu': it is one of run, curve, completions\n"),
+    ];
+    for (words, expected) in cases {
+        let output = kv_bench(words).output().expect("it runs");
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(2), *expected));
     }
 }
 
@@ -286,6 +324,9 @@ fn the_cpu_time_of_a_server_below_a_script_is_its_own() {
         .output()
         .expect("it runs");
     assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.starts_with("1 server (none) running ") && first.contains("/server"), "{first}");
     let result = report::json::load(&dir.path().join("results/result.json")).expect("a result");
     // 20,000 operations take a server at least one tick of 10 ms; a waiting shell takes none.
     assert!(result.servers[0].cpu_s.is_some_and(|cpu_s| cpu_s > 0.0), "{:?}", result.servers);

@@ -91,8 +91,8 @@ fn a_reused_folder_holds_the_files_of_one_run() {
         names.sort();
         names
     };
+    assert_eq!(run("put"), ["PUT-service_us.hgrm"]);
     fs::write(dir.path().join("mine_us.hgrm"), "").expect("writable");
-    assert_eq!(run("put"), ["PUT-service_us.hgrm", "mine_us.hgrm"]);
     fs::write(dir.path().join("latency-vs-throughput.png"), "of a curve").expect("writable");
     assert_eq!(run("get"), ["GET-service_us.hgrm", "mine_us.hgrm"]);
     assert!(!dir.path().join("latency-vs-throughput.png").exists());
@@ -155,8 +155,8 @@ fn the_start_of_the_log_is_the_start_of_the_measurement() {
 
 #[test]
 fn the_extra_result_goes_through_links_and_into_pipes() {
-    let dir = TempDir::new().expect("a folder");
-    let path = |name: &str| dir.path().join(name);
+    let (dir, extra) = (TempDir::new().expect("a folder"), TempDir::new().expect("a folder"));
+    let path = |name: &str| extra.path().join(name);
     fs::write(path("old.json"), "old").expect("writable");
     for (link, file) in [("link", "old.json"), ("dangling", "new.json")] {
         std::os::unix::fs::symlink(file, path(link)).expect("writable");
@@ -193,4 +193,29 @@ fn short_run(words: &[&str], dir: &Path) -> Command {
     command.args(["--requests", "1000", "--keys", "1k", "--out"]).arg(dir);
     command.args(&words[1..]).env("TMPDIR", dir);
     command
+}
+
+#[test]
+fn a_run_that_measures_nothing_leaves_no_folder_and_spares_those_of_others() {
+    let dir = TempDir::new().expect("a folder");
+    let run = |words: &[&str]| {
+        let output = kv_bench(&["run", "--target", "127.0.0.1:1"])
+            .args(words)
+            .current_dir(dir.path())
+            .output()
+            .expect("it runs");
+        (output.status.code(), stderr(&output))
+    };
+    let (code, said) = run(&["--json", "nowhere/x.json"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("cannot write --json nowhere/x.json"), "{said}");
+    run(&["--out", "a/b/c"]);
+    run(&[]);
+    assert_eq!(fs::read_dir(dir.path()).expect("a folder").count(), 0);
+    fs::write(dir.path().join("thesis.tex"), "").expect("writable");
+    let (code, said) = run(&["--out", "."]);
+    assert_eq!(code, Some(2));
+    let expected = "error: --out .: this folder holds other things than a result (thesis.tex, ...): \
+                    name a new one, such as --out ./run-1\n";
+    assert_eq!(said, expected);
 }

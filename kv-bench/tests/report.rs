@@ -252,3 +252,20 @@ fn histograms_survive_their_text_form() {
         assert!(report::decode_histogram(nonsense).is_err(), "{nonsense}");
     }
 }
+
+#[test]
+fn the_page_is_titled_by_what_was_measured_and_when() {
+    let title = |result: &RunResult| {
+        let page = file(&written(result, false), "report.md");
+        page.lines().next().unwrap_or_default().to_owned()
+    };
+    let mut result = sample::result();
+    assert_eq!(title(&result), "# curve: 4 × redis 7.0.15, 2026-11-23 01:17 UTC");
+    result.name = "nightly".to_owned();
+    result.servers.truncate(1);
+    result.scenario.targets = vec!["10.0.0.1:6379".to_owned()];
+    assert_eq!(title(&result), "# nightly: redis 7.0.15 at 10.0.0.1:6379, 2026-11-23 01:17 UTC");
+    result.environment.servers.clear();
+    "yesterday".clone_into(&mut result.started_at);
+    assert_eq!(title(&result), "# nightly: server at 10.0.0.1:6379, yesterday");
+}

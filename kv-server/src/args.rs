@@ -1,29 +1,30 @@
 //! kv-server's command line: what was typed, and what it means.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::LazyLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use clap::error::ErrorKind;
-use clap::{Command, FromArgMatches, ValueEnum};
+use anyhow::{Context, anyhow, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
 use kv_core::data_dir::Durability;
 use log::LevelFilter;
 
 use crate::config::{Config, Limits, PORT_DEFAULT};
 use crate::config_file;
 use crate::repair;
-use crate::server::{Server, ServerError};
+use crate::server::Server;
+use crate::usage::{self, EXIT_USAGE};
 
-/// What the port is unless it is typed. To clap a variable would be as good as typed, and so a
-/// conflict with the positional port.
-static PORT_FROM_ENVIRONMENT: LazyLock<String> =
-    LazyLock::new(|| std::env::var("KV_PORT").unwrap_or_else(|_| PORT_DEFAULT.to_string()));
+/// Who speaks in front of every complaint.
+const SPEAKER: &str = "kv-server";
 
 /// Key-value server speaking the Redis protocol (RESP2, RESP3), one thread per connection.
 ///
@@ -43,16 +44,17 @@ Stop it with SIGTERM or SIGINT (replies are finished first, a second signal is i
 or with `kv-cli end` on the same machine.")]
 pub struct Args {
     /// Settings that are not typed: a file with lines of a flag's name and its value, such as
-    /// `port 7000`; what is typed wins over the environment, and that over the file
+    /// `port 7000`, where a switch takes yes or no, `allow-shutdown yes`, and # begins a comment;
+    /// what is typed wins over the environment, and that over the file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// TCP port; the same as --port
-    #[arg(value_name = "PORT", conflicts_with = "port")]
+    #[arg(value_name = "PORT")]
     positional_port: Option<u16>,
 
-    /// TCP port; 0 chooses a free one; the environment's `KV_PORT` says it too
-    #[arg(long, short, default_value = PORT_FROM_ENVIRONMENT.as_str())]
+    /// TCP port; 0 chooses a free one
+    #[arg(long, short, env = "KV_PORT", default_value_t = PORT_DEFAULT)]
     port: u16,
 
     /// Addresses to listen on, separated by commas; `none` for a Unix socket alone
@@ -80,7 +82,7 @@ pub struct Args {
     maxclients: u32,
 
     /// Close clients that send nothing for so many seconds; 0: never
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=SECONDS_MAX))]
     timeout: u64,
 
     /// Seconds in which a request that has begun must arrive, plus one for each 16 KiB of it
@@ -101,7 +103,7 @@ pub struct Args {
     output_soft_limit: u64,
 
     /// Seconds of silence before a TCP connection is probed; 0: never
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=SECONDS_MAX))]
     tcp_keepalive: u64,
 
     /// Connections that may wait to be accepted
@@ -128,8 +130,9 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     snapshot_interval: u64,
 
-    /// How much to log: error, warn, info, debug
-    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    /// How much to log
+    #[arg(long, value_name = "LEVEL", default_value = "info", ignore_case = true,
+        value_parser = PossibleValuesParser::new(LEVELS).try_map(|level| level.parse::<LevelFilter>()))]
     loglevel: LevelFilter,
 
     /// Log to this file instead of standard error
@@ -151,7 +154,18 @@ pub struct Args {
     /// Print `ready HOST:PORT` or `ready unix:PATH` on standard output, a line for each
     #[arg(long)]
     announce: bool,
+
+    /// Where each setting that is no default came from, by its name: `--bind`, `KV_DURABILITY`,
+    /// `kv.conf:3: bind`.
+    #[arg(skip)]
+    origins: BTreeMap<String, String>,
 }
+
+/// As long as Redis' `int` of seconds, which `CONFIG SET` takes as well.
+const SECONDS_MAX: u64 = i32::MAX as u64;
+
+/// The words of [`LevelFilter`].
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum YesNo {
@@ -197,16 +211,48 @@ impl Args {
         T: Into<OsString> + Clone,
     {
         let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
-        let parse = |command: Command| {
-            Self::from_arg_matches(&command.get_matches_from(words.clone()))
-                .unwrap_or_else(|error| error.exit())
-        };
-        let typed = parse(command.clone());
+        let matches = usage::matches(command.clone(), &words, SPEAKER);
+        let typed = Self::from_matches(command, &matches, BTreeMap::new());
         let Some(path) = &typed.config else { return typed };
         match config_file::with_defaults(command.clone(), path) {
-            Ok(command) => parse(command),
-            Err(error) => command.clone().error(ErrorKind::InvalidValue, error).exit(),
+            Ok((command, lines)) => {
+                let matches = usage::matches(command.clone(), &words, SPEAKER);
+                Self::from_matches(&command, &matches, lines)
+            }
+            Err(error) => usage::refuse(SPEAKER, &error.to_string()),
         }
+    }
+
+    /// `lines` are the settings that a file has made defaults, each with its place.
+    fn from_matches(
+        command: &Command,
+        matches: &ArgMatches,
+        lines: BTreeMap<String, String>,
+    ) -> Self {
+        let mut args = Self::from_arg_matches(matches).unwrap_or_else(|error| error.exit());
+        if args.positional_port.is_some()
+            && matches.value_source("port") == Some(ValueSource::CommandLine)
+        {
+            usage::refuse(SPEAKER, "PORT cannot be used with --port: leave one of them out");
+        }
+        args.origins = lines;
+        for arg in command.get_arguments() {
+            let Some(name) = arg.get_long() else { continue };
+            let origin = match matches.value_source(arg.get_id().as_str()) {
+                Some(ValueSource::CommandLine) => Some(format!("--{name}")),
+                Some(ValueSource::EnvVariable) => {
+                    arg.get_env().map(|variable| variable.to_string_lossy().into_owned())
+                }
+                _ => None,
+            };
+            args.origins.extend(origin.map(|origin| (name.to_owned(), origin)));
+        }
+        args
+    }
+
+    /// How a complaint names a setting: by the place that it came from.
+    fn origin(&self, name: &str) -> String {
+        self.origins.get(name).cloned().unwrap_or_else(|| format!("--{name}"))
     }
 
     /// What was typed, as settings.
@@ -216,17 +262,22 @@ impl Args {
     pub fn config(&self) -> anyhow::Result<Config> {
         let bind = match self.bind.as_slice() {
             [none] if none == "none" => Vec::new(),
-            addresses => addresses.iter().map(|text| parse_ip(text)).collect::<Result<_, _>>()?,
+            addresses => addresses
+                .iter()
+                .map(|text| parse_ip(text, &self.origin("bind")))
+                .collect::<Result<_, _>>()?,
         };
         if bind.is_empty() && self.unixsocket.is_none() {
-            bail!("--bind none leaves nothing to listen on: give --unixsocket PATH");
+            let bind = self.origin("bind");
+            bail!("{bind} none leaves nothing to listen on: give --unixsocket PATH");
         }
         if self.requirepass.as_deref() == Some("") {
-            bail!("--requirepass is empty: leave it out for no password");
+            bail!("{} is empty: leave it out for no password", self.origin("requirepass"));
         }
         let durability = self.durability();
         if durability != Durability::None && self.data_dir.is_none() {
-            bail!(ServerError::NoDataDir(durability));
+            let origin = self.origin("durability");
+            bail!("{origin} {durability} needs a folder to keep the data in: give --data-dir DIR");
         }
         let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
         Ok(Config {
@@ -266,6 +317,36 @@ impl Args {
         }
     }
 
+    /// What is legal and perhaps not meant.
+    fn warn(&self, config: &Config) {
+        if config.durability == Durability::None {
+            log::warn!("durability none: what is in the store ends with this process");
+        }
+        if config.durability != Durability::Snapshot
+            && let Some(origin) = self.origins.get("snapshot-interval")
+        {
+            log::warn!(
+                "{origin} changes nothing: durability is {}, and only --durability snapshot takes \
+                 snapshots at intervals",
+                config.durability
+            );
+        }
+        let is_reachable = config.bind.iter().any(|address| !address.is_loopback());
+        match (is_reachable && config.password.is_none(), config.protected_mode) {
+            (false, _) => {}
+            (true, true) => log::warn!(
+                "{} without a password: clients on other machines are refused (protected mode); \
+                 give --requirepass to let them in",
+                self.origin("bind")
+            ),
+            (true, false) => log::warn!(
+                "{} without a password or protected mode: whoever reaches this port can read and \
+                 change everything; give --requirepass",
+                self.origin("bind")
+            ),
+        }
+    }
+
     fn init_log(&self) -> anyhow::Result<()> {
         let mut builder = env_logger::Builder::new();
         // CONFIG SET may ask for more later; until then the limit below keeps the rest away.
@@ -286,27 +367,23 @@ impl Args {
     }
 }
 
-fn parse_ip(text: &str) -> anyhow::Result<IpAddr> {
-    let text = text.trim();
-    if text == "localhost" {
-        return Ok(IpAddr::from([127, 0, 0, 1]));
+fn parse_ip(text: &str, origin: &str) -> anyhow::Result<IpAddr> {
+    match text.trim() {
+        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        text => text.parse().map_err(|_| {
+            anyhow!("{origin} takes IP addresses such as 127.0.0.1, 0.0.0.0 or ::1, not '{text}'")
+        }),
     }
-    text.parse().with_context(|| {
-        format!("--bind takes IP addresses such as 127.0.0.1, 0.0.0.0 or ::1, not '{text}'")
-    })
 }
 
 /// The server could not start or go on.
 const EXIT_FAILED: u8 = 1;
 
-/// The command line makes no sense, as clap's own errors say with the same code.
-const EXIT_USAGE: u8 = 2;
-
 /// Runs a server as the command line says, to its end.
 pub fn serve(args: &Args) -> ExitCode {
     let fail = |error: &anyhow::Error, code: u8| {
         // The exit code says it too, and there is nowhere left to complain.
-        let _ = writeln!(io::stderr(), "kv-server: {error:#}");
+        let _ = writeln!(io::stderr(), "{SPEAKER}: {error:#}");
         ExitCode::from(code)
     };
     let config = match args.config() {
@@ -338,20 +415,24 @@ fn try_serve(args: &Args, config: &Config) -> anyhow::Result<()> {
     let tcp = server.local_addrs().into_iter().map(|address| address.to_string());
     let unix = config.unix_socket.iter().map(|path| format!("unix:{}", path.display()));
     let addresses: Vec<String> = tcp.chain(unix).collect();
-    if config.durability == Durability::None {
-        log::warn!("durability none: what is in the store ends with this process");
-    }
-    let announce_addresses = args.announce;
+    args.warn(config);
+    let announced = args.announce.then(|| addresses.clone());
+    let (unheard, shutdown) = (Arc::new(OnceLock::new()), server.shutdown());
+    let complaint = Arc::clone(&unheard);
     server.on_ready(move || {
         for address in &addresses {
             log::info!("ready on {address}");
         }
-        let lines: Vec<String> =
-            addresses.iter().map(|address| format!("ready {address}\n")).collect();
-        if announce_addresses && let Err(error) = announce(&lines.concat()) {
-            log::error!("cannot announce the address: {error}");
+        let lines = announced.iter().flatten().map(|address| format!("ready {address}\n"));
+        if let Err(error) = announce(&lines.collect::<String>()) {
+            // Who waits for the line would wait for ever.
+            let _ = complaint.set(error);
+            shutdown.raise();
         }
     });
     server.run()?;
-    Ok(())
+    match unheard.get() {
+        Some(error) => bail!("--announce: cannot write to standard output: {error}"),
+        None => Ok(()),
+    }
 }

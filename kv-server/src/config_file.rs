@@ -1,6 +1,7 @@
 //! A configuration file: lines of a flag's name and its value. Each becomes the default of that
 //! flag, so that it is parsed, checked and documented where the flag is, and what is typed wins.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, Command};
 use kv_core::resp::request::{Decoded, RequestDecoder};
 use thiserror::Error;
+
+use crate::usage;
 
 /// Flags that make no sense in a file.
 const NOT_IN_FILES: [&str; 5] = ["config", "help", "repair", "version", "yes"];
@@ -21,11 +24,15 @@ pub(crate) enum ConfigFileError {
     Line { path: PathBuf, line: usize, reason: String },
 }
 
-/// The same command with what the file says as its defaults.
+/// The same command with what the file says as its defaults, and the place of each setting, such as
+/// `kv.conf:3: port`.
 ///
 /// # Errors
 /// When the file can't be read or a line makes no sense; the message names file and line.
-pub(crate) fn with_defaults(mut command: Command, path: &Path) -> Result<Command, ConfigFileError> {
+pub(crate) fn with_defaults(
+    mut command: Command,
+    path: &Path,
+) -> Result<(Command, BTreeMap<String, String>), ConfigFileError> {
     let text = fs::read_to_string(path)
         .map_err(|source| ConfigFileError::Read { path: path.to_owned(), source })?;
     let plain = command.clone();
@@ -37,15 +44,15 @@ pub(crate) fn with_defaults(mut command: Command, path: &Path) -> Result<Command
             return Err(at(format!("'{name}' is set in line {first} already")));
         }
         let value = check(&plain, &name, &value).map_err(at)?;
-        // Whatever the environment says wins over the file; clap knows of it but for the port.
-        let overruled = name == "port" && std::env::var_os("KV_PORT").is_some();
-        if !overruled {
-            let id = id_of(&plain, &name).unwrap_or_default();
-            command = command.mut_arg(id, |arg| arg.default_value(value));
-        }
+        let id = id_of(&plain, &name).unwrap_or_default();
+        command = command.mut_arg(id, |arg| arg.default_value(value));
         seen.push((name, index + 1));
     }
-    Ok(command)
+    let place = |(name, line): (String, usize)| {
+        let place = format!("{}:{line}: {name}", path.display());
+        (name, place)
+    };
+    Ok((command, seen.into_iter().map(place).collect()))
 }
 
 /// A name and what stands behind it, with the quoting of inline requests; nothing in a line of
@@ -85,7 +92,7 @@ fn check(plain: &Command, name: &str, words: &[String]) -> Result<String, String
         return match words {
             [word] if word == "yes" => Ok("true".to_owned()),
             [word] if word == "no" => Ok("false".to_owned()),
-            _ => Err(format!("'{name}' is yes or no")),
+            _ => Err(format!("'{name}' is yes or no, such as '{name} yes'")),
         };
     }
     let value = match words {
@@ -96,15 +103,10 @@ fn check(plain: &Command, name: &str, words: &[String]) -> Result<String, String
         _ => return Err(format!("'{name}' takes one value: put quotes around blanks")),
     };
     let typed = [plain.get_name().to_owned(), format!("--{name}={value}")];
-    match plain.clone().try_get_matches_from(typed) {
+    let mut command = plain.clone();
+    match command.try_get_matches_from_mut(typed) {
         Ok(_) => Ok(value),
-        Err(error) => Err(first_line(&error)),
+        // In a file the setting has no dashes.
+        Err(error) => Err(usage::refusal(&error, &command).trim_start_matches('-').to_owned()),
     }
-}
-
-/// clap's reason, without its tips.
-fn first_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }

@@ -44,6 +44,7 @@ mod shutdown;
 mod slowlog;
 mod stream;
 mod ticker;
+pub mod usage;
 mod wakeup;
 
 pub use args::{Args, serve};

@@ -4,7 +4,7 @@
 mod peer;
 mod spawned;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use assert_cmd::assert::Assert;
@@ -123,8 +123,11 @@ fn a_silent_server_gets_one_line_after_the_timeout() {
 #[test]
 fn wrong_usage_is_code_2_and_names_the_fix() {
     for (args, words) in [
-        (&["--port", "0", "ping"][..], "1..=65535"),
-        (&["--no-such-flag"], "unexpected argument '--no-such-flag'"),
+        (&["--port", "0", "ping"][..], "--port 0: must be from 1 to 65535"),
+        (
+            &["--no-such-flag"],
+            "there is no flag --no-such-flag (usage: kv-cli [OPTIONS] [COMMAND]...; ",
+        ),
         (&["--timeout", "0", "ping"], "write a time above 0"),
         (&["--timeout", "nan", "ping"], "write a time above 0"),
         (
@@ -138,7 +141,12 @@ fn wrong_usage_is_code_2_and_names_the_fix() {
         (&["--servers", ":1,:2", "ping"], "'ping' has no key"),
         (&["--user", "u", "ping"], "--user needs a password"),
         (&["--host", "/run/kv.sock", "ping"], "goes to --socket"),
-        (&["monitor"], "a stream cannot be followed"),
+        (&["sync"], "redis-cli --replica"),
+        (&["--prot", "1"], "there is no flag --prot: did you mean --port?"),
+        (&["--port", "abc", "ping"], "--port abc: must be a whole number (such as --port 65432)"),
+        (&["--db", "-1", "ping"], "--db -1: must be from 0 to 4294967295"),
+        (&["--raw", "--json", "ping"], "--raw cannot be used with --json: leave one of them out"),
+        (&["--all-servers", "ping"], "--servers <LIST> is missing (usage: kv-cli --servers <LIST>"),
         (&["client", "reply", "off"], "CLIENT REPLY must stay ON"),
     ] {
         let assert = kv_cli().args(args).assert().code(2).stdout("");
@@ -339,7 +347,7 @@ fn nobody_to_hear_a_complaint_leaves_the_exit_code_as_it_is() {
     let (port, dead) = (server.port.to_string(), free_port().to_string());
     for (args, code) in [
         (&["-p", &port, "get", "missing"][..], 1),
-        (&["-p", &port, "monitor"], 2),
+        (&["-p", &port, "sync"], 2),
         (&["-p", &dead, "ping"], 3),
         (&["--servers", &format!("127.0.0.1:{port}"), "set", "k", "v"], 0),
     ] {
@@ -347,4 +355,57 @@ fn nobody_to_hear_a_complaint_leaves_the_exit_code_as_it_is() {
         let status = command.args(args).stderr(full()).status().expect("kv-cli runs");
         assert_eq!(status.code(), Some(code), "{args:?}");
     }
+}
+
+/// Runs kv-cli to its end beside whoever talks to the same server; its standard output is piped.
+fn start(port: u16, args: &[&str]) -> std::process::Child {
+    Command::new(env!("CARGO_BIN_EXE_kv-cli"))
+        .args(["-p", &port.to_string()])
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("kv-cli runs")
+}
+
+#[test]
+fn monitor_prints_a_line_for_each_command_until_the_server_ends() {
+    let server = Spawned::start(&[]);
+    let mut monitor = start(server.port, &["monitor"]);
+    let mut lines = BufReader::new(monitor.stdout.take().expect("piped")).lines();
+    let mut next = || lines.next().expect("a line").expect("text");
+    assert_eq!(next(), "OK");
+    run(server.port, &["set", "key", "two words"], "").success();
+    let line = next();
+    assert!(line.ends_with("\"set\" \"key\" \"two words\""), "{line}");
+    run(server.port, &["end"], "").success();
+    let output = monitor.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("closed the connection"), "{said}");
+}
+
+#[test]
+fn messages_of_redis_channels_are_followed_whatever_the_protocol() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let mut follower = start(redis.port, &["-3", "subscribe", "news"]);
+    let mut lines = BufReader::new(follower.stdout.take().expect("piped")).lines();
+    let mut next = || lines.next().expect("a line").expect("text");
+    assert_eq!([next(), next(), next()], ["subscribe", "news", "1"]);
+    run(redis.port, &["publish", "news", "today"], "").success().stdout("1\n");
+    assert_eq!([next(), next(), next()], ["message", "news", "today"]);
+    follower.kill().expect("it runs");
+    follower.wait().expect("it was ours");
+}
+
+#[test]
+fn a_stream_that_cannot_be_followed_says_what_to_do() {
+    let server = Spawned::start(&[]);
+    let refused = run(server.port, &["subscribe", "news"], "").code(1).stdout("");
+    assert!(stderr(&refused).starts_with("kv-cli: ERR unknown command 'subscribe'"));
+    let list = format!("a=127.0.0.1:{},b=127.0.0.1:{}", server.port, free_port());
+    let assert = kv_cli().args(["--servers", &list, "monitor"]).assert();
+    let line = "kv-cli: monitor follows one server: name it with --host and --port, not --servers";
+    assert_one_line(assert, 2, line);
 }

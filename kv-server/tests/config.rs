@@ -72,7 +72,15 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
 fn a_line_without_sense_is_named_with_file_and_line() {
     let cases = [
         ("port 7000\nnosuch 1\n", 2, "there is no setting 'nosuch'"),
-        ("port x", 1, "invalid value 'x' for '--port <PORT>'"),
+        ("port x", 1, "port x: must be a whole number"),
+        (
+            "durability foo",
+            1,
+            "durability foo: must be one of none, snapshot, os, everysec, always",
+        ),
+        ("durability always", 1, "durability always needs a folder"),
+        ("\nbind nowhere", 2, "bind takes IP addresses"),
+        ("requirepass ''", 1, "requirepass is empty"),
         ("\n\nport", 3, "'port' needs a value"),
         ("port 1 2", 1, "'port' takes one value: put quotes around blanks"),
         ("allow-shutdown maybe", 1, "'allow-shutdown' is yes or no"),
@@ -80,7 +88,7 @@ fn a_line_without_sense_is_named_with_file_and_line() {
         ("requirepass \"abc", 1, "quotes in pairs"),
         ("*1", 1, "a line is a name and a value"),
         ("config other.conf", 1, "there is no setting 'config'"),
-        ("maxclients 0", 1, "invalid value '0'"),
+        ("maxclients 0", 1, "maxclients 0: must be from 1 to"),
         ("timeout 1\nport 0\ntimeout 2", 3, "'timeout' is set in line 1 already"),
     ];
     for (text, line, reason) in cases {
@@ -90,7 +98,76 @@ fn a_line_without_sense_is_named_with_file_and_line() {
         assert_eq!(output.status.code(), Some(2), "{text}: {error}");
         let place = format!("kv.conf:{line}: ");
         assert!(error.contains(&place) && error.contains(reason), "{text}: {error}");
+        assert!(error.starts_with("kv-server: ") && error.lines().count() == 1, "{error}");
     }
+}
+
+#[test]
+fn words_without_sense_get_one_line_that_names_the_fix() {
+    let cases: &[(&[&str], &[(&str, &str)], &str)] = &[
+        (&["abc"], &[], "PORT abc: must be a whole number"),
+        (&["--port", "99999"], &[], "--port 99999: must be from 0 to 65535"),
+        (&["1", "--port", "2"], &[], "PORT cannot be used with --port: leave one of them out"),
+        (&["1", "2"], &[], "'2' is a word too many (usage: kv-server [OPTIONS] [PORT]; "),
+        (&["--loglevel", "loud"], &[], "--loglevel loud: must be one of off, error, warn, info,"),
+        (&["--timeout", "-1"], &[], "--timeout -1: must not be below 0 (such as --timeout 0)"),
+        (&["--timeout", "9999999999"], &[], "--timeout 9999999999: must be from 0 to 2147483647"),
+        (&["--yes"], &[], "--data-dir <DIR> and --repair are missing (usage: "),
+        (&["--prot", "1"], &[], "there is no flag --prot: did you mean --port?"),
+        (&["--port", "1", "--port", "2"], &[], "--port is given twice: give it once"),
+        (&["--protected-mode", "maybe"], &[], "--protected-mode maybe: must be one of yes, no"),
+        (&[], &[("KV_PORT", "tcp://10.0.0.1:80")], "KV_PORT tcp://10.0.0.1:80: must be a whole"),
+        (&[], &[("KV_DURABILITY", "most")], "KV_DURABILITY most: must be one of none,"),
+        (&[], &[("KV_DURABILITY", "always")], "KV_DURABILITY always needs a folder"),
+        (&[], &[("KV_DATA_DIR", "")], "KV_DATA_DIR is empty: unset it, or give it a value"),
+        (&[], &[("KV_REQUIREPASS", "")], "KV_REQUIREPASS is empty"),
+    ];
+    for (words, variables, expected) in cases {
+        let mut command = Process::command();
+        command.args(*words).envs(variables.iter().copied());
+        let output = Process::outcome(command);
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(2), "{words:?} {variables:?}: {error}");
+        let line = format!("kv-server: {expected}");
+        assert!(error.starts_with(&line), "{words:?} {variables:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
+#[test]
+fn settings_that_do_nothing_or_expose_are_warned_of_once() {
+    let (_folder, path) = file("snapshot-interval 9\nport 0\nbind 0.0.0.0\n");
+    let start = |args: &[&str]| {
+        let mut command = with_file(&path);
+        command.args(args);
+        let process = Process::spawn(command);
+        process.log()
+    };
+    let log = start(&[]);
+    assert!(log.contains("kv.conf:1: snapshot-interval changes nothing: durability is none"));
+    assert!(log.contains("kv.conf:3: bind without a password: clients on other machines are ref"));
+    let log = start(&["--protected-mode", "no", "--snapshot-interval", "7"]);
+    assert!(log.contains("WARN ] --snapshot-interval changes nothing"), "{log}");
+    assert!(log.contains("without a password or protected mode: whoever reaches"), "{log}");
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let dir = data.path().to_str().expect("a plain path");
+    let log = start(&["--requirepass", "s", "--durability", "snapshot", "--data-dir", dir]);
+    assert!(!log.contains("WARN"), "{log}");
+}
+
+#[test]
+fn an_address_that_cannot_be_announced_ends_the_server() {
+    let mut command = Command::new("sh");
+    let words = "exec \"$0\" --port 0 --announce --loglevel error > /dev/full";
+    command.args(["-c", words]).arg(Process::command().get_program());
+    let output = Process::outcome(command);
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert_eq!(
+        error,
+        "kv-server: --announce: cannot write to standard output: No space left on device (os error \
+         28)\n"
+    );
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Panel {
 
     /// Where labels may stand: the panel and the margin to its right.
     pub(super) fn label_area(&self, canvas_width: f64) -> Area {
-        Area { low: (LEFT + 6.0, self.top - 10.0), high: (canvas_width - 15.0, self.bottom - 6.0) }
+        Area { low: (LEFT + 6.0, self.top - 24.0), high: (canvas_width - 15.0, self.bottom - 6.0) }
     }
 
     fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>, x: &Axis) -> anyhow::Result<()> {

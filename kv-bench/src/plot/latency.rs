@@ -10,12 +10,13 @@ use plotters::backend::DrawingBackend;
 use super::axis::{Axis, from_zero, positive};
 use super::canvas::{Align, Canvas, GREY, INK, PALETTE, Point, Stroke, Type};
 use super::frame::{Frame, LEFT, Panel, RIGHT, TITLE_GAP};
-use super::labels::Placer;
+use super::labels::{Area, LEADING, Label, Placer, legible};
 use crate::number;
-use crate::report::describe::{self, plural};
+use crate::report::describe;
 use crate::result::{self, RunResult, Verdict};
+use crate::scenario::plural;
 
-/// Labels of start points nearer to each other than this would say the same thing twice.
+/// Labels of points nearer to each other than this would say the same thing twice.
 const SAME_PLACE: f64 = 110.0;
 
 /// The size of this plot in pixels, and the heights between which its two panels lie.
@@ -83,23 +84,22 @@ impl Plot {
     pub(super) fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> anyhow::Result<()> {
         self.frame.draw(canvas)?;
         self.draw_key(canvas)?;
-        for (panel, curves) in self.frame.panels.iter().zip(&self.curves) {
-            let at =
-                |mark: &Mark| (self.frame.x.at(mark.throughput_ops_s), panel.y.at(mark.latency_us));
-            let mut placer = Placer::new(panel.label_area(self.frame.size.0));
-            for curve in curves {
-                draw_line(canvas, &mut placer, curve, at)?;
-            }
-            for curve in curves {
-                for mark in curve.marks.iter().flatten() {
-                    canvas.marker(at(mark), curve.series, curve.stroke().color, !mark.trusted)?;
-                    placer.avoid_marker(at(mark));
-                }
-            }
-            label_ends(canvas, &mut placer, curves, at)?;
-            label_starts(canvas, &mut placer, curves, at)?;
+        let views = || self.frame.panels.iter().zip(&self.curves).map(|pair| self.view(pair));
+        let mut places: Vec<Option<Vec<Area>>> = Vec::new();
+        for view in views() {
+            places.push(view.placer().arrange(canvas, &view.ends())?);
+        }
+        // Where lines end at nearly the same place, a column of names is plainer than labels at
+        // their ends; in one panel as in the other.
+        let places: Option<Vec<Vec<Area>>> = places.into_iter().collect();
+        for (index, view) in views().enumerate() {
+            view.draw(canvas, places.as_ref().map(|places| places[index].as_slice()))?;
         }
         Ok(())
+    }
+
+    fn view<'a>(&'a self, (panel, curves): (&'a Panel, &'a Vec<Curve>)) -> View<'a> {
+        View { frame: &self.frame, panel, curves }
     }
 
     /// What hollow markers are, where there are any.
@@ -120,72 +120,130 @@ fn marks(curves: &[Curve]) -> impl Iterator<Item = &Mark> + Clone {
     curves.iter().flat_map(|curve| curve.marks.iter().flatten())
 }
 
-fn draw_line<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    placer: &mut Placer,
-    curve: &Curve,
-    at: impl Fn(&Mark) -> Point,
-) -> anyhow::Result<()> {
-    for run in curve.marks.split(Option::is_none) {
-        let path: Vec<Point> = run.iter().flatten().map(&at).collect();
-        canvas.line(&path, &curve.stroke())?;
-        for ends in path.windows(2) {
-            placer.avoid_line(ends[0], ends[1]);
-        }
-    }
-    Ok(())
+/// One panel with its curves.
+struct View<'a> {
+    frame: &'a Frame,
+    panel: &'a Panel,
+    curves: &'a [Curve],
 }
 
-/// Each line's name and last number of clients, at its last point.
-fn label_ends<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    placer: &mut Placer,
-    curves: &[Curve],
-    at: impl Fn(&Mark) -> Point,
-) -> anyhow::Result<()> {
-    let mut ends: Vec<(&Curve, &Mark)> = curves
-        .iter()
-        .filter_map(|curve| Some((curve, curve.marks.iter().flatten().last()?)))
-        .collect();
-    // Those furthest right have the margin to go to: they choose first.
-    ends.sort_by(|a, b| b.1.throughput_ops_s.total_cmp(&a.1.throughput_ops_s));
-    for (curve, mark) in ends {
-        let servers = format!("{} server{}", curve.servers, plural(curve.servers));
-        let clients = clients(mark);
-        let label = [(servers.as_str(), true, curve.stroke().color), (&clients, false, GREY)];
-        placer.label(canvas, at(mark), &label)?;
+impl View<'_> {
+    fn at(&self, mark: &Mark) -> Point {
+        (self.frame.x.at(mark.throughput_ops_s), self.panel.y.at(mark.latency_us))
     }
-    Ok(())
-}
 
-/// The first number of clients, once for all lines that begin at the same place.
-fn label_starts<B: DrawingBackend>(
-    canvas: &mut Canvas<B>,
-    placer: &mut Placer,
-    curves: &[Curve],
-    at: impl Fn(&Mark) -> Point,
-) -> anyhow::Result<()> {
-    let mut labelled: Vec<(Point, u32)> = Vec::new();
-    for curve in curves {
-        let mut marks = curve.marks.iter().flatten();
-        let (Some(first), Some(_)) = (marks.next(), marks.next()) else { continue };
-        let at = at(first);
-        let is_known = labelled.iter().any(|&((x, y), clients)| {
-            clients == first.clients && (x - at.0).hypot(y - at.1) < SAME_PLACE
-        });
-        if !is_known {
-            labelled.push((at, first.clients));
-            placer.label(canvas, at, &[(&clients(first), false, GREY)])?;
-        }
+    /// The lines of a curve, one for each stretch without a gap.
+    fn paths(&self, curve: &Curve) -> Vec<Vec<Point>> {
+        let stretches = curve.marks.split(Option::is_none);
+        stretches.map(|run| run.iter().flatten().map(|mark| self.at(mark)).collect()).collect()
     }
-    Ok(())
+
+    /// Keeps labels off everything in the panel.
+    fn placer(&self) -> Placer {
+        let mut placer = Placer::new(self.panel.label_area(self.frame.size.0));
+        for curve in self.curves {
+            for path in self.paths(curve) {
+                path.windows(2).for_each(|ends| placer.avoid_line(ends[0], ends[1]));
+            }
+            curve.marks.iter().flatten().for_each(|mark| placer.avoid_marker(self.at(mark)));
+        }
+        placer
+    }
+
+    /// Each line's name and last number of clients, at its last point.
+    fn ends(&self) -> Vec<Label> {
+        let mut ends: Vec<(&Curve, &Mark)> = self
+            .curves
+            .iter()
+            .filter_map(|curve| Some((curve, curve.marks.iter().flatten().last()?)))
+            .collect();
+        // Those furthest right have the margin to go to: they choose first.
+        ends.sort_by(|a, b| b.1.throughput_ops_s.total_cmp(&a.1.throughput_ops_s));
+        let label = |(curve, mark): (&Curve, &Mark)| Label {
+            at: self.at(mark),
+            lines: vec![(curve.name(), true, curve.stroke().color), (clients(mark), false, GREY)],
+        };
+        ends.into_iter().map(label).collect()
+    }
+
+    /// The curves, their names at their ends if there are places for them and in a column otherwise,
+    /// and the first number of clients.
+    fn draw<B: DrawingBackend>(
+        &self,
+        canvas: &mut Canvas<B>,
+        places: Option<&[Area]>,
+    ) -> anyhow::Result<()> {
+        for curve in self.curves {
+            for path in self.paths(curve) {
+                canvas.line(&path, &curve.stroke())?;
+            }
+        }
+        for curve in self.curves {
+            for mark in curve.marks.iter().flatten() {
+                let color = curve.stroke().color;
+                canvas.marker(self.at(mark), curve.series, color, !mark.trusted)?;
+            }
+        }
+        let mut placer = self.placer();
+        match places {
+            Some(places) => {
+                for (label, &place) in self.ends().iter().zip(places) {
+                    placer.draw(canvas, label, place)?;
+                }
+            }
+            None => {
+                self.draw_names(canvas)?;
+                self.label_clients(canvas, &mut placer, |marks| marks.last())?;
+            }
+        }
+        self.label_clients(canvas, &mut placer, |marks| marks.first().filter(|_| marks.len() > 1))
+    }
+
+    /// The names of the curves with their markers, one below the other in the right margin.
+    fn draw_names<B: DrawingBackend>(&self, canvas: &mut Canvas<B>) -> anyhow::Result<()> {
+        for (row, curve) in self.curves.iter().enumerate() {
+            let color = curve.stroke().color;
+            let y = self.panel.top + LEADING * (row as f64 * 1.2 + 0.5);
+            canvas.marker((RIGHT + 45.0, y), curve.series, color, false)?;
+            let look = Type { bold: true, ..Type::body(legible(color), Align::Left) };
+            canvas.text(&curve.name(), (RIGHT + 70.0, y), look)?;
+        }
+        Ok(())
+    }
+
+    /// The number of clients of one mark of each curve, once for all that lie at the same place.
+    fn label_clients<B: DrawingBackend>(
+        &self,
+        canvas: &mut Canvas<B>,
+        placer: &mut Placer,
+        choose: impl for<'a> Fn(&'a [&'a Mark]) -> Option<&'a &'a Mark>,
+    ) -> anyhow::Result<()> {
+        let mut labelled: Vec<(Point, u32)> = Vec::new();
+        for curve in self.curves {
+            let marks: Vec<&Mark> = curve.marks.iter().flatten().collect();
+            let Some(mark) = choose(&marks) else { continue };
+            let at = self.at(mark);
+            let is_known = labelled.iter().any(|&((x, y), clients)| {
+                clients == mark.clients && (x - at.0).hypot(y - at.1) < SAME_PLACE
+            });
+            if !is_known {
+                labelled.push((at, mark.clients));
+                placer.label(canvas, &Label { at, lines: vec![(clients(mark), false, GREY)] })?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn clients(mark: &Mark) -> String {
-    format!("{} client{}", mark.clients, plural(mark.clients))
+    plural(mark.clients.into(), "client")
 }
 
 impl Curve {
+    fn name(&self) -> String {
+        plural(self.servers.into(), "server")
+    }
+
     /// The tail is the bold line: it is what a service promises.
     fn stroke(&self) -> Stroke {
         let solid = Stroke::solid(PALETTE[self.series % PALETTE.len()], 5.5);

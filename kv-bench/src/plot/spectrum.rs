@@ -12,7 +12,7 @@ use super::Histograms;
 use super::axis::{Axis, positive};
 use super::canvas::{Canvas, GREY, PALETTE, Point, Stroke};
 use super::frame::{FOOT, Frame, LEFT, Panel, RIGHT};
-use super::labels::Placer;
+use super::labels::{Label, Placer};
 use crate::number::{duration, grouped};
 use crate::percentiles::{QUANTILES, Quantile};
 use crate::report::describe;
@@ -112,8 +112,9 @@ impl Plot {
         for line in &self.lines {
             let Some(&end) = line.path.last() else { continue };
             let samples = format!("{} samples", grouped(line.samples));
-            let text = [(line.name.as_str(), true, line.stroke().color), (&samples, false, GREY)];
-            placer.label(canvas, at(end), &text)?;
+            let color = line.stroke().color;
+            let lines = vec![(line.name.clone(), true, color), (samples, false, GREY)];
+            placer.label(canvas, &Label { at: at(end), lines })?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::number::{duration, grouped, short};
 use crate::result::{Point, RunResult, Verdict};
+use crate::scenario::plural;
 
 /// The loop, in the words of the laws of measuring.
 pub(crate) fn load(result: &RunResult) -> String {
@@ -22,7 +23,7 @@ pub(crate) fn workload(result: &RunResult) -> String {
         grouped(scenario.keys),
         scenario.key_distribution,
         grouped(scenario.value_size_bytes),
-        scenario.pipeline,
+        grouped(scenario.pipeline.into()),
     )
 }
 
@@ -38,8 +39,8 @@ pub(crate) fn environment(result: &RunResult) -> String {
     if let Some(durability) = &result.scenario.durability {
         parts.push(format!("durability {durability}"));
     }
-    let cores = environment.cores;
-    parts.push(format!("{} ({cores} core{})", environment.cpu_model.trim(), plural(cores)));
+    let cores = plural(environment.cores.into(), "core");
+    parts.push(format!("{} ({cores})", environment.cpu_model.trim()));
     parts.push(format!("{} {}", environment.os, environment.kernel));
     parts.join(" · ")
 }
@@ -57,12 +58,11 @@ pub(crate) fn curve_claim(points: &[Point]) -> String {
     let Some(peak) = peak(points) else {
         return "No point of the curve measured any throughput".to_owned();
     };
-    let (servers, clients) = (peak.servers, peak.clients);
     let mut claim = format!(
-        "Up to {} ops/s, with {servers} server{} and {clients} client{}",
+        "Up to {} ops/s, with {} and {}",
         short(peak.throughput_ops_s),
-        plural(servers),
-        plural(clients),
+        plural(peak.servers.into(), "server"),
+        plural(peak.clients.into(), "client"),
     );
     if let Some(latency) = point_latency(peak) {
         let _ = write!(claim, ": p50 {}, p99 {}", duration(latency.p50), duration(latency.p99));
@@ -78,7 +78,25 @@ pub(crate) fn point_latency(point: &Point) -> Option<&crate::result::Percentiles
     point.response_us.as_ref().or(point.service_us.as_ref())
 }
 
-/// The ending of a noun that there are `count` of.
-pub(crate) fn plural(count: u32) -> &'static str {
-    if count == 1 { "" } else { "s" }
+/// What was measured where and when, as the title of a page: `nightly: 4 × kv-server 0.1.0,
+/// 2026-11-23 00:36 UTC`.
+pub(crate) fn title(result: &RunResult) -> String {
+    let mut software = result.environment.servers.clone();
+    software.dedup();
+    software.retain(|name| !name.is_empty());
+    let software = if software.is_empty() { "server".to_owned() } else { software.join(", ") };
+    let targets = &result.scenario.targets;
+    let what = match (targets.as_slice(), result.servers.len()) {
+        ([target], _) => format!("{software} at {target}"),
+        ([], 0 | 1) => software,
+        ([], count) => format!("{count} × {software}"),
+        (several, _) => format!("{software} at {}", several.join(", ")),
+    };
+    // Whole minutes of `2026-11-23T00:36:11.123Z`; what is no such time is shown as it is.
+    let time = result.started_at.get(..16).filter(|_| result.started_at.ends_with('Z'));
+    let time = time.map_or_else(
+        || result.started_at.clone(),
+        |minutes| format!("{} UTC", minutes.replacen('T', " ", 1)),
+    );
+    format!("{}: {what}, {time}", result.name)
 }

@@ -29,6 +29,13 @@ pub fn load(path: &Path) -> anyhow::Result<RunResult> {
     parse(&text).with_context(|| format!("{} is not a result of kv-bench", path.display()))
 }
 
+/// Whether a file holds a result, of whatever version.
+pub(crate) fn is_result(path: &Path) -> bool {
+    let json = fs::read(path).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+    let schema = json.as_ref().and_then(|json| json.get("schema")?.as_str());
+    schema.is_some_and(|schema| schema.starts_with("kv-bench/result/"))
+}
+
 fn parse(text: &str) -> anyhow::Result<RunResult> {
     let json: Value = serde_json::from_str(text)?;
     match json.get("schema").and_then(Value::as_str) {

@@ -12,7 +12,7 @@ pub(super) fn page(result: &RunResult, files: &[String]) -> String {
     let medium = Medium::Markdown;
     let mut out = format!(
         "# {}\n\n{}\n\n{} · {}\n\n{}\n\n",
-        medium.escape(&result.name),
+        medium.escape(&describe::title(result)),
         text::headline(result),
         medium.escape(&describe::workload(result)),
         medium.escape(&describe::environment(result)),
@@ -94,7 +94,7 @@ fn machine(result: &RunResult) -> String {
         ("host", environment.hostname.clone()),
         ("system", format!("{}, kernel {}", environment.os, environment.kernel)),
         ("CPU", environment.cpu_model.clone()),
-        ("cores", environment.cores.to_string()),
+        ("cores", grouped(environment.cores.into())),
         (
             "cgroup quota",
             environment

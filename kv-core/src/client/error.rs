@@ -50,7 +50,7 @@ pub enum ClientError {
         cause: ReplyError,
     },
     /// User or password refused, or a password missing.
-    #[error("{address} refused the login: {message}; check user and password")]
+    #[error("{address} refused the login: {}; check user and password", message.trim_end_matches('.'))]
     Auth {
         /// The server.
         address: Address,

@@ -33,6 +33,7 @@ use crate::session::{Session, To};
   kv-cli end                          stop the server
   kv-cli                              a prompt; 'help' there says more
   printf 'put a 1\\nget a\\n' | kv-cli  a command per line, quoted as in redis-cli
+  kv-cli monitor                      what all clients ask for, until Ctrl-C
   kv-cli -p 6379 ping                 any Redis server
   kv-cli --servers :8001,:8002 get k  ask the server that owns the key
   kv-cli --servers :8001,:8002 --all-servers dbsize

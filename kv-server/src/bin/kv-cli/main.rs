@@ -14,13 +14,16 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
+use kv_server::usage;
 
 use args::Args;
 use run::{Printer, Status};
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    let typed = usage::matches(<Args as CommandFactory>::command(), std::env::args_os(), "kv-cli");
+    let args = Args::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    match run(&args) {
         Ok(status) => status.into(),
         Err(error) => match error.downcast_ref::<io::Error>() {
             // Nobody reads our output any more: that is their choice, not our failure.

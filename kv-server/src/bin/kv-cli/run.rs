@@ -2,6 +2,7 @@
 //! input.
 
 use std::io::{self, BufRead, Write};
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use kv_core::client::ClientError;
@@ -54,6 +55,9 @@ impl Printer {
             self.complain(reason);
             return Ok(Status::Usage);
         }
+        if is_stream(args) {
+            return self.follow(session, args);
+        }
         let answers = match session.ask(args) {
             Ok(answers) => answers,
             Err(error @ RingClientError::NoKey { .. }) => {
@@ -70,6 +74,40 @@ impl Printer {
             worst = worst.max(self.print(args, answer, session.to())?);
         }
         Ok(worst)
+    }
+
+    /// Prints what a command is told, until Ctrl-C ends this process or the server ends.
+    fn follow(&self, session: &mut Session, args: &[Vec<u8>]) -> io::Result<Status> {
+        let command = String::from_utf8_lossy(&args[0]).into_owned();
+        if session.to() != To::Only {
+            self.complain(&format!(
+                "{command} follows one server: name it with --host and --port, not --servers"
+            ));
+            return Ok(Status::Usage);
+        }
+        if self.place.is_none() {
+            self.complain(&format!(
+                "{command} goes on until Ctrl-C, which would end the prompt: run it from your shell"
+            ));
+            return Ok(Status::Usage);
+        }
+        let mut status = Status::Fine;
+        let followed = session.follow(args, |value| {
+            let answer = Answer { server: None, outcome: Ok(value.clone()) };
+            status = self.print(args, &answer, To::Only)?;
+            Ok(if matches!(value, Value::Error(_)) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        })?;
+        Ok(match followed {
+            Ok(()) => status,
+            Err(error) => {
+                self.complain(&error.to_string());
+                Status::from(&error)
+            }
+        })
     }
 
     pub(crate) fn complain(&self, message: &str) {
@@ -191,17 +229,23 @@ fn trouble(args: &[Vec<u8>], value: &Value) -> Option<String> {
     }
 }
 
-/// Why a command cannot be run here: what it starts is no single reply.
+/// Whether `args` has one of `words` at `index`.
+fn has(args: &[Vec<u8>], index: usize, words: &[&str]) -> bool {
+    let is = |arg: &Vec<u8>| words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()));
+    args.get(index).is_some_and(is)
+}
+
+/// Whether a command is answered for as long as the server lives.
+fn is_stream(args: &[Vec<u8>]) -> bool {
+    has(args, 0, &["subscribe", "psubscribe", "ssubscribe", "monitor"])
+}
+
+/// Why a command cannot be run here: what it starts is no reply.
 fn unanswerable(args: &[Vec<u8>]) -> Option<&'static str> {
-    let is = |index: usize, words: &[&str]| {
-        args.get(index).is_some_and(|arg: &Vec<u8>| {
-            words.iter().any(|word| arg.eq_ignore_ascii_case(word.as_bytes()))
-        })
-    };
-    if is(0, &["subscribe", "psubscribe", "ssubscribe", "monitor", "sync", "psync"]) {
-        return Some("one reply is awaited per command: a stream cannot be followed here");
+    if has(args, 0, &["sync", "psync"]) {
+        return Some("a replication stream is not for people: redis-cli --replica shows it");
     }
-    if is(0, &["client"]) && is(1, &["reply"]) && is(2, &["off", "skip"]) {
+    if has(args, 0, &["client"]) && has(args, 1, &["reply"]) && has(args, 2, &["off", "skip"]) {
         return Some("one reply is awaited per command: CLIENT REPLY must stay ON");
     }
     None

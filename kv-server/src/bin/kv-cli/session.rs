@@ -1,6 +1,10 @@
 //! The servers that commands go to.
 
-use kv_core::client::ClientError;
+use std::io;
+use std::ops::ControlFlow;
+
+use kv_core::client::{Client, ClientError, ConnectOptions};
+use kv_core::resp::Protocol;
 use kv_core::resp::reply::Value;
 use kv_core::ring_client::{RingClient, RingClientError};
 
@@ -76,6 +80,35 @@ impl Session {
         let answers: Vec<Answer> = answers.collect();
         self.remember_db(args, &answers);
         Ok(answers)
+    }
+
+    /// Runs a command that the one server answers for as long as it lives, on a connection of its
+    /// own; `print` gets each reply until it refuses one.
+    ///
+    /// # Errors
+    /// Of `print` outside, of the server inside.
+    pub(crate) fn follow(
+        &mut self,
+        args: &[Vec<u8>],
+        mut print: impl FnMut(&Value) -> io::Result<ControlFlow<()>>,
+    ) -> io::Result<Result<(), ClientError>> {
+        // Silence is no failure here; and RESP3 would make messages pushes, which are no replies.
+        let options = self.client.options_mut();
+        let options =
+            ConnectOptions { reply_timeout: None, protocol: Protocol::Resp2, ..options.clone() };
+        let mut client = match Client::connect(&self.client.addresses()[0], &options) {
+            Ok(client) => client,
+            Err(error) => return Ok(Err(error)),
+        };
+        let mut reply = client.call(args);
+        loop {
+            match reply {
+                Ok(value) if print(&value)?.is_break() => return Ok(Ok(())),
+                Ok(_) => {}
+                Err(error) => return Ok(Err(error)),
+            }
+            reply = client.receive();
+        }
     }
 
     /// A connection lost later is made anew: with the database that was selected last.
