@@ -145,7 +145,7 @@ fn wrong_value(error: &clap::Error, shown: &str, arg: Option<&Arg>) -> String {
 }
 
 fn is_number_error(error: &clap::Error) -> bool {
-    error.source().is_some_and(|source| source.is::<ParseIntError>())
+    error.source().is_some_and(<dyn std::error::Error>::is::<ParseIntError>)
 }
 
 /// What is wrong with a value, in the words of who refused it, but for the standard library's.
