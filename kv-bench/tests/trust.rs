@@ -15,6 +15,8 @@ fn calm() -> Facts {
         queue_wait_share: Some(0.01),
         throttled_share: Some(0.0),
         steal_share: 0.0,
+        others_share: Some(0.02),
+        spawned: true,
         servers: vec![Some(ServerLoad { cores: 0.6, busiest_thread: 0.3 })],
         arguments: ["run", "--servers", "1", "--threads", "2", "--value", "a b", "--clients=4"]
             .map(str::to_owned)
