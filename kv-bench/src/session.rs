@@ -318,11 +318,11 @@ impl Session<'_> {
                 let shape = Shape { threads, clients, ..scenario.shape };
                 let what = (shape, Until::Elapsed(curve::LENGTH), curve::WARMUP);
                 let (measurement, ..) = self.measure(&name, &target, &mut cluster, what)?;
+                let told = |text: &String| format!("{name}: {text}");
+                result.warnings.extend(measurement.outages.iter().map(told));
                 if self.halt.is_some() {
                     return Ok(());
                 }
-                let told = |text: &String| format!("{name}: {text}");
-                result.warnings.extend(measurement.outages.iter().map(told));
                 result.points.push(measurement.point(servers));
                 // A failure ends nothing: the last write tries again, and tells.
                 let _ = outputs.keep(result);

@@ -21,7 +21,7 @@ use super::{Outcome, Phase, Shape, Until};
 use crate::recorder::{Counts, Failure, Recorder};
 use crate::schedule::share;
 use crate::target::{Codec, Operation, Reply, Target};
-use crate::workload::KeyBuffer;
+use crate::workload::{KeyBuffer, Kind};
 
 /// Bytes taken from a socket at once: a full pipeline of small replies, and small enough for the
 /// second-level cache.
@@ -276,9 +276,7 @@ impl<T: Target> Worker<T> {
             let id = client_id * self.nodes + node;
             let connection = &mut self.connections[id];
             if connection.state != State::Ready {
-                let mut request = Vec::new();
-                self.codec.encode(Operation { kind, key, value }, &mut request);
-                self.hold(client_id, Held { kind, connection: id, request, since_ns: now_ns() });
+                self.hold(client_id, id, kind, value);
                 break;
             }
             self.codec.encode(Operation { kind, key, value }, &mut connection.outgoing);
@@ -423,15 +421,19 @@ impl<T: Target> Worker<T> {
         self.settle(client_id);
     }
 
-    /// The client waits with an operation whose connection is down.
+    /// The client waits with the operation whose key is at hand: its connection is down.
     #[cold]
-    fn hold(&mut self, client_id: usize, held: Held) {
-        self.recorder.counts.first_send_ns.get_or_insert(held.since_ns);
+    fn hold(&mut self, client_id: usize, connection: usize, kind: Kind, value: &[u8]) {
+        let since_ns = now_ns();
+        self.recorder.counts.first_send_ns.get_or_insert(since_ns);
+        let mut request = Vec::new();
+        self.codec.encode(Operation { kind, key: self.key.bytes(), value }, &mut request);
+        let held = Held { kind, connection, request, since_ns };
         let client = &mut self.clients[client_id];
         client.held = Some(held);
         client.outstanding += 1;
         client.paused = true;
-        self.paused.push_back((now_ns() + PAUSE_NS, client_id));
+        self.paused.push_back((since_ns + PAUSE_NS, client_id));
     }
 
     /// Sends what the client waits with when its connection is back, and counts it as failed when
@@ -469,12 +471,12 @@ impl<T: Target> Worker<T> {
         let client = &mut self.clients[client_id];
         let Some(held) = client.held.take() else { return };
         client.outstanding -= 1;
+        let waited_ns = self.now_ns.saturating_sub(held.since_ns);
+        let is_down = matches!(self.connections[held.connection].state, State::Down { .. });
         // One that accepts and says nothing is no different from one that does not answer.
-        let failure = match self.connections[held.connection].state {
-            State::Down { .. } => Failure::Connection,
-            _ => Failure::Timeout,
-        };
-        self.recorder.failure(held.kind, failure, self.now_ns.saturating_sub(held.since_ns));
+        let timed_out = waited_ns >= self.timeout_ns && !is_down;
+        let failure = if timed_out { Failure::Timeout } else { Failure::Connection };
+        self.recorder.failure(held.kind, failure, waited_ns);
         self.recorder.lost(held.connection % self.nodes, self.now_ns.min(self.deadline_ns));
     }
 

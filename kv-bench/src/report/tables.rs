@@ -93,7 +93,7 @@ pub(super) fn latencies(result: &RunResult, medium: Medium) -> String {
         rows.extend(latency_rows("all", counts, times));
     }
     if let Some(errors) = &all.error_us {
-        let mut row = vec!["failed".to_owned(), "until then".to_owned()];
+        let mut row = vec!["failed".to_owned(), "to failure".to_owned()];
         row.extend([String::new(), grouped(all.errors), String::new(), String::new()]);
         row.extend(latency_cells(Some(errors), all.errors));
         rows.push(row);
