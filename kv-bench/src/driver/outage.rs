@@ -50,7 +50,7 @@ impl Reach {
         }
     }
 
-    /// A ready connection was lost, and `failed` operations with it.
+    /// A ready connection was lost.
     pub(super) fn lose(&mut self, node: usize, now_ns: u64, counts: &mut Counts) {
         let state = &mut self.nodes[node];
         state.ready -= 1;
