@@ -1,5 +1,6 @@
 //! Servers that stay away: when a run gives up on them, and what is told of them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::driver::{Live, Until};
@@ -53,7 +54,7 @@ pub(crate) fn told(name: &str, outage: &Outage, lost: bool) -> Option<String> {
         plural(outage.failed, "operation")
     );
     if outage.longest_ns > 0 {
-        text += &format!(", away for up to {}", duration(outage.longest_ns as f64 / 1e3));
+        let _ = write!(text, ", away for up to {}", duration(outage.longest_ns as f64 / 1e3));
     }
     text += if lost { ", and it did not come back" } else { "; it was back at the end" };
     Some(text)
