@@ -1,16 +1,24 @@
 //! The servers that a measurement drives: spawned ones with their lives, or running ones.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use kv_core::ring::Ring;
 
 use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
-use crate::scenario::{Place, Scenario, plural};
+use crate::progress::Progress;
+use crate::scenario::{Place, Scenario, is_local, plural};
 use crate::scratch::Scratch;
 use crate::spawn::{Plan, Servers};
 use crate::target::{Endpoint, Resp};
+
+/// How long a running server may take until it listens: who starts one and measures it does not
+/// wait in between.
+const START_TIME: Duration = Duration::from_secs(3);
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Servers that answer.
 pub(crate) struct Cluster {
@@ -20,16 +28,19 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts `count` servers, or looks at those that run already.
+    /// Starts `count` servers, or looks at those that run already; `progress` shows what is waited
+    /// for.
     pub(crate) fn open(
         scenario: &Scenario,
         count: u32,
         scratch: &Scratch,
         interrupt: &Interrupt,
+        progress: &mut Progress,
     ) -> anyhow::Result<Self> {
         match &scenario.place {
             Place::Spawned { program, durability, .. } => {
                 let plan = Plan { program: program.as_deref(), durability: *durability, scratch };
+                progress.step("starting servers");
                 let servers = Servers::start(count, &plan, interrupt)?;
                 Ok(Self {
                     endpoints: servers.endpoints(),
@@ -38,8 +49,12 @@ impl Cluster {
                 })
             }
             Place::Running(endpoints) => {
-                let look = |endpoint| probe(endpoint, scenario.shape.timeout);
-                let identities = endpoints.iter().map(look).collect::<Result<_, _>>()?;
+                let deadline = Instant::now() + START_TIME;
+                let mut look = |endpoint| {
+                    let timeout = scenario.shape.timeout;
+                    await_server(endpoint, timeout, deadline, interrupt, progress)
+                };
+                let identities = endpoints.iter().map(&mut look).collect::<Result<_, _>>()?;
                 Ok(Self { spawned: None, endpoints: endpoints.clone(), identities })
             }
         }
@@ -58,6 +73,29 @@ impl Cluster {
     /// Why the run cannot go on, when a server of ours has ended by itself.
     pub(crate) fn obituary(&mut self) -> Option<String> {
         self.spawned.as_mut()?.obituary()
+    }
+
+    /// Server number `index` of the ring, as messages name it.
+    pub(crate) fn name(&self, index: usize) -> String {
+        let Endpoint { name, address, .. } = &self.endpoints[index];
+        let address = address.to_string();
+        if *name == address { address } else { format!("{name} ({address})") }
+    }
+
+    /// Whether server number `index` does not answer now.
+    pub(crate) fn is_lost(&self, index: usize, timeout: Duration) -> bool {
+        probe(&self.endpoints[index], timeout).is_err()
+    }
+
+    /// Whether they are ours.
+    pub(crate) fn is_spawned(&self) -> bool {
+        self.spawned.is_some()
+    }
+
+    /// Whether the process of each that runs on this machine is known.
+    pub(crate) fn local_servers_known(&self) -> bool {
+        let mut both = self.endpoints.iter().zip(&self.identities);
+        both.all(|(endpoint, identity)| identity.pid.is_some() || !is_local(&endpoint.address))
     }
 
     /// Their processes, where they run on this machine.
@@ -82,5 +120,27 @@ impl Cluster {
         versions.retain(|version| !version.is_empty());
         let known = if versions.is_empty() { "unknown".to_owned() } else { versions.join(", ") };
         format!("{} ({known})", plural(count, "running server"))
+    }
+}
+
+/// Looks at a server that may be about to start.
+fn await_server(
+    endpoint: &Endpoint,
+    timeout: Duration,
+    deadline: Instant,
+    interrupt: &Interrupt,
+    progress: &mut Progress,
+) -> anyhow::Result<Identity> {
+    loop {
+        match probe(endpoint, timeout) {
+            Err(error) if error.may_pass() && Instant::now() < deadline => {
+                if interrupt.is_wanted() {
+                    bail!("interrupted while waiting for {}", endpoint.name);
+                }
+                progress.step(format!("waiting for {}", endpoint.name));
+                std::thread::sleep(LOOK_EVERY);
+            }
+            answer => return Ok(answer?),
+        }
     }
 }

@@ -70,6 +70,8 @@ fn stat_ticks(folder: &Path, field: usize) -> Option<f64> {
 pub(crate) struct Disturbance {
     /// Ticks of all cores together.
     total_ticks: u64,
+    /// Ticks in which processes ran; interrupts are nobody's, and ours as often as not.
+    busy_ticks: u64,
     /// Ticks in which the hypervisor ran somebody else.
     steal_ticks: u64,
     /// Time for which a CPU quota stopped our control group or one around it, by folder.
@@ -85,6 +87,7 @@ impl Disturbance {
         Self {
             // The guest fields after the eighth are part of user and nice already.
             total_ticks: ticks.iter().take(8).sum(),
+            busy_ticks: ticks.iter().take(3).sum(),
             steal_ticks: ticks.get(7).copied().unwrap_or(0),
             throttled_s: throttled_s(),
         }
@@ -95,6 +98,15 @@ impl Disturbance {
         let total = self.total_ticks.saturating_sub(before.total_ticks);
         let steal = self.steal_ticks.saturating_sub(before.steal_ticks);
         if total == 0 { 0.0 } else { steal as f64 / total as f64 }
+    }
+
+    /// The share of all cores' time in which since `before` processes ran other than those that are
+    /// known to have used `known_s`. Resolution: 10 ms per core and process.
+    pub(crate) fn others_share(&self, before: &Self, known_s: f64) -> f64 {
+        let total = self.total_ticks.saturating_sub(before.total_ticks);
+        let busy = self.busy_ticks.saturating_sub(before.busy_ticks);
+        let others = (busy as f64 - known_s * TICKS_PER_S).max(0.0);
+        if total == 0 { 0.0 } else { others / total as f64 }
     }
 
     /// Seconds for which we were throttled since `before`; `None` without a quota to read.

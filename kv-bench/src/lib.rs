@@ -27,6 +27,7 @@ mod machine;
 mod measurement;
 mod number;
 mod outputs;
+mod patience;
 pub mod percentiles;
 pub mod plot;
 mod probe;

@@ -8,17 +8,18 @@ use std::time::Duration;
 use crate::cpu::{CpuUsed, Disturbance, ProcessCpu};
 use crate::driver::{Fleet, Live, Measured, Outcome, Shape, Until};
 use crate::machine;
-use crate::number::grouped;
+use crate::number::{duration, grouped};
 use crate::percentiles::thin_warning;
 use crate::recorder::KindCounts;
 use crate::result::{
     Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Trust,
 };
+use crate::scenario::plural;
 use crate::target::Node;
 use crate::trust::{Facts, ServerLoad, judge};
 use crate::workload::{Kind, Workload};
 
-/// Silence at the end of a run that deserves a warning: this long, and this share of the duration.
+/// Silence at the end of a run that is told: this long, and this share of the duration.
 const SILENCE_S_MIN: f64 = 0.1;
 const SILENCE_SHARE_MIN: f64 = 0.05;
 
@@ -31,6 +32,10 @@ pub(crate) struct Plan {
     pub shape: Shape,
     /// The servers' processes, where they are ours to look at.
     pub server_pids: Vec<Option<u32>>,
+    /// Each server on this machine is among them.
+    pub local_servers_known: bool,
+    /// They are ours.
+    pub spawned: bool,
     /// The command line's words after the program.
     pub arguments: Vec<String>,
 }
@@ -42,6 +47,8 @@ pub(crate) struct Measurement {
     pub trust: Trust,
     /// CPU time per server.
     pub server_cpu: Vec<Option<CpuUsed>>,
+    /// What is told of servers that were away.
+    pub outages: Vec<String>,
 }
 
 /// Runs `plan`. `watch` may break it off; a warm-up that is broken off measures nothing.
@@ -61,27 +68,31 @@ pub(crate) fn measure(
         }
     }
     let read = || -> Vec<Option<ProcessCpu>> {
-        plan.server_pids.iter().map(|pid| pid.and_then(ProcessCpu::read)).collect()
+        // We are the last of them.
+        let pids = plan.server_pids.iter().copied().chain([Some(std::process::id())]);
+        pids.map(|pid| pid.and_then(ProcessCpu::read)).collect()
     };
-    let (servers, disturbance) = (read(), Disturbance::read());
+    let (processes, disturbance) = (read(), Disturbance::read());
     let measured = fleet.run(&plan.workload, until, &mut watch)?;
-    let server_cpu: Vec<Option<CpuUsed>> = read()
+    let disturbed = (disturbance, Disturbance::read());
+    let mut server_cpu: Vec<Option<CpuUsed>> = read()
         .into_iter()
-        .zip(servers)
+        .zip(processes)
         .map(|(after, before)| Some(after?.since(&before?)))
         .collect();
-    let facts = facts(plan, &measured.outcomes, &disturbance, &server_cpu);
+    let own_cpu = server_cpu.pop().flatten();
+    let facts = facts(plan, &measured.outcomes, &disturbed, &server_cpu, own_cpu);
     let trust = judge(&facts);
-    Ok(Measurement { measured, facts, trust, server_cpu })
+    Ok(Measurement { measured, facts, trust, server_cpu, outages: Vec::new() })
 }
 
 fn facts(
     plan: &Plan,
     outcomes: &[Outcome],
-    before: &Disturbance,
+    (before, now): &(Disturbance, Disturbance),
     server_cpu: &[Option<CpuUsed>],
+    own_cpu: Option<CpuUsed>,
 ) -> Facts {
-    let now = Disturbance::read();
     let wall_s = outcomes.iter().map(|o| o.wall_ns).max().unwrap_or(0) as f64 / 1e9;
     let share = |seconds: f64| if wall_s > 0.0 { seconds / wall_s } else { 0.0 };
     let server_load = |cpu: CpuUsed| ServerLoad {
@@ -90,6 +101,12 @@ fn facts(
     };
     let waits: Option<u64> = outcomes.iter().map(|o| o.run_queue_wait_ns).sum();
     let worker_ns: u64 = outcomes.iter().map(|o| o.wall_ns).sum();
+    let servers_s: f64 = server_cpu.iter().flatten().map(|cpu| cpu.total_s).sum();
+    // A server that ended took its figures with it.
+    let gone =
+        plan.server_pids.iter().zip(server_cpu).any(|(pid, cpu)| pid.is_some() && cpu.is_none());
+    let known_s =
+        own_cpu.filter(|_| plan.local_servers_known && !gone).map(|cpu| cpu.total_s + servers_s);
     Facts {
         cores: machine::cores(),
         threads: plan.shape.threads,
@@ -100,17 +117,28 @@ fn facts(
         queue_wait_share: waits.map(|wait| wait as f64 / worker_ns.max(1) as f64),
         throttled_share: now.throttled_s(before).map(share),
         steal_share: now.steal_share(before),
+        others_share: known_s.map(|known_s| now.others_share(before, known_s)),
+        spawned: plan.spawned,
         servers: server_cpu.iter().map(|cpu| cpu.map(server_load)).collect(),
         arguments: plan.arguments.clone(),
     }
 }
 
 impl Measurement {
-    /// From the first send to the last reply.
+    /// From the first send to the last outcome: a reply, or a failure that a client waited for
+    /// within the time that was asked for. What it waited in vain is part of the run.
     fn duration_s(&self) -> f64 {
         let counts = &self.measured.counts;
-        let span = counts.last_reply_ns.zip(counts.first_send_ns);
-        span.map_or(0.0, |(last, first)| last.saturating_sub(first) as f64 / 1e9)
+        let last_ns = counts.last_reply_ns.max(counts.last_failure_ns);
+        seconds_between(counts.first_send_ns, last_ns).unwrap_or(0.0)
+    }
+
+    /// The end of the duration in which nobody was answered, where it is worth telling.
+    fn silent_s(&self) -> Option<f64> {
+        let counts = &self.measured.counts;
+        let since_ns = counts.last_reply_ns.or(counts.first_send_ns);
+        let silent_s = seconds_between(since_ns, counts.last_failure_ns)?;
+        (silent_s > SILENCE_S_MIN.max(self.duration_s() * SILENCE_SHARE_MIN)).then_some(silent_s)
     }
 
     fn throughput_ops_s(&self) -> f64 {
@@ -136,9 +164,11 @@ impl Measurement {
             hits: self.reads().hits,
             misses: self.reads().misses,
             duration_s: self.duration_s(),
+            silent_s: self.silent_s(),
             throughput_ops_s: self.throughput_ops_s(),
             rate_asked_ops_s: None,
             service_us: self.service_us(),
+            error_us: Percentiles::from_histogram(self.measured.latencies.failures()),
             response_us: None,
             lateness_us: None,
         }
@@ -198,7 +228,7 @@ impl Measurement {
     }
 
     /// What the reader should know before quoting a number.
-    pub(crate) fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self, timeout: Duration) -> Vec<String> {
         let counts = &self.measured.counts;
         let mut warnings = vec![
             "closed loop: a stalled server is asked less, so this tail is not comparable with one \
@@ -216,6 +246,7 @@ impl Measurement {
                 first.unwrap_or_default()
             ));
         }
+        warnings.extend(self.unanswered(timeout));
         warnings.extend(self.silence());
         let odd = [
             (counts.saturated, "latencies were beyond 60 s and are recorded as 60 s"),
@@ -225,20 +256,31 @@ impl Measurement {
         warnings
     }
 
-    /// The time from the last reply to the end is not part of the duration: an outage at the end
-    /// must not vanish with it.
+    /// What is missing in the percentiles of successes.
+    fn unanswered(&self, timeout: Duration) -> Option<String> {
+        let timeouts = self.measured.counts.errors.timeout;
+        let longest = duration(self.measured.latencies.failures().max() as f64 / 1e3);
+        let timeout = timeout.as_secs_f64();
+        (timeouts > 0).then(|| {
+            format!(
+                "{} took longer than --timeout ({timeout} s) and {} not in the service \
+                 percentiles, which are of successes; the longest failure took {longest}",
+                plural(timeouts, "operation"),
+                if timeouts == 1 { "is" } else { "are" }
+            )
+        })
+    }
+
     fn silence(&self) -> Option<String> {
-        let counts = &self.measured.counts;
-        let seconds = |since_ns: u64| self.measured.end_ns.saturating_sub(since_ns) as f64 / 1e9;
-        let (silent_s, whole_s) = (seconds(counts.last_reply_ns?), seconds(counts.first_send_ns?));
-        if silent_s <= SILENCE_S_MIN.max(self.duration_s() * SILENCE_SHARE_MIN) {
-            return None;
-        }
-        let successes = counts.attempted() - counts.failed();
-        let ops_s = grouped((successes as f64 / whole_s).round() as u64);
+        let silent_s = self.silent_s()?;
         Some(format!(
-            "no reply for the last {silent_s:.1} s; over the whole run of {whole_s:.1} s it is \
-             {ops_s} ops/s"
+            "no reply for the last {silent_s:.1} s, in which clients waited: they are part of the \
+             duration and of the {} ops/s",
+            grouped(self.throughput_ops_s().round() as u64)
         ))
     }
+}
+
+fn seconds_between(first_ns: Option<u64>, last_ns: Option<u64>) -> Option<f64> {
+    Some(last_ns?.saturating_sub(first_ns?) as f64 / 1e9)
 }

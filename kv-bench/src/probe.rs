@@ -1,5 +1,6 @@
 //! One look at a server before it is driven: does it answer, and who is it?
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use kv_core::client::{self, Client, ClientError, ConnectOptions};
@@ -25,6 +26,19 @@ pub(crate) enum ProbeError {
     Loading { name: String, message: String },
     #[error("{name} refuses: {message}")]
     Refused { name: String, message: String },
+}
+
+impl ProbeError {
+    /// Whether it looks like a server that is about to start: nobody listens there yet, or it loads.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Client(ClientError::Connect { cause, .. }) => {
+                matches!(cause.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
+            }
+            Self::Loading { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 /// What a server says of itself.

@@ -40,8 +40,8 @@ impl Progress {
         self.last = (0, Duration::ZERO);
     }
 
-    /// The step is this far.
-    pub(crate) fn show(&mut self, live: &Live, until: Until) {
+    /// The step is this far; `note` is what else there is to know.
+    pub(crate) fn show(&mut self, live: &Live, until: Until, note: Option<String>) {
         if self.bar.is_hidden() {
             return;
         }
@@ -63,7 +63,8 @@ impl Progress {
             }
         };
         let (rate, failed) = (short(rate), grouped(live.failed));
-        self.bar.set_message(format!("{done} · {rate} ops/s{latency} · {failed} errors"));
+        let note = note.map_or_else(String::new, |note| format!(" · {note}"));
+        self.bar.set_message(format!("{done} · {rate} ops/s{latency} · {failed} errors{note}"));
     }
 
     /// Prints a line that stays, above the live one.

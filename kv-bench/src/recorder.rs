@@ -86,6 +86,11 @@ impl Latencies {
         all
     }
 
+    /// Latencies of failed operations of every kind.
+    pub fn failures(&self) -> &Histogram<u64> {
+        &self.service[Self::ERRORS]
+    }
+
     /// The distributions that hold anything, with their tags in histogram logs.
     pub fn tagged(&self) -> impl Iterator<Item = (&'static str, &Histogram<u64>)> {
         let tags = Kind::ALL.map(Kind::service_tag).into_iter().chain([ERROR_TAG]);
@@ -112,6 +117,28 @@ pub struct KindCounts {
     pub misses: u64,
 }
 
+/// What the absence of one server did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outage {
+    /// Ready connections that were lost.
+    pub connections_lost: u64,
+    /// Operations that failed with them, or for want of them.
+    pub failed: u64,
+    /// The longest time for which a worker had no connection to it.
+    pub longest_ns: u64,
+    /// A worker had none at the end.
+    pub lasts: bool,
+}
+
+impl Outage {
+    fn add(&mut self, other: &Self) {
+        self.connections_lost += other.connections_lost;
+        self.failed += other.failed;
+        self.longest_ns = self.longest_ns.max(other.longest_ns);
+        self.lasts |= other.lasts;
+    }
+}
+
 /// Everything that one worker counts.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
@@ -119,20 +146,25 @@ pub struct Counts {
     pub errors: ErrorCounts,
     /// Operations routed to each node.
     pub nodes: Vec<u64>,
+    /// Of each node.
+    pub outages: Vec<Outage>,
     /// Latencies beyond [`LATENCY_NS_MAX`].
     pub saturated: u64,
     /// Replies that no operation waited for.
     pub unsolicited: u64,
     /// The first error that carried a text.
     pub first_error: Option<String>,
-    /// Clock readings of the first send and the last reply.
+    /// Clock readings of the first send (or the first wish to) and the last reply.
     pub first_send_ns: Option<u64>,
     pub last_reply_ns: Option<u64>,
+    /// When the last operation failed without a reply, but no later than the run was to end: until
+    /// then a client wanted to go on and could not.
+    pub last_failure_ns: Option<u64>,
 }
 
 impl Counts {
     pub fn new(nodes: usize) -> Self {
-        Self { nodes: vec![0; nodes], ..Self::default() }
+        Self { nodes: vec![0; nodes], outages: vec![Outage::default(); nodes], ..Self::default() }
     }
 
     /// Operations attempted, of every kind.
@@ -163,11 +195,16 @@ impl Counts {
         for (sum, part) in self.nodes.iter_mut().zip(&other.nodes) {
             *sum += part;
         }
+        self.outages.resize(self.nodes.len(), Outage::default());
+        for (sum, part) in self.outages.iter_mut().zip(&other.outages) {
+            sum.add(part);
+        }
         self.saturated += other.saturated;
         self.unsolicited += other.unsolicited;
         self.first_error = self.first_error.take().or_else(|| other.first_error.clone());
         self.first_send_ns = self.first_send_ns.into_iter().chain(other.first_send_ns).min();
         self.last_reply_ns = self.last_reply_ns.max(other.last_reply_ns);
+        self.last_failure_ns = self.last_failure_ns.max(other.last_failure_ns);
     }
 }
 
@@ -199,9 +236,16 @@ impl Recorder {
         self.latencies.record(kind.index(), latency_ns);
     }
 
-    /// An operation failed; `latency_ns` is `None` when it was never sent.
+    /// That an operation failed is the doing of `node`, which did not answer until `at_ns`.
     #[cold]
-    pub fn failure(&mut self, kind: Kind, failure: Failure<'_>, latency_ns: Option<u64>) {
+    pub fn lost(&mut self, node: usize, at_ns: u64) {
+        self.counts.outages[node].failed += 1;
+        self.counts.last_failure_ns = self.counts.last_failure_ns.max(Some(at_ns));
+    }
+
+    /// An operation failed, `latency_ns` after it was sent, or after it was to be sent.
+    #[cold]
+    pub fn failure(&mut self, kind: Kind, failure: Failure<'_>, latency_ns: u64) {
         self.counts.kinds[kind.index()].errors += 1;
         let errors = &mut self.counts.errors;
         match failure {
@@ -215,10 +259,8 @@ impl Recorder {
                     .get_or_insert_with(|| String::from_utf8_lossy(message).into_owned());
             }
         }
-        if let Some(latency_ns) = latency_ns {
-            self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
-            self.latencies.record(Latencies::ERRORS, latency_ns);
-        }
+        self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
+        self.latencies.record(Latencies::ERRORS, latency_ns);
     }
 }
 

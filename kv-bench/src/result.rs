@@ -2,8 +2,10 @@
 //!
 //! Times are floats in microseconds and `None` (JSON `null`) where nothing was measured, never 0.
 //! `operations` = attempted = succeeded + `errors`; throughput counts successes from the first send
-//! to the last reply. Every float is finite: JSON has no other. Field names are part of the published JSON Schema and do not change within a
-//! schema version.
+//! to the last outcome: the last reply, or the last failure of an operation that a client waited for
+//! in vain, but no later than the run was to end. An outage at the end is part of the run. Every
+//! float is finite: JSON has no other. Field names are part of the published JSON Schema and do not
+//! change within a schema version.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,6 +29,9 @@ pub struct RunResult {
     pub started_at: String,
     /// True when the run was cut short (Ctrl-C, a server that died) and holds what was measured.
     pub partial: bool,
+    /// What of a partial result was cut short; `null` in a whole one, and where it is not known.
+    #[serde(default)]
+    pub cut: Option<Part>,
     /// The measurement that was asked for: exactly `--requests` operations, or `--duration`.
     pub headline: Headline,
     /// The points of the curve, in the order in which they were measured; empty for `run`.
@@ -51,6 +56,15 @@ pub struct RunResult {
     pub histograms: BTreeMap<String, String>,
 }
 
+/// A part of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    Headline,
+    /// The headline is whole, and so is each point that is there.
+    Curve,
+}
+
 /// One interval of one distribution, a line of `latency.hlog`. Not part of `result.json`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interval {
@@ -69,20 +83,29 @@ pub struct Interval {
 pub struct Headline {
     /// Operations attempted.
     pub operations: u64,
-    /// Operations that failed; their latencies are not in the percentiles.
+    /// Operations that failed; their latencies are in `error_us` alone.
     pub errors: u64,
     /// Reads that found their key.
     pub hits: u64,
     /// Reads that did not.
     pub misses: u64,
-    /// From the first send to the last reply.
+    /// From the first send to the last outcome: a reply, or the failure of an operation that a
+    /// client waited for in vain, but no later than the run was to end.
     pub duration_s: f64,
+    /// The end of `duration_s` in which clients waited and nobody was answered; `null` where that
+    /// was too short to matter.
+    #[serde(default)]
+    pub silent_s: Option<f64>,
     /// Successes per second of `duration_s`.
     pub throughput_ops_s: f64,
     /// The asked rate of an open loop; `null` in a closed one.
     pub rate_asked_ops_s: Option<f64>,
-    /// Sent → reply.
+    /// Of successes: sent → reply. An operation whose connection was down counts from when its
+    /// client wanted to send it.
     pub service_us: Option<Percentiles>,
+    /// Of failed operations: sent, or to be sent → given up or error reply.
+    #[serde(default)]
+    pub error_us: Option<Percentiles>,
     /// Intended start → reply; `null` in a closed loop.
     pub response_us: Option<Percentiles>,
     /// Intended start → sent; `null` in a closed loop.
@@ -108,7 +131,7 @@ pub struct Point {
     pub hits: u64,
     /// Reads that did not.
     pub misses: u64,
-    /// From the first send to the last reply.
+    /// From the first send to the last outcome, as in the headline.
     pub duration_s: f64,
     /// The asked rate of an open loop; `null` in a closed one.
     pub rate_asked_ops_s: Option<f64>,
@@ -183,7 +206,8 @@ pub struct ServerShare {
 pub struct ErrorCounts {
     /// No reply within `--timeout`.
     pub timeout: u64,
-    /// Refused, reset, or closed before the reply.
+    /// Refused, reset, or closed before the reply. An operation that waits for a lost connection
+    /// counts once, however often the connection is tried.
     pub connection: u64,
     /// A reply that is not the protocol.
     pub protocol: u64,

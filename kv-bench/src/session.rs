@@ -17,14 +17,16 @@ use crate::machine;
 use crate::measurement::{Measurement, Plan, measure};
 use crate::number::grouped;
 use crate::outputs::Outputs;
+use crate::patience;
 use crate::percentiles::thin_kinds_warning;
 use crate::progress::{Progress, complain, say};
+use crate::recorder::Outage;
 use crate::report::{encode_histogram, text};
-use crate::result::{Interval, Point, RunResult, SCHEMA, ScenarioRecord, Verdict};
+use crate::result::{Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
-use crate::trust::{quoted, with_outcome};
+use crate::trust::{quoted, with_outages, with_outcome};
 use crate::workload::{KeyDistribution, Kind, Workload};
 
 /// A run that did not do all it was asked to.
@@ -35,7 +37,8 @@ const UNTRUSTED: u8 = 5;
 /// Why a run ended early.
 enum Halt {
     Interrupted,
-    ServerDied(String),
+    /// A server ended, stays away, or did not come back.
+    ServerLost(String),
 }
 
 /// Everything that lives as long as the run.
@@ -86,6 +89,7 @@ pub(crate) fn run(
     };
     // Until the end there is more to come: a run that is killed leaves a partial result.
     result.partial = true;
+    result.cut = result.cut.or(curve_time.map(|_| Part::Curve));
     if let Err(error) = outputs.begin(&result, &session.intervals) {
         session.progress.warn(&error);
     }
@@ -96,6 +100,7 @@ pub(crate) fn run(
     }
     session.progress.clear();
     result.partial = session.halt.is_some() || failure.is_some();
+    result.cut = result.cut.filter(|_| result.partial);
     match (failure, session.finish(&result, &outputs)) {
         (None, finished) => finished.map(|()| session.exit_code(&result)),
         (Some(error), Ok(())) => {
@@ -109,9 +114,7 @@ impl Session<'_> {
     /// Servers, preload, warm-up and the measurement that was asked for.
     fn headline(&mut self, subcommand: &str) -> anyhow::Result<RunResult> {
         let scenario = self.scenario;
-        self.progress.step("starting servers");
-        let mut cluster =
-            Cluster::open(scenario, scenario.servers() as u32, &self.scratch, &self.interrupt)?;
+        let mut cluster = self.open(scenario.servers() as u32)?;
         self.announce(&cluster)?;
         // Before the load: the load average is to describe the machine without it.
         let environment = machine::environment(cluster.versions());
@@ -127,7 +130,8 @@ impl Session<'_> {
             (shape, scenario.until, scenario.warmup),
         )?;
         self.intervals.clone_from(&measurement.measured.intervals);
-        let mut warnings = measurement.warnings();
+        let mut warnings = measurement.outages.clone();
+        warnings.extend(measurement.warnings(shape.timeout));
         warnings.extend(self.warnings(&measurement));
         let latencies = &measurement.measured.latencies;
         Ok(RunResult {
@@ -135,6 +139,7 @@ impl Session<'_> {
             name: self.args.output.name.clone().unwrap_or_else(|| subcommand.to_owned()),
             started_at: started_at.to_string(),
             partial: self.halt.is_some(),
+            cut: self.halt.as_ref().map(|_| Part::Headline),
             headline: measurement.headline(),
             points: Vec::new(),
             operations: measurement.operations(&workload),
@@ -149,6 +154,11 @@ impl Session<'_> {
                 .map(|(tag, histogram)| (tag.to_owned(), encode_histogram(histogram)))
                 .collect(),
         })
+    }
+
+    fn open(&mut self, servers: u32) -> anyhow::Result<Cluster> {
+        let Self { scenario, scratch, interrupt, progress, .. } = self;
+        Cluster::open(scenario, servers, scratch, interrupt, progress)
     }
 
     fn announce(&self, cluster: &Cluster) -> anyhow::Result<()> {
@@ -177,6 +187,8 @@ impl Session<'_> {
             until,
             shape,
             server_pids: cluster.pids(),
+            local_servers_known: cluster.local_servers_known(),
+            spawned: cluster.is_spawned(),
             arguments: self.arguments.clone(),
         };
         let mut fleet = Fleet::launch(target, shape)?;
@@ -185,27 +197,67 @@ impl Session<'_> {
             if !live.warmup {
                 started_at.get_or_insert_with(|| before_now(live.elapsed));
             }
-            self.watch(live, until, cluster)
+            self.watch(live, until, cluster, shape.timeout)
         };
         let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
         let counts = &measurement.measured.counts;
-        measurement.trust = with_outcome(measurement.trust, counts.attempted(), counts.failed());
+        let trust = with_outcome(measurement.trust, counts.attempted(), counts.failed());
+        measurement.outages = self.outages(&counts.outages, cluster, shape.timeout);
+        let lost = matches!(self.halt, Some(Halt::ServerLost(_)));
+        measurement.trust = with_outages(trust, &measurement.outages, lost);
         // Too short to be watched: then it has only just ended.
         let started_at = started_at
             .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));
         Ok((measurement, workload, started_at))
     }
 
-    /// Shows how far it is; ends it when the user wants to or a server has died.
-    fn watch(&mut self, live: &Live, until: Until, cluster: &mut Cluster) -> ControlFlow<()> {
-        self.progress.show(live, until);
+    /// Shows how far it is; ends it when the user wants to, or a server is lost.
+    fn watch(
+        &mut self,
+        live: &Live,
+        until: Until,
+        cluster: &mut Cluster,
+        timeout: Duration,
+    ) -> ControlFlow<()> {
+        let name = |node| cluster.name(node);
+        self.progress.show(live, until, patience::waited_for(live, name));
         if self.halt.is_none() {
-            self.halt = match cluster.obituary() {
-                Some(obituary) => Some(Halt::ServerDied(obituary)),
+            let lost = patience::given_up(live, until, timeout, name);
+            self.halt = match cluster.obituary().or(lost) {
+                Some(lost) => Some(Halt::ServerLost(lost)),
                 None => self.interrupt.is_wanted().then_some(Halt::Interrupted),
             };
         }
         if self.halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// What is to be told of servers that were away during a measurement. One that does not answer
+    /// now is lost: the measurement was cut short, whoever started it.
+    fn outages(
+        &mut self,
+        outages: &[Outage],
+        cluster: &mut Cluster,
+        timeout: Duration,
+    ) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (node, outage) in outages.iter().enumerate() {
+            let name = cluster.name(node);
+            // A user who wants the end does not wait for an answer.
+            let interrupted = matches!(self.halt, Some(Halt::Interrupted));
+            let away = *outage != Outage::default() && !interrupted;
+            let lost = away && cluster.is_lost(node, timeout);
+            if lost && self.halt.is_none() {
+                let told = cluster.obituary().unwrap_or_else(|| {
+                    format!(
+                        "{name} does not answer any more: see whether it runs and what its log \
+                             says"
+                    )
+                });
+                self.halt = Some(Halt::ServerLost(told));
+            }
+            texts.extend(patience::told(&name, outage, lost));
+        }
+        texts
     }
 
     /// Puts every key once and checks that each was stored.
@@ -219,10 +271,11 @@ impl Session<'_> {
         let keys = self.scenario.key_count();
         let until = Until::Operations(keys);
         let mut fleet = Fleet::launch(target, shape)?;
-        let measured = fleet.run(&workload, until, |live| self.watch(live, until, cluster))?;
+        let measured =
+            fleet.run(&workload, until, |live| self.watch(live, until, cluster, shape.timeout))?;
         match self.halt.take() {
             Some(Halt::Interrupted) => bail!("interrupted while preloading; nothing was measured"),
-            Some(Halt::ServerDied(obituary)) => bail!("{obituary}; nothing was measured"),
+            Some(Halt::ServerLost(obituary)) => bail!("{obituary}; nothing was measured"),
             None => {}
         }
         let counts = &measured.counts;
@@ -253,8 +306,7 @@ impl Session<'_> {
         let Shape { threads, clients, .. } = scenario.shape;
         let ladder = Ladder::new(servers, Level { threads, clients }, time);
         for &servers in &ladder.servers {
-            self.progress.step("starting servers");
-            let mut cluster = Cluster::open(scenario, servers, &self.scratch, &self.interrupt)?;
+            let mut cluster = self.open(servers)?;
             let target = cluster.target(scenario)?;
             let own_keys = scenario.key_distribution == KeyDistribution::OwnKey;
             for (index, &Level { threads, clients }) in ladder.levels.iter().enumerate() {
@@ -266,6 +318,8 @@ impl Session<'_> {
                 let shape = Shape { threads, clients, ..scenario.shape };
                 let what = (shape, Until::Elapsed(curve::LENGTH), curve::WARMUP);
                 let (measurement, ..) = self.measure(&name, &target, &mut cluster, what)?;
+                let told = |text: &String| format!("{name}: {text}");
+                result.warnings.extend(measurement.outages.iter().map(told));
                 if self.halt.is_some() {
                     return Ok(());
                 }
@@ -383,7 +437,7 @@ impl Session<'_> {
         };
         match &self.halt {
             Some(Halt::Interrupted) => complain(format_args!("interrupted: {kept}")),
-            Some(Halt::ServerDied(obituary)) => {
+            Some(Halt::ServerLost(obituary)) => {
                 complain(format_args!("error: {obituary}; {kept}"));
             }
             None => {}

@@ -29,6 +29,21 @@ const END_TIME: Duration = Duration::from_secs(2);
 const ATTEMPTS: u32 = 5;
 /// Lines of a dead server's log that a message shows.
 const LOG_LINES: usize = 3;
+/// What lines hold that tell of a failure.
+const ERROR_WORDS: [&str; 12] = [
+    "error",
+    "fatal",
+    "panic",
+    "fail",
+    "cannot",
+    "can't",
+    "abort",
+    "out of memory",
+    "denied",
+    "crash",
+    "assert",
+    "no space",
+];
 
 /// One server of ours.
 struct Spawned {
@@ -38,6 +53,8 @@ struct Spawned {
     /// The child is the supervisor of a foreign program.
     supervised: bool,
     log: PathBuf,
+    /// How long its log was when it answered: before that it told of its start.
+    log_at_start: u64,
     identity: Identity,
 }
 
@@ -144,6 +161,7 @@ impl Spawned {
                 Ok(identity) => {
                     let pid = identity.pid.filter(|&pid| self.is_ours(pid));
                     self.identity = Identity { pid: pid.or_else(|| self.program()), ..identity };
+                    self.log_at_start = fs::metadata(&self.log).map_or(0, |log| log.len());
                     return Ok(());
                 }
                 Err(error) if Instant::now() > deadline => {
@@ -181,14 +199,35 @@ impl Spawned {
     fn describe_end(&self, status: ExitStatus) -> String {
         let how = match (status.signal(), status.code()) {
             (Some(signal), _) => format!("was killed by signal {signal}"),
+            // As shells report what a signal ended.
+            (None, Some(code @ 129..)) if self.supervised => {
+                format!("ended with exit code {code} (killed by signal {})", code - 128)
+            }
             (None, Some(code)) => format!("ended with exit code {code}"),
             (None, None) => "ended".to_owned(),
         };
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
-        let last = lines[lines.len().saturating_sub(LOG_LINES)..].join(" | ");
-        let said = if last.is_empty() { String::new() } else { format!("; it said: {last}") };
-        format!("{} (pid {}): it {how}{said}", self.name, self.child.id())
+        let said =
+            self.last_words().map_or_else(String::new, |words| format!("; it said: {words}"));
+        // The process that we started is above the program.
+        let pid = self.identity.pid.or((!self.supervised).then(|| self.child.id()));
+        let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+        format!("{}{pid}: it {how}{said}", self.name)
+    }
+
+    /// The last lines of its log since it answered that tell of a failure, or else the last of all.
+    fn last_words(&self) -> Option<String> {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let since = usize::try_from(self.log_at_start).ok().and_then(|start| log.get(start..));
+        let log = String::from_utf8_lossy(since.unwrap_or_default());
+        let lines = || log.lines().map(str::trim).filter(|line| !line.is_empty());
+        let is_error = |line: &&str| {
+            let line = line.to_ascii_lowercase();
+            ERROR_WORDS.iter().any(|word| line.contains(word))
+        };
+        let last = |lines: Vec<&str>| lines[lines.len().saturating_sub(LOG_LINES)..].join(" | ");
+        let errors = last(lines().filter(is_error).collect());
+        let words = if errors.is_empty() { last(lines().collect()) } else { errors };
+        Some(words).filter(|words| !words.is_empty())
     }
 
     fn ask_to_end(&self) {
@@ -257,6 +296,7 @@ fn spawn(name: &str, plan: &Plan<'_>) -> anyhow::Result<Spawned> {
         child,
         supervised: plan.program.is_some(),
         log,
+        log_at_start: 0,
         identity: Identity::default(),
     })
 }

@@ -16,6 +16,8 @@ const WORKER_SHARE_MAX: f64 = 0.90;
 const TAKEN_SHARE_MAX: f64 = 0.01;
 /// Steal and servers' CPU time are counted in ticks of 10 ms, which are 5 % of this.
 const WALL_S_MIN: f64 = 0.2;
+/// Others' share of the cores that is worth telling: above what ticks and daemons amount to.
+const OTHERS_SHARE_MIN: f64 = 0.10;
 /// A server's thread at this share of a core has no more to give, nor have cores of which servers and
 /// workers together use this share.
 const BUSY_SHARE: f64 = 0.90;
@@ -39,8 +41,13 @@ pub struct Facts {
     pub throttled_share: Option<f64>,
     /// Share of all cores' time that the hypervisor took.
     pub steal_share: f64,
+    /// Share of all cores' time that processes used which are neither ours nor the servers'; `None`
+    /// where a server runs here whose process is not known.
+    pub others_share: Option<f64>,
     /// Per server; `None` where it runs elsewhere.
     pub servers: Vec<Option<ServerLoad>>,
+    /// We started the servers.
+    pub spawned: bool,
     /// The command line's words after the program, to show one that would be trusted.
     pub arguments: Vec<String>,
 }
@@ -100,8 +107,16 @@ pub fn judge(facts: &Facts) -> Trust {
     }
     let Some(&limited_by) = limits.first() else { return trusted(facts, busiest) };
     reasons.extend(crowded(facts));
-    // Fewer callers do not give back what others have taken.
-    if taken_away.is_none() && matches!(limited_by, Limit::Generator | Limit::SharedCores) {
+    let others = others(facts);
+    let blamed = others.is_some() && limited_by == Limit::SharedCores;
+    reasons.extend(others);
+    if blamed && taken_away.is_none() {
+        reasons.push("measure again when they are quiet, or on a machine of your own".to_owned());
+    }
+    // Fewer callers do not give back what others have taken, unless there are too many as well.
+    let ours = !blamed || facts.threads > threads_for(facts.cores);
+    let ours = ours && matches!(limited_by, Limit::Generator | Limit::SharedCores);
+    if taken_away.is_none() && ours {
         reasons.push(advice(facts));
     }
     Trust { verdict: Verdict::Untrusted, limited_by, reasons }
@@ -118,6 +133,22 @@ pub fn with_outcome(trust: Trust, attempted: u64, failed: u64) -> Trust {
         limited_by: Limit::Unknown,
         reasons: vec!["no operation succeeded: there is nothing to believe".to_owned()],
     }
+}
+
+/// `trust` with what became of servers that were away for a while: `outages` tell, and `lost` says
+/// whether one did not come back. Then the figures are those of its end.
+pub fn with_outages(mut trust: Trust, outages: &[String], lost: bool) -> Trust {
+    if lost {
+        trust.verdict = Verdict::Untrusted;
+        trust.limited_by = Limit::Server;
+    }
+    trust.reasons.splice(0..0, outages.iter().cloned());
+    trust
+}
+
+fn others(facts: &Facts) -> Option<String> {
+    let share = facts.others_share.filter(|&share| share >= OTHERS_SHARE_MIN)?;
+    Some(format!("other processes used {} of the cores", percent(share)))
 }
 
 /// CPU time that others took, and what to do about it.
@@ -142,6 +173,7 @@ fn trusted(facts: &Facts, busiest: f64) -> Trust {
         percent(busiest)
     )];
     reasons.extend(crowded(facts));
+    reasons.extend(others(facts));
     let used_up = used_up(facts);
     let limited_by = if used_up.is_some() { Limit::Server } else { Limit::Unknown };
     reasons.extend(used_up);
@@ -187,16 +219,31 @@ fn crowded(facts: &Facts) -> Option<String> {
 /// The next command to try: fewer threads first, then fewer callers, then another machine.
 fn advice(facts: &Facts) -> String {
     let threads = threads_for(facts.cores);
-    let least = facts.threads == 1 && facts.clients == 1 && facts.pipeline == 1;
-    if least {
-        return "even one client is too much for this machine beside its servers: run the servers \
-                elsewhere and name them with --target"
-            .to_owned();
+    if facts.threads == 1 && facts.clients == 1 {
+        return if facts.pipeline > 1 {
+            format!("likely trusted: {}", command(&facts.arguments, &["--pipeline 1"]))
+        } else {
+            elsewhere(facts).to_owned()
+        };
     }
     // A saturated closed loop stays saturated with somewhat fewer callers; one per thread is the
     // lightest load that still uses the threads.
     let threads = if facts.threads <= threads && facts.clients == 1 { 1 } else { threads };
-    format!("likely trusted: {}", command(&facts.arguments, threads, 1))
+    let callers = [&*format!("--threads {threads}"), "--clients 1"];
+    format!("likely trusted: {}", command(&facts.arguments, &callers))
+}
+
+/// Where to measure when even the lightest load is too much here.
+fn elsewhere(facts: &Facts) -> &'static str {
+    if facts.spawned {
+        "even one client is too much for this machine beside its servers: run the servers \
+         elsewhere and name them with --target"
+    } else if facts.servers.iter().any(Option::is_some) {
+        "even one client is too much for this machine beside its servers: run kv-bench on another \
+         one"
+    } else {
+        "even one client is too much for this machine: run kv-bench on one with more cores"
+    }
 }
 
 /// Half of the cores: the servers need the others.
@@ -208,33 +255,31 @@ fn callers(facts: &Facts) -> u64 {
     u64::from(facts.threads) * u64::from(facts.clients)
 }
 
-/// The same command as a single measurement with other callers, which leaves this run's files alone.
-fn command(arguments: &[String], threads: u32, clients: u32) -> String {
-    const REPLACED: [&str; 7] = [
-        "--threads",
-        "--clients",
-        "--pipeline",
-        "--curve-time",
-        "--out",
-        "--json",
-        "--json-out-file",
-    ];
+/// The same command as a single measurement with other `callers` (flags with their values), which
+/// leaves this run's files alone. Every other flag stays: it says what is measured.
+fn command(arguments: &[String], callers: &[&str]) -> String {
+    const OF_THIS_RUN: [&str; 4] = ["--curve-time", "--out", "--json", "--json-out-file"];
+    let replaced = |name: &str| {
+        let of_callers = |flag: &&str| flag.split_once(' ').is_some_and(|(flag, _)| flag == name);
+        OF_THIS_RUN.contains(&name) || callers.iter().any(of_callers)
+    };
     let mut words = vec!["kv-bench".to_owned(), "run".to_owned()];
     let mut rest = arguments.iter().skip_while(|word| *word == "run" || *word == "curve");
     while let Some(word) = rest.next() {
         let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
-        if let Some((others, value_follows)) = short_callers(word) {
+        if let Some((others, value_follows)) = short_callers(word).filter(|_| replaced("--threads"))
+        {
             words.extend(others);
             if value_follows {
                 rest.next();
             }
-        } else if !REPLACED.contains(&name) {
+        } else if !replaced(name) {
             words.push(quoted(word));
         } else if name == word {
             rest.next();
         }
     }
-    words.push(format!("--threads {threads} --clients {clients}"));
+    words.extend(callers.iter().map(|&flag| flag.to_owned()));
     words.join(" ")
 }
 

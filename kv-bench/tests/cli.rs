@@ -2,15 +2,17 @@
 
 #[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
+mod processes;
 mod program;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use kv_bench::report;
 use kv_bench::result::{RunResult, Verdict};
 use peer::Redis;
+use processes::{cpu_ticks, script, servers_in, signal};
 use program::{kv_bench, stderr, wait_for};
 use tempfile::TempDir;
 
@@ -466,15 +468,6 @@ fn completions_are_printed_for_a_shell() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("--servers"));
 }
 
-/// A program for `--server-bin`.
-fn script(dir: &Path, body: &str) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = dir.join("server.sh");
-    fs::write(&path, format!("#!/bin/sh\n{body}\n")).expect("writable");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
-    path
-}
-
 /// A run over two servers that would take minutes, with its temporary folders in `dir`.
 fn start_long_run(dir: &Path, words: &[&str]) -> Child {
     kv_bench(&["run", "--servers", "2", "--keys", "1k"])
@@ -498,36 +491,13 @@ fn wait_for_load(dir: &Path) -> Vec<u32> {
     servers
 }
 
-fn cpu_ticks(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
-    Some(fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?)
-}
-
 fn scratch_folders(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).expect("readable").flatten().map(|entry| entry.path());
     entries.filter(|path| path.to_string_lossy().contains("/kv-bench-")).collect()
-}
-
-/// Processes whose working folder is below `dir`: the servers of a run that has its temporary
-/// folders there.
-fn servers_in(dir: &Path) -> Vec<u32> {
-    let pids = fs::read_dir("/proc").expect("Linux").flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid: &u32| {
-        fs::read_link(format!("/proc/{pid}/cwd"))
-            .is_ok_and(|cwd| cwd.starts_with(dir) && cwd != dir)
-    })
-    .collect()
 }
 
 fn has_ended(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // A zombie has ended; it waits for whoever adopted it.
     stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
-}
-
-fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
-    assert!(sent.expect("kill is everywhere").success());
 }

@@ -500,6 +500,9 @@ fn an_outage_at_the_end_is_told() {
         Server::start(|number, _| if number < 50 { Answer::Normal } else { Answer::Never });
     let result = result_of(&server, &["--duration", "300ms", "--timeout", "1s"]);
     assert_eq!(result.headline.errors, 1);
+    // The client waited until the run was to end, and longer for its reply.
+    assert!((0.2..0.5).contains(&result.headline.duration_s), "{:?}", result.headline);
+    assert!(!result.partial, "it answers a new connection");
     let told = |text: &String| text.starts_with("no reply for the last ") && text.contains("ops/s");
     assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
     let server = Server::start(|_, _| Answer::Normal);

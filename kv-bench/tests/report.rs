@@ -8,7 +8,7 @@ use std::fs;
 use hdrhistogram::Histogram;
 use kv_bench::percentiles::{QUANTILES, thin_kinds_warning, thin_quantiles, thin_warning};
 use kv_bench::report;
-use kv_bench::result::{Percentiles, RunResult};
+use kv_bench::result::{Limit, Part, Percentiles, RunResult, Verdict};
 use tempfile::TempDir;
 
 fn written(result: &RunResult, plots: bool) -> TempDir {
@@ -175,6 +175,48 @@ fn the_summary_marks_what_is_missing_and_what_is_thin() {
     assert!(row("all").contains('—'), "{text}");
     assert!(row("delete").contains('*'), "1 % of the operations: {text}");
     assert!(text.contains("fewer than 100 samples"), "{text}");
+}
+
+#[test]
+fn a_limit_that_was_not_found_is_a_sentence() {
+    let mut result = sample::result();
+    result.trust.limited_by = Limit::Unknown;
+    for (word, sentence) in [
+        (Verdict::Trusted, "rusted: the limit was not found: nothing was saturated\n"),
+        (Verdict::Untrusted, "rusted: the limit was not found\n"),
+    ] {
+        result.trust.verdict = word;
+        let terminal = report::text::summary(&result).replace("TRUSTED", "trusted");
+        assert!(terminal.contains(sentence), "{terminal}");
+        let page = file(&written(&result, false), "report.md").replace("**", "");
+        assert!(page.contains(sentence), "{page}");
+    }
+}
+
+#[test]
+fn a_whole_headline_is_not_called_partial_for_its_curve() {
+    let mut result = sample::result();
+    (result.partial, result.cut) = (true, Some(Part::Curve));
+    let text = report::text::summary(&result);
+    assert!(text.lines().next().unwrap().ends_with("; this is whole, the curve was cut short"));
+    assert!(!text.contains("PARTIAL"), "{text}");
+    result.cut = Some(Part::Headline);
+    assert!(report::text::summary(&result).starts_with("PARTIAL"));
+}
+
+#[test]
+fn latencies_of_failures_have_a_row_of_their_own() {
+    let mut result = sample::result();
+    let row = |result: &RunResult| {
+        let text = report::text::summary(result);
+        text.lines().find(|line| line.starts_with("failed ")).map(str::to_owned)
+    };
+    assert_eq!(row(&result), None);
+    result.headline.errors = 7;
+    result.headline.error_us =
+        result.headline.service_us.map(|us| Percentiles { max: 4_000_000.0, ..us });
+    let row = row(&result).unwrap();
+    assert!(row.contains(" 7 ") && row.contains("4,000,000"), "{row}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The verdict on a measurement follows from the facts about it, each at its threshold.
 
 use kv_bench::result::{Limit, Verdict};
-use kv_bench::trust::{Facts, ServerLoad, judge, with_outcome};
+use kv_bench::trust::{Facts, ServerLoad, judge, with_outages, with_outcome};
 
 /// A measurement that nothing disturbed, on a machine with room.
 fn calm() -> Facts {
@@ -15,6 +15,8 @@ fn calm() -> Facts {
         queue_wait_share: Some(0.01),
         throttled_share: Some(0.0),
         steal_share: 0.0,
+        others_share: Some(0.02),
+        spawned: true,
         servers: vec![Some(ServerLoad { cores: 0.6, busiest_thread: 0.3 })],
         arguments: ["run", "--servers", "1", "--threads", "2", "--value", "a b", "--clients=4"]
             .map(str::to_owned)
@@ -165,7 +167,7 @@ fn the_command_to_try_replaces_callers_and_outputs_in_every_form() {
     let forms: &[&[&str]] = &[
         &["-t32", "-c8"],
         &["-t", "32", "-c=8"],
-        &["--threads=32", "--clients", "8", "--pipeline=4"],
+        &["--threads=32", "--clients", "8"],
         &["--json", "result.json", "--out=results/x", "--json-out-file=y", "--curve-time", "5s"],
     ];
     let rest = ["--servers", "1"];
@@ -186,4 +188,65 @@ fn the_lightest_load_is_told_to_move_the_servers() {
     let facts = Facts { queue_wait_share: Some(0.5), cores: 2, threads: 1, clients: 1, ..calm() };
     let (_, _, reasons) = verdict(&facts);
     assert!(reasons.contains("run the servers elsewhere"), "{reasons}");
+}
+
+#[test]
+fn a_running_server_is_not_to_be_named_as_a_target_again() {
+    let least = Facts { queue_wait_share: Some(0.5), threads: 1, clients: 1, ..calm() };
+    let running = Facts { spawned: false, ..least.clone() };
+    let elsewhere = Facts { servers: vec![None], ..running.clone() };
+    for (facts, remedy) in
+        [(running, "beside its servers: run kv-bench on another one"), (elsewhere, "more cores")]
+    {
+        let (_, _, reasons) = verdict(&facts);
+        assert!(reasons.contains(remedy) && !reasons.contains("--target"), "{reasons}");
+    }
+}
+
+#[test]
+fn a_machine_that_others_keep_busy_is_not_blamed_on_the_callers() {
+    let busy = |facts: Facts| {
+        verdict(&Facts { queue_wait_share: Some(0.5), others_share: Some(0.4), ..facts })
+    };
+    for facts in [calm(), Facts { threads: 1, clients: 1, ..calm() }] {
+        let (word, limit, reasons) = busy(facts);
+        assert_eq!((word, limit), (Verdict::Untrusted, Limit::SharedCores));
+        assert!(reasons.contains("other processes used 40.0 % of the cores"), "{reasons}");
+        assert!(reasons.contains("measure again when they are quiet"), "{reasons}");
+        assert!(!reasons.contains("likely trusted") && !reasons.contains("even one"), "{reasons}");
+    }
+    let (_, _, reasons) = busy(Facts { threads: 32, ..calm() });
+    assert!(reasons.contains("likely trusted"), "too many are too many: {reasons}");
+    for (share, told) in [(Some(0.0999), false), (Some(0.1), true), (None, false)] {
+        let (word, _, reasons) = verdict(&Facts { others_share: share, ..calm() });
+        assert_eq!(word, Verdict::Trusted);
+        assert_eq!(reasons.contains("other processes"), told, "{reasons}");
+    }
+}
+
+#[test]
+fn the_command_to_try_keeps_what_is_measured() {
+    let words = "run --pipeline 16 --value-size 1k --preload --keys=7 --mix get=50,put=50";
+    let arguments: Vec<String> = words.split(' ').map(str::to_owned).collect();
+    let facts = Facts { queue_wait_share: Some(0.5), pipeline: 16, arguments, ..calm() };
+    let (_, _, reasons) = verdict(&facts);
+    let kept = format!("likely trusted: kv-bench {words} --threads 4 --clients 1");
+    assert!(reasons.contains(&kept), "{reasons}");
+    // One caller with a pipeline can only be asked for a shorter one.
+    let (_, _, reasons) = verdict(&Facts { threads: 1, clients: 1, ..facts });
+    let rest = words.replace("--pipeline 16 ", "");
+    let shorter = format!("likely trusted: kv-bench {rest} --pipeline 1");
+    assert!(reasons.contains(&shorter), "{reasons}");
+}
+
+#[test]
+fn a_server_that_was_lost_makes_the_measurement_untrusted_and_one_that_came_back_does_not() {
+    let told = ["a: away".to_owned()];
+    for (lost, expected) in
+        [(false, (Verdict::Trusted, Limit::Unknown)), (true, (Verdict::Untrusted, Limit::Server))]
+    {
+        let trust = with_outages(judge(&calm()), &told, lost);
+        assert_eq!((trust.verdict, trust.limited_by), expected);
+        assert_eq!(trust.reasons[0], "a: away");
+    }
 }

@@ -48,6 +48,10 @@ pub struct Live {
     pub warmup: bool,
     /// Of the last complete interval.
     pub latest: Option<Percentile>,
+    /// Time since the last reply from anywhere, or since the beginning.
+    pub silent: Duration,
+    /// The server that no worker has had a connection to for longest, and for how long.
+    pub away: Option<(usize, Duration)>,
 }
 
 /// Everything that a phase left.
@@ -85,7 +89,8 @@ impl Fleet {
         allow_descriptors(connections * target.nodes().len() as u64, shape.threads)?;
         let (sender, messages) = unbounded();
         let (recycle, recycled) = unbounded();
-        let published: Arc<[_]> = (0..shape.threads).map(|_| CachePadded::default()).collect();
+        let publish = || CachePadded::new(Published::new(target.nodes().len()));
+        let published: Arc<[_]> = (0..shape.threads).map(|_| publish()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let mut fleet = Self {
             phases: Vec::new(),
@@ -146,6 +151,7 @@ impl Fleet {
         for published in self.published.iter() {
             published.attempted.store(0, Ordering::Relaxed);
             published.failed.store(0, Ordering::Relaxed);
+            published.last_reply_ns.store(0, Ordering::Relaxed);
         }
         for inbox in &self.phases {
             // A worker that is gone is missed below, where its outcome is awaited.
@@ -168,7 +174,7 @@ impl Fleet {
             let elapsed_ns = now_ns() - start_ns;
             if start_ns + elapsed_ns - watched_ns >= WATCH_EVERY.as_nanos() as u64 {
                 watched_ns = start_ns + elapsed_ns;
-                let live = self.live(Duration::from_nanos(elapsed_ns), collector.latest());
+                let live = self.live(start_ns, watched_ns, collector.latest());
                 if watch(&live).is_break() {
                     self.stop.store(true, Ordering::Relaxed);
                 }
@@ -184,15 +190,32 @@ impl Fleet {
         Ok(Measured { counts, latencies, intervals, outcomes, stopped, end_ns })
     }
 
-    fn live(&self, elapsed: Duration, latest: Option<Percentile>) -> Live {
+    fn live(&self, start_ns: u64, now_ns: u64, latest: Option<Percentile>) -> Live {
         let sum = |read: fn(&Published) -> u64| self.published.iter().map(|p| read(p)).sum();
+        let replies = self.published.iter().map(|p| p.last_reply_ns.load(Ordering::Relaxed));
+        let last_reply_ns = replies.max().unwrap_or(0).max(start_ns);
         Live {
             attempted: sum(|p| p.attempted.load(Ordering::Relaxed)),
             failed: sum(|p| p.failed.load(Ordering::Relaxed)),
-            elapsed,
+            elapsed: Duration::from_nanos(now_ns - start_ns),
             warmup: false,
             latest,
+            silent: Duration::from_nanos(now_ns.saturating_sub(last_reply_ns)),
+            away: self.away(now_ns),
         }
+    }
+
+    fn away(&self, now_ns: u64) -> Option<(usize, Duration)> {
+        let since = |node: usize| {
+            let of = |p: &CachePadded<Published>| p.away_since_ns[node].load(Ordering::Relaxed);
+            // For one worker that has a connection it is 0: then it is not away for all.
+            let times: Option<Vec<u64>> =
+                self.published.iter().map(|p| Some(of(p)).filter(|&at_ns| at_ns > 0)).collect();
+            let since_ns = times?.into_iter().max()?;
+            Some((node, Duration::from_nanos(now_ns.saturating_sub(since_ns))))
+        };
+        let nodes = self.published.first().map_or(0, |p| p.away_since_ns.len());
+        (0..nodes).filter_map(since).max_by_key(|&(_, away)| away)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a worker hands to the collector: interval latencies, and live counters for the eye.
+//! What a worker hands to the collector: interval latencies, and live figures for the eye and for the
+//! decision to give up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,6 +8,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::utils::CachePadded;
 
+use super::outage::Reach;
 use super::{Message, Phase};
 use crate::recorder::{Counts, Latencies};
 
@@ -19,6 +21,17 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct Published {
     pub(super) attempted: AtomicU64,
     pub(super) failed: AtomicU64,
+    /// The clock's reading at the last reply; 0 before the first.
+    pub(super) last_reply_ns: AtomicU64,
+    /// Per node, when the worker lost its last connection to it; 0 while it has one.
+    pub(super) away_since_ns: Box<[AtomicU64]>,
+}
+
+impl Published {
+    pub(super) fn new(nodes: usize) -> Self {
+        let away_since_ns = (0..nodes).map(|_| AtomicU64::new(0)).collect();
+        Self { away_since_ns, ..Self::default() }
+    }
 }
 
 /// The latencies that one worker recorded in one interval.
@@ -74,10 +87,12 @@ impl Handover {
     }
 
     /// Makes the counters visible to the progress line.
-    pub(super) fn publish(&self, counts: &Counts) {
+    pub(super) fn publish(&self, counts: &Counts, reach: &Reach) {
         let published = &self.published[self.worker];
         published.attempted.store(counts.attempted(), Ordering::Relaxed);
         published.failed.store(counts.failed(), Ordering::Relaxed);
+        published.last_reply_ns.store(counts.last_reply_ns.unwrap_or(0), Ordering::Relaxed);
+        reach.publish(&published.away_since_ns);
     }
 
     fn send(&self, latencies: Box<Latencies>, end_ns: u64) {

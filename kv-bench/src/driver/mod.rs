@@ -10,6 +10,7 @@ mod collector;
 mod connection;
 mod fleet;
 mod handover;
+mod outage;
 mod poll;
 mod worker;
 

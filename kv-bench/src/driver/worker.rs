@@ -15,19 +15,20 @@ use super::client::Client;
 use super::clock::{now_ns, run_queue_wait_ns, thread_cpu_ns};
 use super::connection::{Connection, InFlight, Received, State};
 use super::handover::Handover;
+use super::outage::{Held, Reach};
 use super::poll::{Poll, Ready};
 use super::{Outcome, Phase, Shape, Until};
 use crate::recorder::{Counts, Failure, Recorder};
 use crate::schedule::share;
 use crate::target::{Codec, Operation, Reply, Target};
-use crate::workload::KeyBuffer;
+use crate::workload::{KeyBuffer, Kind};
 
 /// Bytes taken from a socket at once: a full pipeline of small replies, and small enough for the
 /// second-level cache.
 const RECEIVE_BYTES: usize = 64 * 1024;
 
-/// How long a client that met a dead connection waits, so that a dead server costs errors at a
-/// steady pace and not a spinning core.
+/// How often a client that met a dead connection looks again, so that a dead server costs no
+/// spinning core.
 const PAUSE_NS: u64 = 1_000_000;
 
 /// The slowest tick; timeouts shorter than four of these get a faster one.
@@ -58,6 +59,7 @@ pub(super) struct Worker<T: Target> {
     touched: Vec<usize>,
     key: KeyBuffer,
     recorder: Recorder,
+    reach: Reach,
     scratch: Box<[u8]>,
     now_ns: u64,
     deadline_ns: u64,
@@ -94,6 +96,7 @@ impl<T: Target> Worker<T> {
             touched: Vec::new(),
             key: KeyBuffer::default(),
             recorder: Recorder::default(),
+            reach: Reach::new(nodes),
             scratch: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             now_ns: now_ns(),
             deadline_ns: u64::MAX,
@@ -170,6 +173,7 @@ impl<T: Target> Worker<T> {
     fn advance(&mut self, id: usize, writable: bool, closing: bool) -> Result<(), String> {
         let replies = self.target.handshake(id % self.nodes).replies;
         let connection = &mut self.connections[id];
+        let was_ready = connection.state == State::Ready;
         if writable || closing {
             connection.writable(replies, &self.poll).map_err(|error| error.to_string())?;
         }
@@ -182,6 +186,9 @@ impl<T: Target> Worker<T> {
                 }
                 let bytes = std::mem::take(&mut connection.partial);
                 let taken = connection.greet(&self.codec, &bytes)?;
+                if connection.state == State::Ready && !was_ready {
+                    self.reach.gain(id % self.nodes, now_ns(), &mut self.recorder.counts);
+                }
                 if connection.keep(bytes, taken) {
                     Ok(())
                 } else {
@@ -216,7 +223,8 @@ impl<T: Target> Worker<T> {
                 handover.hand_over(&mut self.recorder.latencies, self.now_ns);
             }
         }
-        handover.publish(&self.recorder.counts);
+        self.reach.end(phase.start_ns, now_ns(), &mut self.recorder.counts.outages);
+        handover.publish(&self.recorder.counts, &self.reach);
         handover.hand_over(&mut self.recorder.latencies, now_ns());
         Ok(Outcome {
             counts: std::mem::take(&mut self.recorder.counts),
@@ -259,7 +267,6 @@ impl<T: Target> Worker<T> {
             self.clients[client_id].remaining = 0;
         }
         let client = &mut self.clients[client_id];
-        let mut down = false;
         while client.outstanding < self.shape.pipeline && client.remaining > 0 && !client.paused {
             client.remaining -= 1;
             let (kind, value) = phase.workload.next(&mut client.stream, &mut self.key);
@@ -269,8 +276,7 @@ impl<T: Target> Worker<T> {
             let id = client_id * self.nodes + node;
             let connection = &mut self.connections[id];
             if connection.state != State::Ready {
-                self.recorder.failure(kind, Failure::Connection, None);
-                down = true;
+                self.hold(client_id, id, kind, value);
                 break;
             }
             self.codec.encode(Operation { kind, key, value }, &mut connection.outgoing);
@@ -280,9 +286,6 @@ impl<T: Target> Worker<T> {
             }
             connection.unsent += 1;
             client.outstanding += 1;
-        }
-        if down {
-            self.pause(client_id);
         }
         self.flush();
         self.settle(client_id);
@@ -385,7 +388,7 @@ impl<T: Target> Worker<T> {
                 Reply::Miss => self.recorder.success(kind, Some(false), latency_ns),
                 Reply::Stored => self.recorder.success(kind, None, latency_ns),
                 Reply::Error(message) => {
-                    self.recorder.failure(kind, Failure::Server(message), Some(latency_ns));
+                    self.recorder.failure(kind, Failure::Server(message), latency_ns);
                 }
             }
         }
@@ -399,12 +402,16 @@ impl<T: Target> Worker<T> {
     fn lose(&mut self, id: usize, first: Failure<'static>) {
         let now_ns = now_ns();
         let timeout_ns = self.timeout_ns;
+        let (client_id, node) = (id / self.nodes, id % self.nodes);
         let connection = &mut self.connections[id];
+        if connection.state == State::Ready {
+            self.reach.lose(node, now_ns, &mut self.recorder.counts);
+        }
         connection.close(now_ns);
-        let client_id = id / self.nodes;
         let mut failure = first;
         while let Some(InFlight { kind, sent_ns }) = connection.in_flight.pop_front() {
-            self.recorder.failure(kind, failure, Some(now_ns.saturating_sub(sent_ns)));
+            self.recorder.failure(kind, failure, now_ns.saturating_sub(sent_ns));
+            self.recorder.lost(node, now_ns.min(self.deadline_ns));
             self.clients[client_id].outstanding -= 1;
             let next_sent_ns = connection.in_flight.front().map_or(now_ns, |next| next.sent_ns);
             let timed_out = now_ns.saturating_sub(next_sent_ns) >= timeout_ns;
@@ -412,6 +419,65 @@ impl<T: Target> Worker<T> {
         }
         self.pause(client_id);
         self.settle(client_id);
+    }
+
+    /// The client waits with the operation whose key is at hand: its connection is down.
+    #[cold]
+    fn hold(&mut self, client_id: usize, connection: usize, kind: Kind, value: &[u8]) {
+        let since_ns = now_ns();
+        self.recorder.counts.first_send_ns.get_or_insert(since_ns);
+        let mut request = Vec::new();
+        self.codec.encode(Operation { kind, key: self.key.bytes(), value }, &mut request);
+        let held = Held { kind, connection, request, since_ns };
+        let client = &mut self.clients[client_id];
+        client.held = Some(held);
+        client.outstanding += 1;
+        client.paused = true;
+        self.paused.push_back((since_ns + PAUSE_NS, client_id));
+    }
+
+    /// Sends what the client waits with when its connection is back, and counts it as failed when
+    /// it has waited too long. False when it waits on.
+    #[cold]
+    fn release(&mut self, client_id: usize) -> bool {
+        let Some(held) = &self.clients[client_id].held else { return true };
+        let (id, waited_ns) = (held.connection, self.now_ns.saturating_sub(held.since_ns));
+        match self.connections[id].state {
+            State::Ready => self.send_held(client_id),
+            _ if waited_ns >= self.timeout_ns || self.now_ns >= self.deadline_ns => {
+                self.fail_held(client_id);
+            }
+            State::Down { retry_at_ns } if retry_at_ns <= self.now_ns => {
+                self.reopen(id);
+                return false;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn send_held(&mut self, client_id: usize) {
+        let Some(held) = self.clients[client_id].held.take() else { return };
+        let Held { kind, connection: id, request, since_ns } = held;
+        let connection = &mut self.connections[id];
+        connection.outgoing.extend_from_slice(&request);
+        connection.in_flight.push_back(InFlight { kind, sent_ns: since_ns });
+        if connection.write(&self.poll).is_err() {
+            self.lose(id, Failure::Connection);
+        }
+    }
+
+    fn fail_held(&mut self, client_id: usize) {
+        let client = &mut self.clients[client_id];
+        let Some(held) = client.held.take() else { return };
+        client.outstanding -= 1;
+        let waited_ns = self.now_ns.saturating_sub(held.since_ns);
+        let is_down = matches!(self.connections[held.connection].state, State::Down { .. });
+        // One that accepts and says nothing is no different from one that does not answer.
+        let timed_out = waited_ns >= self.timeout_ns && !is_down;
+        let failure = if timed_out { Failure::Timeout } else { Failure::Connection };
+        self.recorder.failure(held.kind, failure, waited_ns);
+        self.recorder.lost(held.connection % self.nodes, self.now_ns.min(self.deadline_ns));
     }
 
     #[cold]
@@ -438,8 +504,12 @@ impl<T: Target> Worker<T> {
                 break;
             }
             self.paused.pop_front();
-            self.clients[client_id].paused = false;
-            self.fill(client_id, phase);
+            if self.release(client_id) {
+                self.clients[client_id].paused = false;
+                self.fill(client_id, phase);
+            } else {
+                self.paused.push_back((self.now_ns + PAUSE_NS, client_id));
+            }
         }
     }
 
@@ -448,7 +518,7 @@ impl<T: Target> Worker<T> {
     fn tick(&mut self, handover: &Handover) {
         self.now_ns = now_ns();
         if self.stop.load(Ordering::Relaxed) {
-            self.deadline_ns = 0;
+            self.deadline_ns = self.deadline_ns.min(self.now_ns);
             let patience_ns = self.shape.timeout.min(STOP_PATIENCE).as_nanos() as u64;
             self.give_up_ns = self.give_up_ns.min(self.now_ns + patience_ns);
         }
@@ -468,11 +538,16 @@ impl<T: Target> Worker<T> {
             if waited_ns.is_some_and(|waited_ns| waited_ns >= timeout_ns) {
                 self.lose(id, Failure::Timeout);
             } else if matches!(connection.state, State::Down { retry_at_ns } if retry_at_ns <= self.now_ns)
-                && self.open(id).is_err()
             {
-                self.connections[id].close(self.now_ns);
+                self.reopen(id);
             }
         }
-        handover.publish(&self.recorder.counts);
+        handover.publish(&self.recorder.counts, &self.reach);
+    }
+
+    fn reopen(&mut self, id: usize) {
+        if self.open(id).is_err() {
+            self.connections[id].close(self.now_ns);
+        }
     }
 }

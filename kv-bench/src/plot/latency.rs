@@ -171,7 +171,7 @@ impl View<'_> {
     fn draw<B: DrawingBackend>(
         &self,
         canvas: &mut Canvas<B>,
-        places: Option<&[Area]>,
+        found: Option<&[Area]>,
     ) -> anyhow::Result<()> {
         for curve in self.curves {
             for path in self.paths(curve) {
@@ -185,9 +185,9 @@ impl View<'_> {
             }
         }
         let mut placer = self.placer();
-        match places {
-            Some(places) => {
-                for (label, &place) in self.ends().iter().zip(places) {
+        match found {
+            Some(areas) => {
+                for (label, &place) in self.ends().iter().zip(areas) {
                     placer.draw(canvas, label, place)?;
                 }
             }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::number::{duration, grouped, short};
-use crate::result::{Point, RunResult, Verdict};
+use crate::result::{Limit, Point, RunResult, Trust, Verdict};
 use crate::scenario::plural;
 
 /// The loop, in the words of the laws of measuring.
@@ -71,6 +71,17 @@ pub(crate) fn curve_claim(points: &[Point]) -> String {
         claim.push_str(" (untrusted)");
     }
     claim
+}
+
+/// What limited a measurement: `limited by server`, or that it is not known.
+pub(crate) fn limit(trust: &Trust) -> String {
+    match (trust.limited_by, trust.verdict) {
+        (Limit::Unknown, Verdict::Trusted) => {
+            "the limit was not found: nothing was saturated".to_owned()
+        }
+        (Limit::Unknown, Verdict::Untrusted) => "the limit was not found".to_owned(),
+        (limit, _) => format!("limited by {limit}"),
+    }
 }
 
 /// Response time where the loop was open, service time otherwise.

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use super::describe::point_latency;
 use crate::number::{NOTHING, decimal, grouped, table_us};
 use crate::percentiles::{QUANTILES, Quantile};
-use crate::result::{ErrorCounts, Percentiles, Point, RunResult, ServerShare, Verdict};
+use crate::result::{ErrorCounts, Limit, Percentiles, Point, RunResult, ServerShare, Verdict};
 
 /// Stands after a percentile that too few samples lie beyond.
 pub(super) const THIN: &str = "*";
@@ -92,6 +92,12 @@ pub(super) fn latencies(result: &RunResult, medium: Medium) -> String {
     if kinds.iter().filter(|(_, kind)| kind.is_some()).count() != 1 {
         rows.extend(latency_rows("all", counts, times));
     }
+    if let Some(errors) = &all.error_us {
+        let mut row = vec!["failed".to_owned(), "to failure".to_owned()];
+        row.extend([String::new(), grouped(all.errors), String::new(), String::new()]);
+        row.extend(latency_cells(Some(errors), all.errors));
+        rows.push(row);
+    }
     let header = [
         "operation",
         "time",
@@ -169,6 +175,9 @@ pub(super) fn points(points: &[Point], medium: Medium) -> String {
         row.push(grouped(point.errors));
         row.push(match point.trust.verdict {
             Verdict::Trusted => "trusted".to_owned(),
+            Verdict::Untrusted if point.trust.limited_by == Limit::Unknown => {
+                "untrusted".to_owned()
+            }
             Verdict::Untrusted => format!("untrusted: {}", point.trust.limited_by),
         });
         row

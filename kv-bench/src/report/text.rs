@@ -6,7 +6,7 @@ use super::describe;
 use super::tables::{self, Medium, THIN};
 use crate::number::{decimal, duration, grouped};
 use crate::percentiles::TAIL_SAMPLES_MIN;
-use crate::result::{RunResult, Trust, Verdict};
+use crate::result::{Part, RunResult, Trust, Verdict};
 
 /// The result as text: what was measured, per operation, per server, per point; whether to believe
 /// it and why; what to know before quoting it. Ends with a newline.
@@ -40,9 +40,14 @@ pub fn summary(result: &RunResult) -> String {
 /// `100,000 operations in 1.93 s: 51,813 ops/s (closed loop), 0 errors`.
 pub(super) fn headline(result: &RunResult) -> String {
     let all = &result.headline;
-    let cut = if result.partial { "PARTIAL, cut short: " } else { "" };
+    let of_curve = result.cut == Some(Part::Curve);
+    let cut = if result.partial && !of_curve { "PARTIAL, cut short: " } else { "" };
+    let silent = all.silent_s.map_or_else(String::new, |silent_s| {
+        format!(", no reply in the last {}", duration(silent_s * 1e6))
+    });
+    let rest = if of_curve { "; this is whole, the curve was cut short" } else { "" };
     format!(
-        "{cut}{} operations in {}: {} ops/s ({}), {} error{}",
+        "{cut}{} operations in {}: {} ops/s ({}), {} error{}{silent}{rest}",
         grouped(all.operations),
         duration(all.duration_s * 1e6),
         decimal(all.throughput_ops_s, 0),
@@ -59,7 +64,8 @@ pub(super) fn thin_note(result: &RunResult) -> Option<String> {
     let all = &result.headline;
     let rows = kinds
         .map(|kind| (kind.count, kind.errors, kind.service_us.or(kind.response_us)))
-        .chain([(all.operations, all.errors, all.service_us.or(all.response_us))]);
+        .chain([(all.operations, all.errors, all.service_us.or(all.response_us))])
+        .chain([(all.errors, 0, all.error_us)]);
     let points = result
         .points
         .iter()
@@ -82,7 +88,7 @@ fn verdict(trust: &Trust) -> String {
         Verdict::Trusted => "TRUSTED",
         Verdict::Untrusted => "NOT TRUSTED",
     };
-    let mut out = format!("{word}: limited by {}\n", trust.limited_by);
+    let mut out = format!("{word}: {}\n", describe::limit(trust));
     for reason in distinct(&trust.reasons) {
         let _ = writeln!(out, "  - {}", Medium::Terminal.escape(reason));
     }

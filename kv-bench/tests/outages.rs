@@ -1,0 +1,268 @@
+//! Servers that die, stall, come back or come late, and a machine that is busy: what a run says of
+//! them, through the real program.
+
+#[path = "../../kv-core/tests/peer/mod.rs"]
+mod peer;
+mod processes;
+mod program;
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use kv_bench::report;
+use kv_bench::result::{Limit, Part, RunResult, Verdict};
+use processes::{cpu_ticks, script, servers_in, signal};
+use program::{kv_bench, stderr, wait_for};
+use tempfile::TempDir;
+
+/// A server that runs already: kv-bench's own, as a child of the test, which it ends with.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(port: u16) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_kv-bench"));
+        child.args(["serve", "--parent", &std::process::id().to_string(), "--", "--port"]);
+        child.args([&port.to_string(), "--bind", "127.0.0.1"]);
+        child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self { child: child.spawn().expect("it runs"), port }
+    }
+
+    fn ready() -> Self {
+        Self::start(peer::free_port()).listening()
+    }
+
+    fn listening(self) -> Self {
+        wait_for(|| std::net::TcpStream::connect(self.address()).ok());
+        self
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Waits until it has answered for a while: 50 ms of CPU time are more than its start takes.
+    fn await_load(&self) {
+        let before = cpu_ticks(self.child.id()).expect("it runs");
+        wait_for(|| cpu_ticks(self.child.id()).filter(|&ticks| ticks >= before + 5));
+    }
+
+    fn kill(&mut self) {
+        signal(self.child.id(), "KILL");
+        self.child.wait().expect("it was ours");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A run of `words` with its results in `dir`.
+fn start(dir: &Path, words: &[&str]) -> Child {
+    kv_bench(&["run", "--warmup", "0", "--threads", "2", "--clients", "2"])
+        .args(words)
+        .arg("--out")
+        .arg(dir.join("results"))
+        .env("TMPDIR", dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs")
+}
+
+fn finish(run: Child, dir: &Path) -> (Output, RunResult) {
+    let output = run.wait_with_output().expect("it was ours");
+    let result = report::json::load(&dir.join("results/result.json"));
+    let result = result.unwrap_or_else(|error| panic!("{error:?} {}", stderr(&output)));
+    (output, result)
+}
+
+/// Asserts that a run was cut short by the loss of the server that `name` names.
+fn assert_lost(output: &Output, result: &RunResult, name: &str) {
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
+    assert!(stderr(output).contains(name), "{}", stderr(output));
+    assert!(result.partial);
+    assert_eq!(result.cut, Some(Part::Headline));
+    assert_eq!(
+        (result.trust.verdict, result.trust.limited_by),
+        (Verdict::Untrusted, Limit::Server)
+    );
+    let told = |texts: &[String]| {
+        texts.iter().any(|text| text.starts_with(name) && text.contains("it did not come back"))
+    };
+    assert!(told(&result.trust.reasons), "{:?}", result.trust.reasons);
+    assert!(told(&result.warnings), "{:?}", result.warnings);
+}
+
+/// It ended as a success, its duration with the last reply: a run with a dead server looked better
+/// than one without. And each of its clients had counted a failed operation per millisecond.
+#[test]
+fn a_running_server_that_dies_is_named_and_its_absence_counts() {
+    let (dir, mut server) = (TempDir::new().expect("a folder"), Server::ready());
+    let words = ["--target", &server.address(), "--duration", "2s", "--timeout", "500ms"];
+    let run = start(dir.path(), &words);
+    server.await_load();
+    server.kill();
+    let (output, result) = finish(run, dir.path());
+    assert_lost(&output, &result, &server.address());
+    let all = &result.headline;
+    assert!(all.duration_s > 1.9, "clients waited until the end: {all:?}");
+    assert!(all.silent_s.is_some(), "{all:?}");
+    let silent = result.warnings.iter().any(|text| text.starts_with("no reply for the last "));
+    assert!(silent, "{:?}", result.warnings);
+    // Four clients, each with one in flight and then one per half second.
+    assert!((1..=24).contains(&all.errors), "{:?}", result.errors);
+}
+
+#[test]
+fn a_number_of_operations_is_given_up_when_one_server_of_several_stays_away() {
+    let dir = TempDir::new().expect("a folder");
+    let (one, mut other) = (Server::ready(), Server::ready());
+    let list = format!("a={},b={}", one.address(), other.address());
+    let words = ["--servers", &list, "--requests", "100g", "--timeout", "200ms"];
+    let run = start(dir.path(), &words);
+    other.await_load();
+    other.kill();
+    let (output, result) = finish(run, dir.path());
+    let name = format!("b ({})", other.address());
+    assert_lost(&output, &result, &name);
+    assert!(stderr(&output).contains("has not answered for"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("see whether it runs"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_run_of_a_given_time_is_given_up_when_nobody_answers() {
+    let (dir, mut server) = (TempDir::new().expect("a folder"), Server::ready());
+    let words = ["--target", &server.address(), "--duration", "10m", "--timeout", "200ms"];
+    let run = start(dir.path(), &words);
+    server.await_load();
+    server.kill();
+    let (output, result) = finish(run, dir.path());
+    assert_lost(&output, &result, &server.address());
+}
+
+#[test]
+fn an_outage_with_a_recovery_is_told_and_is_no_failure() {
+    let (dir, mut server) = (TempDir::new().expect("a folder"), Server::ready());
+    let words = ["--target", &server.address(), "--duration", "6s"];
+    let run = start(dir.path(), &words);
+    server.await_load();
+    server.kill();
+    let server = Server::start(server.port).listening();
+    let (output, result) = finish(run, dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(!result.partial && result.cut.is_none());
+    assert!((1..=4).contains(&result.headline.errors), "what was in flight: {:?}", result.errors);
+    let told = |text: &String| {
+        text.starts_with(&server.address()) && text.contains("; it was back at the end")
+    };
+    assert!(result.trust.reasons.iter().any(told), "{:?}", result.trust.reasons);
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+}
+
+/// A stall of four seconds left no trace in the latencies: what the timeout had cut was in none.
+#[test]
+fn what_a_timeout_cut_is_in_the_latencies_of_failures() {
+    let (dir, server) = (TempDir::new().expect("a folder"), Server::ready());
+    let words = ["--target", &server.address(), "--duration", "2s", "--timeout", "300ms"];
+    let run = start(dir.path(), &words);
+    server.await_load();
+    signal(server.child.id(), "STOP");
+    let (output, result) = finish(run, dir.path());
+    assert_lost(&output, &result, &server.address());
+    let failures = result.headline.error_us.expect("their latencies");
+    assert!(failures.max >= 300_000.0, "{failures:?}");
+    assert!(result.errors.timeout > 0, "{:?}", result.errors);
+    let told = |text: &String| {
+        text.contains("took longer than --timeout (0.3 s)") && text.contains("of successes")
+    };
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(table.lines().any(|line| line.starts_with("failed ")), "{table}");
+    let page = std::fs::read_to_string(dir.path().join("results/report.md")).expect("written");
+    assert!(page.contains("| failed"), "{page}");
+}
+
+#[test]
+fn a_server_that_is_just_starting_is_waited_for() {
+    let dir = TempDir::new().expect("a folder");
+    let port = peer::free_port();
+    let target = format!("127.0.0.1:{port}");
+    let run = start(dir.path(), &["--target", &target, "--requests", "100"]);
+    // The folder is made just before the first look at the server.
+    wait_for(|| dir.path().join("results").exists().then_some(()));
+    let _server = Server::start(port);
+    let (output, result) = finish(run, dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!((result.headline.operations, result.headline.errors), (100, 0));
+}
+
+#[test]
+fn what_other_processes_use_is_told() {
+    let (dir, server) = (TempDir::new().expect("a folder"), Server::ready());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let spin = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
+    let mut others: Vec<Child> = (0..cores * 2).map(|_| spin()).collect();
+    let run = start(dir.path(), &["--target", &server.address(), "--duration", "1s"]);
+    let (_, result) = finish(run, dir.path());
+    for other in &mut others {
+        other.kill().expect("it spins");
+        other.wait().expect("it was ours");
+    }
+    let told = |text: &String| text.starts_with("other processes used ");
+    assert!(result.trust.reasons.iter().any(told), "{:?}", result.trust.reasons);
+}
+
+#[test]
+fn a_curve_that_is_cut_short_leaves_its_headline_whole() {
+    let dir = TempDir::new().expect("a folder");
+    let run = kv_bench(&["--servers", "1", "--threads", "2", "--requests", "1000", "--keys", "1k"])
+        .args(["--curve-time", "10m", "--out"])
+        .arg(dir.path().join("results"))
+        .env("TMPDIR", dir.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let file = dir.path().join("results/result.json");
+    wait_for(|| report::json::load(&file).ok());
+    signal(run.id(), "INT");
+    let (output, result) = finish(run, dir.path());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert_eq!((result.partial, result.cut), (true, Some(Part::Curve)));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("this is whole, the curve was cut short"), "{text}");
+    assert!(!text.contains("PARTIAL"), "{text}");
+}
+
+/// The message named the process above the server, and quoted what the server had said at its start.
+#[test]
+fn the_end_of_a_server_below_a_script_is_told_of_the_server() {
+    if !peer::is_there("redis-server") {
+        return;
+    }
+    let dir = TempDir::new().expect("a folder");
+    let wrapper = script(dir.path(), "redis-server \"$@\"");
+    let wrapper = wrapper.to_string_lossy();
+    let run = start(dir.path(), &["--server-bin", &wrapper, "--duration", "10m", "--keys", "1k"]);
+    let is_redis = |pid: &u32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.is_ok_and(|name| name.starts_with("redis-server"))
+    };
+    let server = wait_for(|| servers_in(dir.path()).into_iter().find(is_redis));
+    wait_for(|| cpu_ticks(server).filter(|&ticks| ticks >= 20));
+    signal(server, "KILL");
+    let (output, result) = finish(run, dir.path());
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    let told = format!("server_1 (pid {server}): it ended with exit code 137 (killed by signal 9)");
+    assert!(message.contains(&told), "{message}");
+    assert!(!message.contains("Ready to accept"), "{message}");
+    assert_eq!(result.cut, Some(Part::Headline));
+}
