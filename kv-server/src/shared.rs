@@ -11,7 +11,9 @@ use kv_core::data_dir::Durability;
 use subtle::ConstantTimeEq;
 
 use crate::clients::Clients;
-use crate::config::{Config, Limits};
+use crate::complaint::Complaint;
+use crate::config::{AuthClients, Config, Limits};
+use crate::listener::Ports;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
@@ -30,14 +32,16 @@ pub(crate) struct Shared {
     pub(crate) monitors: Monitors,
     pub(crate) shutdown: Shutdown,
     pub(crate) request_log: Option<RequestLog>,
+    /// About clients that come to nothing, of whom there may be many.
+    pub(crate) complaint: Complaint,
     pub(crate) started_at: Instant,
     /// Whole seconds since then, as of the last tick: coarse, so that who is active costs no clock,
     /// and unmoved by what happens to the time of day.
     pub(crate) uptime_s: CachePadded<AtomicU32>,
     /// 40 hexadecimal digits, different for every start, as Redis' `run_id`.
     pub(crate) run_id: String,
-    /// The TCP port that was bound; 0 without one.
-    pub(crate) port: u16,
+    /// The ports that were bound; 0 without one.
+    pub(crate) ports: Ports,
 }
 
 /// Settings as they are now; `settings` is how they are read and changed by name.
@@ -59,6 +63,10 @@ pub(crate) struct Settings {
     pub(crate) tcp_backlog: i32,
     pub(crate) bind: String,
     pub(crate) unix_socket: String,
+    pub(crate) tls_cert_file: String,
+    pub(crate) tls_key_file: String,
+    pub(crate) tls_ca_cert_file: String,
+    pub(crate) tls_auth_clients: AuthClients,
     pub(crate) log_file: String,
     pub(crate) log_requests: String,
     pub(crate) config_file: Option<String>,
@@ -72,6 +80,8 @@ pub(crate) struct Stats {
     pub(crate) connections_rejected: AtomicU64,
     pub(crate) output_limit_closed: AtomicU64,
     pub(crate) input_limit_closed: AtomicU64,
+    /// Connections that ended before their TLS handshake did.
+    pub(crate) tls_failed: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) ops_per_s: AtomicU64,
 }
@@ -100,6 +110,10 @@ impl Settings {
             tcp_backlog: config.tcp_backlog,
             bind: bind.join(" "),
             unix_socket: shown(&config.unix_socket),
+            tls_cert_file: shown(&config.tls.as_ref().map(|tls| tls.cert_file.clone())),
+            tls_key_file: shown(&config.tls.as_ref().map(|tls| tls.key_file.clone())),
+            tls_ca_cert_file: shown(&config.tls.as_ref().and_then(|tls| tls.ca_cert_file.clone())),
+            tls_auth_clients: config.tls.as_ref().map_or(AuthClients::Yes, |tls| tls.auth_clients),
             log_file: shown(&config.log_file),
             log_requests: shown(&config.request_log),
             config_file: config.config_file.as_ref().map(|path| path.display().to_string()),
@@ -143,6 +157,7 @@ impl Stats {
             &self.connections_rejected,
             &self.output_limit_closed,
             &self.input_limit_closed,
+            &self.tls_failed,
             &self.expired,
         ] {
             counter.store(0, Ordering::Relaxed);
