@@ -1,5 +1,6 @@
 //! What all threads of a server share.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::utils::CachePadded;
 use kv_core::Engine;
 use kv_core::data_dir::Durability;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::clients::Clients;
@@ -70,7 +72,32 @@ pub(crate) struct Settings {
     pub(crate) log_file: String,
     pub(crate) log_requests: String,
     pub(crate) config_file: Option<String>,
-    password: RwLock<Option<Vec<u8>>>,
+    password: RwLock<Option<Password>>,
+}
+
+/// The password, as it is shown to who has given it, and as it is compared.
+struct Password {
+    text: Vec<u8>,
+    digest: [u8; 32],
+}
+
+impl Password {
+    fn new(text: Vec<u8>) -> Self {
+        let digest = Sha256::digest(&text).into();
+        Self { text, digest }
+    }
+
+    /// Digests have one length, so that all of them are always compared.
+    fn is(&self, given: &[u8]) -> bool {
+        self.digest.ct_eq(Sha256::digest(given).as_slice()).into()
+    }
+}
+
+/// What shows settings shows no password.
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// Figures that belong to no single connection.
@@ -117,7 +144,9 @@ impl Settings {
             log_file: shown(&config.log_file),
             log_requests: shown(&config.request_log),
             config_file: config.config_file.as_ref().map(|path| path.display().to_string()),
-            password: RwLock::new(config.password.clone().map(String::into_bytes)),
+            password: RwLock::new(
+                config.password.clone().map(|text| Password::new(text.into_bytes())),
+            ),
         }
     }
 
@@ -136,17 +165,19 @@ impl Settings {
     }
 
     pub(crate) fn set_password(&self, password: Option<Vec<u8>>) {
-        *self.password.write().unwrap_or_else(PoisonError::into_inner) = password;
+        *self.password.write().unwrap_or_else(PoisonError::into_inner) =
+            password.map(Password::new);
     }
 
-    /// Compares in a time that tells nothing of the password but its length.
+    /// Compares in a time that tells nothing of the password, nor of its length.
     pub(crate) fn is_password(&self, given: &[u8]) -> bool {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().is_some_and(|password| password.ct_eq(given).into())
+        password.as_ref().is_some_and(|password| password.is(given))
     }
 
     pub(crate) fn password(&self) -> Vec<u8> {
-        self.password.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+        let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
+        password.as_ref().map(|password| password.text.clone()).unwrap_or_default()
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kv_core::tls::{read_certificates, read_key};
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
@@ -25,9 +25,10 @@ impl Acceptor {
     /// # Errors
     /// When they don't: clients would only find out one by one.
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, TlsError> {
-        let chain = read_certificates("tls-cert-file", &config.cert_file)?;
+        let file = |flag| move |cause| TlsError::File { flag, cause };
+        let chain = read_certificates(&config.cert_file).map_err(file("tls-cert-file"))?;
         check_validity(&chain, &config.cert_file)?;
-        let key = read_key(&config.key_file)?;
+        let key = read_key(&config.key_file).map_err(file("tls-key-file"))?;
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
@@ -49,28 +50,6 @@ impl Acceptor {
     pub(crate) fn accept(&self, socket: TcpStream) -> Result<TlsStream, rustls::Error> {
         TlsStream::new(socket, Arc::clone(&self.0))
     }
-}
-
-fn read_certificates(
-    flag: &'static str,
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = |cause| TlsError::Read { flag, path: path.to_owned(), cause };
-    let found: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(read)?
-        .collect::<Result<_, _>>()
-        .map_err(read)?;
-    match found.is_empty() {
-        true => Err(TlsError::NoCertificate { flag, path: path.to_owned() }),
-        false => Ok(found),
-    }
-}
-
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|cause| match cause {
-        pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
-        cause => TlsError::Read { flag: "tls-key-file", path: path.to_owned(), cause },
-    })
 }
 
 /// Whether our own certificate is valid today. Verifying it tells: the dates are looked at before
@@ -117,7 +96,8 @@ fn client_verifier(
     let path = config.ca_cert_file.as_ref().ok_or(TlsError::NoAuthority)?;
     let unusable = |cause: String| TlsError::Authority { path: path.clone(), cause };
     let mut roots = RootCertStore::empty();
-    for authority in read_certificates("tls-ca-cert-file", path)? {
+    let file = |cause| TlsError::File { flag: "tls-ca-cert-file", cause };
+    for authority in read_certificates(path).map_err(file)? {
         roots.add(authority).map_err(|error| unusable(error.to_string()))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);

@@ -4,21 +4,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rustls::pki_types::pem;
+use kv_core::tls::PemError;
 use thiserror::Error;
 
 /// Why there can be no TLS.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    #[error("cannot read --{flag} {}: {}", path.display(), reason(cause))]
-    Read { flag: &'static str, path: PathBuf, cause: pem::Error },
-    #[error("--{flag} {} holds no certificate: it should have a part BEGIN CERTIFICATE (PEM)", path.display())]
-    NoCertificate { flag: &'static str, path: PathBuf },
-    #[error(
-        "--tls-key-file {} holds no private key: it should have a part BEGIN PRIVATE KEY (PEM, without a passphrase)",
-        path.display()
-    )]
-    NoKey { path: PathBuf },
+    #[error("--{flag}: {cause}")]
+    File { flag: &'static str, cause: PemError },
     #[error(
         "the key in {} is not the one of the certificate in {}: give the two that were made together",
         key.display(), certificate.display()
@@ -59,13 +52,6 @@ pub(crate) fn in_words(error: &io::Error) -> String {
         (None, io::ErrorKind::TimedOut) => "its handshake took too long".to_owned(),
         (None, io::ErrorKind::UnexpectedEof) => "it left in the middle of the handshake".to_owned(),
         (None, _) => error.to_string(),
-    }
-}
-
-fn reason(error: &pem::Error) -> String {
-    match error {
-        pem::Error::Io(error) => error.to_string(),
-        error => format!("it is damaged: {error}"),
     }
 }
 
