@@ -166,8 +166,8 @@ fn before_authentication_requests_are_small() {
     const ARGS: &str = "-ERR Protocol error: unauthenticated multibulk length\r\n";
     const BYTES: &str = "-ERR Protocol error: unauthenticated bulk length\r\n";
     let served = Served::with(|config| config.password = Some("secret".to_owned()));
-    let ten = request(&[&[b"MGET"][..], &[b"k"; 9]].concat());
-    let eleven = request(&[&[b"MGET"][..], &[b"k"; 10]].concat());
+    let words = |keys| request(&[&[&b"MGET"[..]][..], &vec![&b"k"[..]; keys]].concat());
+    let (ten, eleven) = (words(9), words(10));
     served.connect().send(&ten).expect("-NOAUTH Authentication required.\r\n");
     served.connect().send(&eleven).expect(ARGS).expect_end();
     let (most, more) = (vec![b'v'; 16_384], vec![b'v'; 16_385]);

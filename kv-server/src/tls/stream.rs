@@ -2,14 +2,18 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kv_core::tls::Session;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, recv};
 use rustls::{ServerConfig, ServerConnection};
 
-use crate::stream::Ready;
+use crate::stream::{Ready, poll_socket};
+
+/// How long a peer whose handshake has failed may take to notice.
+const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
 /// Only the connection's own thread asks anything but for the addresses and for the end, so that
 /// nobody ever waits for the lock.
@@ -32,7 +36,30 @@ impl TlsStream {
     /// Agrees with the peer upon keys before anything is received. `gives_up` is asked whenever the
     /// thread is woken.
     pub(crate) fn handshake(&self, time: Duration, gives_up: impl Fn() -> bool) -> io::Result<()> {
-        self.session().handshake(&self.socket, time, gives_up)
+        let agreed = self.session().handshake(&self.socket, time, gives_up);
+        if agreed.is_err() {
+            self.refuse();
+        }
+        agreed
+    }
+
+    /// Ends a handshake that has failed. Closing while unread bytes wait would reset the connection
+    /// and could destroy the alert that says why, so what the peer has sent meanwhile is swallowed.
+    fn refuse(&self) {
+        self.close_write();
+        let (deadline, mut bytes) = (Instant::now() + REFUSAL_TIME, [0; 4096]);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let socket = self.socket.as_fd();
+            let arrived = poll_socket(socket, Ready::READ, None, Some(left));
+            if left.is_zero() || !arrived.is_ok_and(|ready| ready.read) {
+                return;
+            }
+            match recv(socket, &mut bytes, RecvFlags::DONTWAIT) {
+                Ok((1.., _)) => {}
+                Ok((0, _)) | Err(_) => return,
+            }
+        }
     }
 
     /// As [`Stream::recv`](crate::stream::Stream::recv), or without waiting.
