@@ -65,8 +65,8 @@ fn server(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
     let uptime_s = shared.started_at.elapsed().as_secs();
     field(text, "uptime_in_seconds", uptime_s);
     field(text, "uptime_in_days", uptime_s / 86_400);
-    let bind: String =
-        shared.settings.bind.split_whitespace().map(|ip| format!(",bind={ip}")).collect();
+    let addresses = shared.settings.bind.split_whitespace();
+    let bind = addresses.fold(String::new(), |bind, ip| bind + ",bind=" + ip);
     let tcp = |name, port| (port > 0).then(|| format!("name={name}{bind},port={port}"));
     let path = &shared.settings.unix_socket;
     let unix = (!path.is_empty()).then(|| format!("name=unix,bind={path}"));

@@ -42,11 +42,17 @@ impl<'a> Sheet<'a> {
         Self(encoder)
     }
 
-    pub(super) fn counter(&mut self, name: Name, value: impl EncodeCounterValue) -> fmt::Result {
+    pub(super) fn counter<V>(&mut self, name: Name, value: V) -> fmt::Result
+    where
+        V: EncodeCounterValue + Copy,
+    {
         count(&mut self.describe(name, MetricType::Counter)?, &value)
     }
 
-    pub(super) fn gauge(&mut self, name: Name, value: impl EncodeGaugeValue) -> fmt::Result {
+    pub(super) fn gauge<V>(&mut self, name: Name, value: V) -> fmt::Result
+    where
+        V: EncodeGaugeValue + Copy,
+    {
         self.describe(name, MetricType::Gauge)?.encode_gauge(&value)
     }
 
