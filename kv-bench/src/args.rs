@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use kv_core::tls::TlsOptions;
 
 use crate::units;
 
@@ -89,8 +90,8 @@ pub struct LoadArgs {
 
     /// A running server; repeat --target for several servers that share the keys.
     ///
-    /// Valid: `host:port`, `redis://[user:password@]host:port[/db]`, `unix:///path/to.sock`. Its keys
-    /// start with `kvb:`; nothing is flushed, and nothing is written unless --mix or --preload says
+    /// Valid: `host:port`, `redis://[user:password@]host:port[/db]`, `rediss://…` with TLS,
+    /// `unix:///path/to.sock`. Its keys start with `kvb:`; nothing is flushed, and nothing is written unless --mix or --preload says
     /// so. Example: `--target redis://127.0.0.1:6379`
     #[arg(long, value_name = "URL", alias = "uri")]
     pub target: Vec<String>,
@@ -121,7 +122,61 @@ pub struct LoadArgs {
     #[command(flatten)]
     pub workload: WorkloadArgs,
     #[command(flatten)]
+    pub tls: TlsArgs,
+    #[command(flatten)]
     pub output: OutputArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TLS, of rediss:// targets")]
+pub struct TlsArgs {
+    /// Certificates of the authorities that are trusted to have signed the servers'.
+    ///
+    /// Default: those of the system. Example: --cacert ca.crt
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+
+    /// Certificate to show to a server that asks for one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+
+    /// The private key of that certificate.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
+
+    /// Take any certificate of the servers.
+    #[arg(long, conflicts_with = "cacert", alias = "tls-skip-verify")]
+    pub insecure: bool,
+
+    /// Name that the servers' certificates must have, instead of the host's.
+    #[arg(long, value_name = "NAME")]
+    pub sni: Option<String>,
+}
+
+impl TlsArgs {
+    /// The first of these flags that was typed, and its value.
+    pub fn given(&self) -> Option<(&'static str, String)> {
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let given = [
+            ("cacert", file(&self.cacert)),
+            ("cert", file(&self.cert)),
+            ("key", file(&self.key)),
+            ("insecure", self.insecure.then(|| "true".to_owned())),
+            ("sni", self.sni.clone()),
+        ];
+        given.into_iter().find_map(|(flag, value)| Some((flag, value?)))
+    }
+
+    /// The same as options.
+    pub fn options(&self) -> TlsOptions {
+        TlsOptions {
+            ca_cert: self.cacert.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            insecure: self.insecure,
+            server_name: self.sni.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]

@@ -63,6 +63,7 @@ pub(crate) fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, 
         username: credentials.username,
         password: credentials.password,
         db: credentials.database,
+        tls: credentials.tls,
         ..ConnectOptions::default()
     };
     let mut client = Client::connect(&address, &options).map_err(ProbeError::Client)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kv_core::data_dir::Durability;
 use kv_core::ring::RingMode;
+use kv_core::tls::TlsOptions;
 
 use crate::args::{CallerArgs, LoadArgs, WorkloadArgs};
 use crate::driver::{Shape, Until};
@@ -305,8 +306,14 @@ fn ring(args: &LoadArgs) -> Result<RingMode, ScenarioError> {
 }
 
 fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
+    let mut named = args.target.iter().chain(&args.servers);
+    let has_tls = named.any(|text| text.contains("rediss://"));
+    if let (false, Some((flag, value))) = (has_tls, args.tls.given()) {
+        let problem = "only for rediss:// targets, and there is none".to_owned();
+        return Err(ScenarioError::Value { flag, value, problem });
+    }
     if !args.target.is_empty() {
-        return running("target", args.target.iter().map(String::as_str));
+        return running("target", args.target.iter().map(String::as_str), &args.tls.options());
     }
     let servers = args.servers.as_deref().unwrap_or("1");
     if servers.is_empty() {
@@ -318,7 +325,7 @@ fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
     }
     if !servers.bytes().all(|byte| byte.is_ascii_digit()) {
         check_nothing_is_spawned(args)?;
-        return running("servers", servers.split(','));
+        return running("servers", servers.split(','), &args.tls.options());
     }
     let count = servers.parse().unwrap_or(u64::MAX);
     range("servers", count, (1, SERVERS_MAX.into()), 4)?;
@@ -351,20 +358,22 @@ fn check_nothing_is_spawned(args: &LoadArgs) -> Result<(), ScenarioError> {
 fn running<'a>(
     flag: &'static str,
     addresses: impl Iterator<Item = &'a str>,
+    tls: &TlsOptions,
 ) -> Result<Place, ScenarioError> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for text in addresses {
         // A comma may stand in a password or a path: only what cannot be read is taken for a list.
-        let endpoint = Endpoint::parse(text).map_err(|source| match text.contains(',') {
-            true if flag == "target" => ScenarioError::Value {
-                flag,
-                value: redacted(text),
-                problem: "repeat --target for each server (such as --target a:65432 --target \
+        let endpoint =
+            Endpoint::parse_with(text, tls).map_err(|source| match text.contains(',') {
+                true if flag == "target" => ScenarioError::Value {
+                    flag,
+                    value: redacted(text),
+                    problem: "repeat --target for each server (such as --target a:65432 --target \
                           b:65432)"
-                    .to_owned(),
-            },
-            _ => ScenarioError::Endpoint { flag, source },
-        })?;
+                        .to_owned(),
+                },
+                _ => ScenarioError::Endpoint { flag, source },
+            })?;
         if endpoints.iter().any(|other| other.name == endpoint.name) {
             return Err(ScenarioError::Twice(redacted(text)));
         }

@@ -13,6 +13,7 @@
 //! * [`data_dir`] is the folder of both: how a store is kept there and how it comes back.
 //! * [`storage`] is where a store's files lie: a folder on disk.
 //! * [`ring`] places keys on servers by their names: hash slots, ketama, or the original's ring.
+//! * [`tls`] encrypts what goes over a socket, for both ends.
 //! * [`client`] and [`ring_client`] are the blocking clients of one server and of many.
 //!
 //! It is not a server (that is `kv-server`): it has no sockets but the clients'.
@@ -28,6 +29,7 @@ pub mod ring_client;
 pub mod snapshot;
 pub mod storage;
 pub mod table;
+pub mod tls;
 
 pub use command::{Call, CommandError, Spec};
 pub use engine::{Clock, Engine};

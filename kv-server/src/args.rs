@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -17,10 +18,11 @@ use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
 use kv_core::data_dir::Durability;
 use log::LevelFilter;
 
-use crate::config::{Config, Limits, PORT_DEFAULT};
+use crate::config::{AuthClients, Config, Limits, PORT_DEFAULT, TlsConfig};
 use crate::config_file;
 use crate::repair;
 use crate::server::Server;
+use crate::tls::TlsError;
 use crate::usage::{self, EXIT_USAGE};
 
 /// Who speaks in front of every complaint.
@@ -37,6 +39,8 @@ const SPEAKER: &str = "kv-server";
   kv-server --port 0 --announce                on a free port, which it prints
   kv-server --bind 0.0.0.0 --requirepass S     for other machines, with a password
   kv-server --unixsocket /run/kv.sock --bind none
+  kv-server --port none --tls-port 65433 --tls-cert-file C --tls-key-file K --tls-auth-clients no
+  kv-server --metrics-port 9121                http://127.0.0.1:9121/metrics for Prometheus
   kv-server --data-dir D --repair              checks a store that was refused
   kv-server --config /etc/kv-server.conf       with what the file says
 
@@ -53,9 +57,34 @@ pub struct Args {
     #[arg(value_name = "PORT")]
     positional_port: Option<u16>,
 
-    /// TCP port; 0 chooses a free one
-    #[arg(long, short, env = "KV_PORT", default_value_t = PORT_DEFAULT)]
-    port: u16,
+    /// TCP port; 0 chooses a free one, `none` leaves TLS and the Unix socket
+    #[arg(long, short, env = "KV_PORT", value_parser = parse_port, default_value_t = Port(Some(PORT_DEFAULT)))]
+    port: Port,
+
+    /// TCP port for TLS; 0 chooses a free one
+    #[arg(long, value_name = "PORT")]
+    tls_port: Option<u16>,
+
+    /// Our certificate for TLS, with those between it and its authority behind it (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_cert_file: Option<PathBuf>,
+
+    /// The private key of that certificate (PEM, without a passphrase)
+    #[arg(long, value_name = "FILE")]
+    tls_key_file: Option<PathBuf>,
+
+    /// Certificates of the authorities that sign those of clients (PEM)
+    #[arg(long, value_name = "FILE")]
+    tls_ca_cert_file: Option<PathBuf>,
+
+    /// Whether a TLS client must show a certificate; `optional`: only a good one, if it shows any
+    #[arg(long, value_name = "yes|no|optional", default_value = "yes")]
+    tls_auth_clients: Demand,
+
+    /// HTTP port of the metrics for Prometheus (`/metrics`), on the addresses of --bind; 0 chooses a
+    /// free one. There is no password for it
+    #[arg(long, value_name = "PORT")]
+    metrics_port: Option<u16>,
 
     /// Addresses to listen on, separated by commas; `none` for a Unix socket alone
     #[arg(long, value_delimiter = ',', value_name = "IP", default_value = "127.0.0.1")]
@@ -151,7 +180,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     log_requests: Option<PathBuf>,
 
-    /// Print `ready HOST:PORT` or `ready unix:PATH` on standard output, a line for each
+    /// Print `ready HOST:PORT`, and with `tls:`, `unix:` or `metrics:` before it the others, on
+    /// standard output, a line for each
     #[arg(long)]
     announce: bool,
 
@@ -171,6 +201,47 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 enum YesNo {
     Yes,
     No,
+}
+
+/// [`AuthClients`] as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Demand {
+    Yes,
+    No,
+    Optional,
+}
+
+impl From<Demand> for AuthClients {
+    fn from(demand: Demand) -> Self {
+        match demand {
+            Demand::Yes => Self::Yes,
+            Demand::No => Self::No,
+            Demand::Optional => Self::Optional,
+        }
+    }
+}
+
+/// A port, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Port(Option<u16>);
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(port) => write!(f, "{port}"),
+            None => f.write_str("none"),
+        }
+    }
+}
+
+fn parse_port(text: &str) -> Result<Port, String> {
+    match text {
+        "none" => Ok(Port(None)),
+        digits => match digits.parse() {
+            Ok(port) => Ok(Port(Some(port))),
+            Err(_) => Err("must be from 0 to 65535, or none".to_owned()),
+        },
+    }
 }
 
 /// [`Durability`] as it is typed.
@@ -279,10 +350,18 @@ impl Args {
             let origin = self.origin("durability");
             bail!("{origin} {durability} needs a folder to keep the data in: give --data-dir DIR");
         }
+        let port = self.positional_port.or(self.port.0);
+        if port.is_none() && self.tls_port.is_none() && self.unixsocket.is_none() {
+            bail!("--port none leaves nothing to listen on: give --tls-port or --unixsocket PATH");
+        }
+        let tls = self.tls()?;
         let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
         Ok(Config {
             bind,
-            port: self.positional_port.unwrap_or(self.port),
+            port: port.unwrap_or(0),
+            plain_tcp: port.is_some(),
+            tls,
+            metrics_port: self.metrics_port,
             unix_socket: self.unixsocket.clone(),
             password: self.requirepass.clone(),
             protected_mode: self.protected_mode == YesNo::Yes,
@@ -307,6 +386,30 @@ impl Args {
             slowlog_entries_max: self.slowlog_max_len as usize,
             request_log: self.log_requests.clone(),
         })
+    }
+
+    fn tls(&self) -> anyhow::Result<Option<TlsConfig>> {
+        let files = [&self.tls_cert_file, &self.tls_key_file, &self.tls_ca_cert_file];
+        let Some(port) = self.tls_port else {
+            if files.iter().any(|file| file.is_some()) {
+                bail!("certificates are of no use without --tls-port");
+            }
+            return Ok(None);
+        };
+        let (Some(cert_file), Some(key_file)) = (&self.tls_cert_file, &self.tls_key_file) else {
+            bail!("--tls-port needs --tls-cert-file and --tls-key-file");
+        };
+        let auth_clients = self.tls_auth_clients.into();
+        if auth_clients != AuthClients::No && self.tls_ca_cert_file.is_none() {
+            bail!(TlsError::NoAuthority);
+        }
+        Ok(Some(TlsConfig {
+            port,
+            cert_file: cert_file.clone(),
+            key_file: key_file.clone(),
+            ca_cert_file: self.tls_ca_cert_file.clone(),
+            auth_clients,
+        }))
     }
 
     fn durability(&self) -> Durability {
@@ -412,7 +515,8 @@ fn try_serve(args: &Args, config: &Config) -> anyhow::Result<()> {
     args.init_log()?;
     let mut server = Server::bind(config)?;
     server.shutdown().on_signals().context("cannot handle signals")?;
-    let tcp = server.local_addrs().into_iter().map(|address| address.to_string());
+    let tcp =
+        server.labelled_addrs().into_iter().map(|(label, address)| format!("{label}{address}"));
     let unix = config.unix_socket.iter().map(|path| format!("unix:{}", path.display()));
     let addresses: Vec<String> = tcp.chain(unix).collect();
     args.warn(config);

@@ -1,9 +1,10 @@
-//! How often each command ran, for how long and with which errors: `INFO commandstats` and
-//! `errorstats`. Every connection counts for itself and hands its figures over once per batch.
+//! How often each command ran, for how long and with which errors: `INFO commandstats`,
+//! `errorstats` and metrics. Every connection counts for itself and hands its figures over once per batch.
 
 use std::time::Duration;
 
 use kv_core::Spec;
+use kv_core::command::Access;
 
 /// Different errors that are told apart; text that a client makes up must not fill memory.
 const ERRORS_MAX: usize = 128;
@@ -19,9 +20,61 @@ pub(crate) struct CommandStat {
     pub(crate) failed: u64,
 }
 
+/// What the commands of a family do to the table, as far as durations are told apart.
+const FAMILIES: [(Access, &str); 3] =
+    [(Access::None, "neither"), (Access::Read, "read"), (Access::Write, "write")];
+
+/// Durations up to 1 µs, 2 µs, 4 µs … 4.2 s, and longer ones.
+const BUCKETS: usize = 24;
+
+/// How long the commands of one family took, counted by powers of two of a microsecond.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Durations {
+    counts: [u64; BUCKETS],
+    count: u64,
+    sum: Duration,
+}
+
+impl Durations {
+    #[inline]
+    fn note(&mut self, took: Duration) {
+        let us = (took.as_nanos() as u64).div_ceil(1000).max(1);
+        let bucket = (u64::BITS - (us - 1).leading_zeros()) as usize;
+        self.counts[bucket.min(BUCKETS - 1)] += 1;
+        self.count += 1;
+        self.sum += took;
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum += count;
+        }
+        self.count += other.count;
+        self.sum += other.sum;
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(crate) fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    /// Each bucket's upper bound in seconds and what is in it and in no bucket before.
+    pub(crate) fn buckets(&self) -> [(f64, u64); BUCKETS] {
+        std::array::from_fn(|index| {
+            let last = index == BUCKETS - 1;
+            let bound_s = if last { f64::INFINITY } else { (1u64 << index) as f64 / 1e6 };
+            (bound_s, self.counts[index])
+        })
+    }
+}
+
 /// Figures of every command that was met, and of every error.
 #[derive(Debug, Default)]
 pub(crate) struct CommandStats {
+    families: [Durations; FAMILIES.len()],
     commands: Vec<(&'static Spec, CommandStat)>,
     /// The first words of errors, such as `ERR`.
     errors: Vec<(Box<[u8]>, u64)>,
@@ -41,6 +94,17 @@ impl CommandStats {
             self.commands.len() - 1
         });
         &mut self.commands[index].1
+    }
+
+    /// Counts a run of a command.
+    #[inline]
+    pub(crate) fn ran(&mut self, spec: &'static Spec, took: Duration, failed: bool) {
+        let stat = self.of(spec);
+        stat.calls += 1;
+        stat.time += took;
+        stat.failed += u64::from(failed);
+        let family = FAMILIES.iter().position(|(access, _)| *access == spec.access);
+        self.families[family.unwrap_or(0)].note(took);
     }
 
     /// Counts an error reply.
@@ -71,12 +135,27 @@ impl CommandStats {
         for (word, count) in &other.errors {
             self.add_error(word, *count);
         }
+        for (sum, durations) in self.families.iter_mut().zip(&other.families) {
+            if durations.count > 0 {
+                sum.add(durations);
+            }
+        }
     }
 
     /// Forgets everything and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.commands.clear();
         self.errors.clear();
+        for durations in &mut self.families {
+            if durations.count > 0 {
+                *durations = Durations::default();
+            }
+        }
+    }
+
+    /// The families and how long their commands took.
+    pub(crate) fn families(&self) -> impl Iterator<Item = (&'static str, &Durations)> {
+        FAMILIES.iter().map(|(_, name)| *name).zip(&self.families)
     }
 
     /// The commands by name.

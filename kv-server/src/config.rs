@@ -16,7 +16,13 @@ pub struct Config {
     pub bind: Vec<IpAddr>,
     /// TCP port; 0 chooses a free one.
     pub port: u16,
+    /// Whether that port is listened on.
+    pub plain_tcp: bool,
+    /// Listen for TLS too.
+    pub tls: Option<TlsConfig>,
     pub unix_socket: Option<PathBuf>,
+    /// Port on which Prometheus finds metrics; 0 chooses a free one.
+    pub metrics_port: Option<u16>,
     /// Clients must give it with `AUTH` or `HELLO`.
     pub password: Option<String>,
     /// Refuse clients from other machines while there is no password.
@@ -42,6 +48,29 @@ pub struct Config {
     pub slowlog_entries_max: usize,
     /// Where each request and its result are recorded.
     pub request_log: Option<PathBuf>,
+}
+
+/// TLS on a port of its own. Files are in PEM form.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// TCP port; 0 chooses a free one.
+    pub port: u16,
+    /// Our certificate, and behind it those of the authorities between.
+    pub cert_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+    /// The authorities that sign clients' certificates.
+    pub ca_cert_file: Option<PathBuf>,
+    pub auth_clients: AuthClients,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthClients {
+    Yes,
+    No,
+    /// They need not, but one that is shown has to be good.
+    Optional,
 }
 
 /// What one client, and all of them, may cost.
@@ -84,7 +113,10 @@ impl Default for Config {
         Self {
             bind: vec![IpAddr::from([127, 0, 0, 1])],
             port: PORT_DEFAULT,
+            plain_tcp: true,
+            tls: None,
             unix_socket: None,
+            metrics_port: None,
             password: None,
             protected_mode: true,
             allow_shutdown: false,

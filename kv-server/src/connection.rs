@@ -14,6 +14,7 @@ use crate::monitor::Feed;
 use crate::session::{Flow, Session};
 use crate::shared::Shared;
 use crate::stream::{Ready, Stream};
+use crate::tls;
 
 /// Room for one read: about 64 pipelined SETs of 100 bytes, twice over.
 const READ_BYTES: usize = 16 * 1024;
@@ -41,6 +42,9 @@ const UNREAD_TIME: Duration = Duration::from_secs(1);
 const LINGER_TIME: Duration = Duration::from_millis(250);
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How every TLS connection begins (RFC 8446, 5.1: the content type of a handshake), and no request.
+const TLS_HANDSHAKE: u8 = 22;
+
 pub(crate) struct Connection {
     shared: Arc<Shared>,
     client: Arc<Client>,
@@ -59,8 +63,10 @@ pub(crate) struct Connection {
     over_soft_limit: Option<Instant>,
     /// Since when a request has begun and is not whole.
     partial_since: Option<Instant>,
-    /// Once the server drains: of the bytes that had arrived by then, those that wait still.
-    undrained: Option<usize>,
+    /// Bytes received so far.
+    bytes_in: u64,
+    /// Once the server drains: how many bytes had arrived by then.
+    bytes_to_drain: Option<u64>,
 }
 
 impl Connection {
@@ -80,12 +86,23 @@ impl Connection {
             sent: 0,
             over_soft_limit: None,
             partial_since: None,
-            undrained: None,
+            bytes_in: 0,
+            bytes_to_drain: None,
         }
     }
 
     /// Serves the client to its end.
     pub(crate) fn serve(mut self) {
+        let time = self.shared.settings.partial_time();
+        if let Err(error) = self.stream.handshake(time, &self.shared.shutdown) {
+            self.shared.stats.tls_failed.fetch_add(1, Ordering::Relaxed);
+            return self.shared.complaint.about(format_args!(
+                "closed client {} ({}): no TLS: {}",
+                self.client.id,
+                self.client.address,
+                tls::in_words(&error)
+            ));
+        }
         if let Err(error) = self.converse() {
             log::debug!("client {} ({}): {error}", self.client.id, self.client.address);
         }
@@ -114,7 +131,7 @@ impl Connection {
             };
             match received {
                 Some(0) => return self.flush_and_close(),
-                Some(received) => self.received(received),
+                Some(received) => self.received(received)?,
                 None => {}
             }
         }
@@ -126,15 +143,26 @@ impl Connection {
         if !self.shared.shutdown.is_raised() {
             return Ok(false);
         }
-        if self.undrained.is_none() {
-            self.undrained = Some(self.stream.arrived()?);
-        }
-        Ok(self.undrained == Some(0))
+        let taken = self.stream.taken(self.bytes_in);
+        let arrived = match self.bytes_to_drain {
+            Some(bytes) => bytes,
+            None => *self.bytes_to_drain.insert(taken + self.stream.arrived()?),
+        };
+        Ok(taken >= arrived && !self.stream.has_unread())
     }
 
-    fn received(&mut self, bytes: usize) {
-        self.undrained = self.undrained.map(|left| left.saturating_sub(bytes));
+    /// Counts what was received. A client that begins with TLS is told that it is wrong here: it
+    /// would wait for an answer to what for us may be half a request.
+    fn received(&mut self, bytes: usize) -> io::Result<()> {
+        let is_first = self.bytes_in == 0;
+        self.bytes_in += bytes as u64;
         self.count(bytes, 0);
+        if is_first && self.input.starts_with(&[TLS_HANDSHAKE]) {
+            self.out.error("ERR this port does not speak TLS");
+            self.flush_and_close()?;
+            return Err(io::Error::other("it speaks TLS to a port without"));
+        }
+        Ok(())
     }
 
     /// Runs every complete request in the buffer.
@@ -322,7 +350,8 @@ impl Connection {
             return Ok(None);
         }
         self.make_room();
-        self.stream.recv(&mut self.input)
+        // What is ready to be read need not, with TLS, be enough to be received.
+        self.stream.try_recv(&mut self.input)
     }
 
     /// How long the rest of the request that has begun may still take.
@@ -361,7 +390,7 @@ impl Connection {
         // Also when nothing is to be sent: a client may want no replies.
         self.session.settle(&mut self.out);
         self.flush()?;
-        self.stream.shutdown(std::net::Shutdown::Write);
+        self.stream.close_write();
         let began = Instant::now();
         let mut heard = began;
         loop {

@@ -61,10 +61,19 @@ fn server(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
     field(text, "arch_bits", usize::BITS);
     field(text, "process_id", std::process::id());
     field(text, "run_id", &shared.run_id);
-    field(text, "tcp_port", shared.port);
+    field(text, "tcp_port", shared.ports.plain);
     let uptime_s = shared.started_at.elapsed().as_secs();
     field(text, "uptime_in_seconds", uptime_s);
     field(text, "uptime_in_days", uptime_s / 86_400);
+    let addresses = shared.settings.bind.split_whitespace();
+    let bind = addresses.fold(String::new(), |bind, ip| bind + ",bind=" + ip);
+    let tcp = |name, port| (port > 0).then(|| format!("name={name}{bind},port={port}"));
+    let path = &shared.settings.unix_socket;
+    let unix = (!path.is_empty()).then(|| format!("name=unix,bind={path}"));
+    let listeners = [tcp("tcp", shared.ports.plain), unix, tcp("tls", shared.ports.tls)];
+    for (index, listener) in listeners.into_iter().flatten().enumerate() {
+        field(text, &format!("listener{index}"), listener);
+    }
 }
 
 fn clients(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
@@ -165,7 +174,7 @@ fn keyspace(_: &Shared, sizes: &[DatabaseSize], text: &mut String) {
 }
 
 /// Bytes that the allocator has given out.
-fn allocated_bytes() -> u64 {
+pub(crate) fn allocated_bytes() -> u64 {
     // SAFETY: mallinfo2 takes nothing and reads the allocator's own statistics under its locks.
     let info = unsafe { libc::mallinfo2() };
     (info.uordblks + info.hblkhd) as u64

@@ -23,12 +23,14 @@ mod args;
 mod capacity;
 mod clients;
 mod command_stats;
+mod complaint;
 mod config;
 mod config_file;
 mod connection;
 mod counters;
 mod info;
 mod listener;
+mod metrics;
 mod monitor;
 mod pause;
 mod persistence;
@@ -44,13 +46,15 @@ mod shutdown;
 mod slowlog;
 mod stream;
 mod ticker;
+mod tls;
 pub mod usage;
 mod wakeup;
 
 pub use args::{Args, serve};
-pub use config::{Config, Limits, PORT_DEFAULT};
+pub use config::{AuthClients, Config, Limits, PORT_DEFAULT, TlsConfig};
 pub use server::{Server, ServerError};
 pub use shutdown::Shutdown;
+pub use tls::TlsError;
 
 /// The version of Redis whose replies we give. Test suites of clients skip what came later.
 pub const REDIS_VERSION: &str = "7.2.4";

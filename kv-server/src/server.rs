@@ -21,9 +21,11 @@ use thiserror::Error;
 
 use crate::capacity;
 use crate::clients::{Clients, Registration};
+use crate::complaint::Complaint;
 use crate::config::Config;
 use crate::connection::Connection;
-use crate::listener::Listener;
+use crate::listener::{Listener, Listeners};
+use crate::metrics;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
@@ -34,6 +36,7 @@ use crate::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 use crate::stream::Stream;
 use crate::ticker;
+use crate::tls::TlsError;
 use crate::wakeup;
 
 /// How long connections may take to finish what they have received: half of what service managers
@@ -52,12 +55,14 @@ const STACK_BYTES: usize = 256 * 1024;
 /// Why a server could not start or go on.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    #[error("cannot listen on {address}: {cause}{}", tcp_hint(cause))]
-    Tcp { address: SocketAddr, cause: io::Error },
+    #[error("cannot listen on {address}: {cause}{}", tcp_hint(cause, flag))]
+    Tcp { address: SocketAddr, flag: &'static str, cause: io::Error },
     #[error("cannot listen on {}: {cause}{}", path.display(), unix_hint(cause))]
     Unix { path: PathBuf, cause: io::Error },
     #[error("nothing to listen on: give an address with --bind or a path with --unixsocket")]
     NothingToListenOn,
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("cannot open the request log {}: {cause}", path.display())]
     RequestLog { path: PathBuf, cause: io::Error },
     #[error("--durability {0} needs a folder to keep the data in: give --data-dir DIR")]
@@ -72,12 +77,16 @@ pub enum ServerError {
     Start(#[from] io::Error),
 }
 
-fn tcp_hint(error: &io::Error) -> &'static str {
+fn tcp_hint(error: &io::Error, flag: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "; stop who uses it, or choose another --port (0: a free one)",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges, choose another",
-        io::ErrorKind::AddrNotAvailable => "; --bind takes addresses of this machine",
-        _ => "",
+        io::ErrorKind::AddrInUse => {
+            format!("; stop who uses it, or choose another --{flag} (0: a free one)")
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need privileges, choose another".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "; --bind takes addresses of this machine".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -93,7 +102,7 @@ fn unix_hint(error: &io::Error) -> &'static str {
 /// A server that listens, and serves once it [`run`](Server::run)s.
 pub struct Server {
     shared: Arc<Shared>,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     /// The store's folder, which this process holds locked, until recovery takes it over.
     disk: Option<Disk>,
     durability: Durability,
@@ -113,24 +122,7 @@ impl Server {
             None => None,
             Some(path) => Some(Disk::open(path)?),
         };
-        let mut listeners = Vec::new();
-        let mut port = config.port;
-        for ip in &config.bind {
-            // With port 0, all addresses share the port that the first one got.
-            let address = SocketAddr::new(*ip, port);
-            let listener = Listener::tcp(address, config.tcp_backlog)
-                .map_err(|cause| ServerError::Tcp { address, cause })?;
-            port = listener.local_addr().map_or(port, |address| address.port());
-            listeners.push(listener);
-        }
-        if let Some(path) = &config.unix_socket {
-            let listener = Listener::unix(path, config.tcp_backlog)
-                .map_err(|cause| ServerError::Unix { path: path.clone(), cause })?;
-            listeners.push(listener);
-        }
-        if listeners.is_empty() {
-            return Err(ServerError::NothingToListenOn);
-        }
+        let listeners = Listeners::open(config)?;
         let request_log = match &config.request_log {
             None => None,
             Some(path) => Some(
@@ -149,18 +141,26 @@ impl Server {
             pause: Pause::default(),
             monitors: Monitors::default(),
             request_log,
+            complaint: Complaint::default(),
             started_at: Instant::now(),
             uptime_s: CachePadded::default(),
             run_id: new_run_id(),
-            port: if config.bind.is_empty() { 0 } else { port },
+            ports: listeners.ports,
         });
         limit_clients(&shared.settings);
         Ok(Self { shared, listeners, disk, durability: config.durability, on_ready: None })
     }
 
-    /// The TCP addresses that are listened on, with their real ports.
+    /// The TCP addresses that are listened on without TLS, with their real ports.
     pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.listeners.iter().filter_map(Listener::local_addr).collect()
+        let plain = self.labelled_addrs().into_iter().filter(|(label, _)| label.is_empty());
+        plain.map(|(_, address)| address).collect()
+    }
+
+    /// All addresses that are listened on, with their real ports: those without TLS, those of
+    /// `tls:`, those of `metrics:`.
+    pub fn labelled_addrs(&self) -> Vec<(&'static str, SocketAddr)> {
+        self.listeners.addresses()
     }
 
     /// What stops the server.
@@ -182,6 +182,10 @@ impl Server {
     pub fn run(mut self) -> Result<(), ServerError> {
         wakeup::listen()?;
         let ticker = ticker::start(&self.shared)?;
+        let metrics = match std::mem::take(&mut self.listeners.metrics) {
+            listeners if listeners.is_empty() => None,
+            listeners => Some(metrics::start(&self.shared, listeners)?),
+        };
         let recovery = self.start_recovery()?;
         let accepted = self.accept_until_shutdown();
         let Self { shared, listeners, .. } = self;
@@ -193,6 +197,7 @@ impl Server {
             log::warn!("{left} connections did not end within {DRAIN_TIME:?} and were cut");
         }
         drop(ticker.join());
+        drop(metrics.map(JoinHandle::join));
         let recovered = recovery.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
         let closed = shared.persistence.close(&shared.engine);
         if let Some(log) = &shared.request_log {
@@ -235,9 +240,9 @@ impl Server {
 
     fn accept_until_shutdown(&self) -> io::Result<()> {
         let fds: Vec<BorrowedFd<'_>> = std::iter::once(self.shared.shutdown.fd())
-            .chain(self.listeners.iter().map(Listener::fd))
+            .chain(self.listeners.clients.iter().map(Listener::fd))
             .collect();
-        let mut complaint = Complaint::default();
+        let complaint = &self.shared.complaint;
         while !self.shared.shutdown.is_raised() {
             let mut polled: Vec<PollFd<'_>> =
                 fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
@@ -246,10 +251,10 @@ impl Server {
                 Err(errno) => return Err(errno.into()),
             }
             let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
-            for (listener, _) in self.listeners.iter().zip(&ready[1..]).filter(|(_, ready)| **ready)
-            {
+            let listeners = self.listeners.clients.iter().zip(&ready[1..]);
+            for (listener, _) in listeners.filter(|(_, ready)| **ready) {
                 match listener.accept() {
-                    Ok(stream) => self.welcome(stream, &mut complaint),
+                    Ok(stream) => self.welcome(stream),
                     Err(error) if is_transient(&error) => {}
                     Err(error) => {
                         complaint.about(format_args!("cannot accept a connection: {error}"));
@@ -272,8 +277,9 @@ impl Server {
     }
 
     /// Gives a connection its thread, or the reason why not.
-    fn welcome(&self, stream: Stream, complaint: &mut Complaint) {
+    fn welcome(&self, stream: Stream) {
         let shared = &self.shared;
+        let complaint = &shared.complaint;
         shared.stats.connections_accepted.fetch_add(1, Ordering::Relaxed);
         let protected = shared.settings.protected_mode.load(Ordering::Relaxed);
         if protected && !shared.settings.has_password() && !stream.is_local() {
@@ -318,7 +324,7 @@ fn spawn(shared: Arc<Shared>, registration: Registration) -> io::Result<()> {
 
 /// A connection without these still works.
 fn set_options(stream: &Stream, settings: &Settings) {
-    let Stream::Tcp(stream) = stream else { return };
+    let Some(stream) = stream.tcp() else { return };
     let socket = SockRef::from(stream);
     drop(socket.set_tcp_nodelay(true));
     let keepalive_s = settings.tcp_keepalive_s.load(Ordering::Relaxed);
@@ -341,7 +347,7 @@ fn set_options(stream: &Stream, settings: &Settings) {
 /// Says why and closes; a client that does not listen is not waited for.
 fn send_off(stream: &Stream, reason: impl Display) {
     drop(stream.try_send(format!("-{reason}\r\n").as_bytes()));
-    stream.shutdown(std::net::Shutdown::Write);
+    stream.close_write();
 }
 
 /// Errors of a connection that was gone before it was accepted.
@@ -366,22 +372,5 @@ fn limit_clients(settings: &Settings) {
             affordable.clients,
             affordable.scarce
         );
-    }
-}
-
-/// A warning that is not repeated for every connection of a flood.
-#[derive(Debug, Default)]
-struct Complaint {
-    last: Option<Instant>,
-}
-
-impl Complaint {
-    const EVERY: Duration = Duration::from_secs(5);
-
-    fn about(&mut self, what: impl Display) {
-        if self.last.is_none_or(|last| last.elapsed() >= Self::EVERY) {
-            log::warn!("{what}");
-            self.last = Some(Instant::now());
-        }
     }
 }

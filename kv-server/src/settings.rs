@@ -9,6 +9,7 @@ use kv_core::resp::request::parse_i64;
 use log::LevelFilter;
 
 use crate::capacity;
+use crate::config::AuthClients;
 use crate::shared::Shared;
 
 /// One row.
@@ -73,13 +74,14 @@ pub(crate) static SETTINGS: &[Setting] = &[
         Change::Text { check: check_clients_max, set: set_clients_max }),
     setting!("maxmemory", |_| "0".to_owned()),
     setting!("maxmemory-policy", |_| "noeviction".to_owned()),
+    setting!("metrics-port", |s| s.ports.metrics.to_string()),
     setting!("output-limit", |s| text(&s.settings.output_bytes_max),
         Change::Bytes { min: MIB, set: |s, bytes| store(&s.settings.output_bytes_max, bytes) }),
     setting!("output-soft-limit", |s| text(&s.settings.output_soft_bytes_max),
         Change::Bytes { min: MIB, set: |s, bytes| store(&s.settings.output_soft_bytes_max, bytes) }),
     setting!("partial-timeout", |s| s.settings.partial_s.load(Ordering::Relaxed).to_string(),
         Change::Number { min: 1, max: 86_400, set: |s, seconds| s.settings.partial_s.store(seconds as u64, Ordering::Relaxed) }),
-    setting!("port", |s| s.port.to_string()),
+    setting!("port", |s| s.ports.plain.to_string()),
     setting!("proto-max-bulk-len", |s| s.settings.limits.bulk_bytes_max.to_string()),
     setting!("protected-mode", |s| yes_no(s.settings.protected_mode.load(Ordering::Relaxed)),
         Change::YesNo(|s, on| s.settings.protected_mode.store(on, Ordering::Relaxed))),
@@ -93,6 +95,11 @@ pub(crate) static SETTINGS: &[Setting] = &[
     setting!("tcp-backlog", |s| s.settings.tcp_backlog.to_string()),
     setting!("tcp-keepalive", |s| s.settings.tcp_keepalive_s.load(Ordering::Relaxed).to_string(),
         Change::Number { min: 0, max: INT_MAX, set: |s, seconds| s.settings.tcp_keepalive_s.store(seconds as u64, Ordering::Relaxed) }),
+    setting!("tls-auth-clients", |s| auth_clients(s.settings.tls_auth_clients).to_owned()),
+    setting!("tls-ca-cert-file", |s| s.settings.tls_ca_cert_file.clone()),
+    setting!("tls-cert-file", |s| s.settings.tls_cert_file.clone()),
+    setting!("tls-key-file", |s| s.settings.tls_key_file.clone()),
+    setting!("tls-port", |s| s.ports.tls.to_string()),
     setting!("timeout", |s| s.settings.idle_s.load(Ordering::Relaxed).to_string(),
         Change::Number { min: 0, max: INT_MAX, set: |s, seconds| s.settings.idle_s.store(seconds as u64, Ordering::Relaxed) }),
     setting!("unixsocket", |s| s.settings.unix_socket.clone()),
@@ -102,6 +109,14 @@ const MIB: i64 = 1024 * 1024;
 
 fn yes_no(on: bool) -> String {
     if on { "yes" } else { "no" }.to_owned()
+}
+
+fn auth_clients(how: AuthClients) -> &'static str {
+    match how {
+        AuthClients::Yes => "yes",
+        AuthClients::No => "no",
+        AuthClients::Optional => "optional",
+    }
 }
 
 /// Redis' word for when a log is synced.

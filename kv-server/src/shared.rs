@@ -1,5 +1,6 @@
 //! What all threads of a server share.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,10 +9,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam::utils::CachePadded;
 use kv_core::Engine;
 use kv_core::data_dir::Durability;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::clients::Clients;
-use crate::config::{Config, Limits};
+use crate::complaint::Complaint;
+use crate::config::{AuthClients, Config, Limits};
+use crate::listener::Ports;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
@@ -30,14 +34,16 @@ pub(crate) struct Shared {
     pub(crate) monitors: Monitors,
     pub(crate) shutdown: Shutdown,
     pub(crate) request_log: Option<RequestLog>,
+    /// About clients that come to nothing, of whom there may be many.
+    pub(crate) complaint: Complaint,
     pub(crate) started_at: Instant,
     /// Whole seconds since then, as of the last tick: coarse, so that who is active costs no clock,
     /// and unmoved by what happens to the time of day.
     pub(crate) uptime_s: CachePadded<AtomicU32>,
     /// 40 hexadecimal digits, different for every start, as Redis' `run_id`.
     pub(crate) run_id: String,
-    /// The TCP port that was bound; 0 without one.
-    pub(crate) port: u16,
+    /// The ports that were bound; 0 without one.
+    pub(crate) ports: Ports,
 }
 
 /// Settings as they are now; `settings` is how they are read and changed by name.
@@ -59,10 +65,39 @@ pub(crate) struct Settings {
     pub(crate) tcp_backlog: i32,
     pub(crate) bind: String,
     pub(crate) unix_socket: String,
+    pub(crate) tls_cert_file: String,
+    pub(crate) tls_key_file: String,
+    pub(crate) tls_ca_cert_file: String,
+    pub(crate) tls_auth_clients: AuthClients,
     pub(crate) log_file: String,
     pub(crate) log_requests: String,
     pub(crate) config_file: Option<String>,
-    password: RwLock<Option<Vec<u8>>>,
+    password: RwLock<Option<Password>>,
+}
+
+/// The password, as it is shown to who has given it, and as it is compared.
+struct Password {
+    text: Vec<u8>,
+    digest: [u8; 32],
+}
+
+impl Password {
+    fn new(text: Vec<u8>) -> Self {
+        let digest = Sha256::digest(&text).into();
+        Self { text, digest }
+    }
+
+    /// Digests have one length, so that all of them are always compared.
+    fn is(&self, given: &[u8]) -> bool {
+        self.digest.ct_eq(Sha256::digest(given).as_slice()).into()
+    }
+}
+
+/// What shows settings shows no password.
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// Figures that belong to no single connection.
@@ -72,6 +107,8 @@ pub(crate) struct Stats {
     pub(crate) connections_rejected: AtomicU64,
     pub(crate) output_limit_closed: AtomicU64,
     pub(crate) input_limit_closed: AtomicU64,
+    /// Connections that ended before their TLS handshake did.
+    pub(crate) tls_failed: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) ops_per_s: AtomicU64,
 }
@@ -100,10 +137,16 @@ impl Settings {
             tcp_backlog: config.tcp_backlog,
             bind: bind.join(" "),
             unix_socket: shown(&config.unix_socket),
+            tls_cert_file: shown(&config.tls.as_ref().map(|tls| tls.cert_file.clone())),
+            tls_key_file: shown(&config.tls.as_ref().map(|tls| tls.key_file.clone())),
+            tls_ca_cert_file: shown(&config.tls.as_ref().and_then(|tls| tls.ca_cert_file.clone())),
+            tls_auth_clients: config.tls.as_ref().map_or(AuthClients::Yes, |tls| tls.auth_clients),
             log_file: shown(&config.log_file),
             log_requests: shown(&config.request_log),
             config_file: config.config_file.as_ref().map(|path| path.display().to_string()),
-            password: RwLock::new(config.password.clone().map(String::into_bytes)),
+            password: RwLock::new(
+                config.password.clone().map(|text| Password::new(text.into_bytes())),
+            ),
         }
     }
 
@@ -122,17 +165,19 @@ impl Settings {
     }
 
     pub(crate) fn set_password(&self, password: Option<Vec<u8>>) {
-        *self.password.write().unwrap_or_else(PoisonError::into_inner) = password;
+        *self.password.write().unwrap_or_else(PoisonError::into_inner) =
+            password.map(Password::new);
     }
 
-    /// Compares in a time that tells nothing of the password but its length.
+    /// Compares in a time that tells nothing of the password, nor of its length.
     pub(crate) fn is_password(&self, given: &[u8]) -> bool {
         let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
-        password.as_ref().is_some_and(|password| password.ct_eq(given).into())
+        password.as_ref().is_some_and(|password| password.is(given))
     }
 
     pub(crate) fn password(&self) -> Vec<u8> {
-        self.password.read().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+        let password = self.password.read().unwrap_or_else(PoisonError::into_inner);
+        password.as_ref().map(|password| password.text.clone()).unwrap_or_default()
     }
 }
 
@@ -143,6 +188,7 @@ impl Stats {
             &self.connections_rejected,
             &self.output_limit_closed,
             &self.input_limit_closed,
+            &self.tls_failed,
             &self.expired,
         ] {
             counter.store(0, Ordering::Relaxed);

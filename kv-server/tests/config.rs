@@ -104,7 +104,9 @@ fn a_line_without_sense_is_named_with_file_and_line() {
 
 #[test]
 fn words_without_sense_get_one_line_that_names_the_fix() {
-    let cases: &[(&[&str], &[(&str, &str)], &str)] = &[
+    /// Words, variables, and what the line says of them.
+    type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
+    let cases: &[Case] = &[
         (&["abc"], &[], "PORT abc: must be a whole number"),
         (&["--port", "99999"], &[], "--port 99999: must be from 0 to 65535"),
         (&["1", "--port", "2"], &[], "PORT cannot be used with --port: leave one of them out"),
@@ -116,7 +118,7 @@ fn words_without_sense_get_one_line_that_names_the_fix() {
         (&["--prot", "1"], &[], "there is no flag --prot: did you mean --port?"),
         (&["--port", "1", "--port", "2"], &[], "--port is given twice: give it once"),
         (&["--protected-mode", "maybe"], &[], "--protected-mode maybe: must be one of yes, no"),
-        (&[], &[("KV_PORT", "tcp://10.0.0.1:80")], "KV_PORT tcp://10.0.0.1:80: must be a whole"),
+        (&[], &[("KV_PORT", "tcp://10.0.0.1:80")], "KV_PORT tcp://10.0.0.1:80: must be from 0"),
         (&[], &[("KV_DURABILITY", "most")], "KV_DURABILITY most: must be one of none,"),
         (&[], &[("KV_DURABILITY", "always")], "KV_DURABILITY always needs a folder"),
         (&[], &[("KV_DATA_DIR", "")], "KV_DATA_DIR is empty: unset it, or give it a value"),

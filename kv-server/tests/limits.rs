@@ -161,6 +161,40 @@ fn one_request_cannot_ask_for_more_than_the_limit_by_naming_a_key_again_and_agai
 }
 
 #[test]
+fn before_authentication_requests_are_small() {
+    // Redis 7.0.15's words, from a connection to one with --requirepass.
+    const ARGS: &str = "-ERR Protocol error: unauthenticated multibulk length\r\n";
+    const BYTES: &str = "-ERR Protocol error: unauthenticated bulk length\r\n";
+    let served = Served::with(|config| config.password = Some("secret".to_owned()));
+    let words = |keys| request(&[&[&b"MGET"[..]][..], &vec![&b"k"[..]; keys]].concat());
+    let (ten, eleven) = (words(9), words(10));
+    served.connect().send(&ten).expect("-NOAUTH Authentication required.\r\n");
+    served.connect().send(&eleven).expect(ARGS).expect_end();
+    let (most, more) = (vec![b'v'; 16_384], vec![b'v'; 16_385]);
+    let mut wire = served.connect();
+    wire.send(request(&[b"AUTH", &most])).expect("-WRONGPASS ");
+    served.connect().send(request(&[b"AUTH", &more])).expect(BYTES).expect_end();
+    let mut wire = served.connect();
+    wire.ask("AUTH secret", "+OK\r\n").send(&eleven).expect("*10\r\n$-1\r\n");
+    let mut wire = served.connect();
+    wire.ask("AUTH secret", "+OK\r\n").send(request(&[b"SET", b"k", &more])).expect("+OK\r\n");
+}
+
+#[test]
+fn only_the_whole_password_is_the_password() {
+    let served = Served::with(|config| config.password = Some("secret".to_owned()));
+    let mut wire = served.connect();
+    for wrong in ["secre", "secrets", "Secret", "\"\"", "tecret"] {
+        wire.ask(
+            &format!("AUTH {wrong}"),
+            "-WRONGPASS invalid username-password pair or user is disabled.\r\n",
+        );
+    }
+    wire.ask("AUTH secret", "+OK\r\n")
+        .ask("CONFIG GET requirepass", "*2\r\n$11\r\nrequirepass\r\n$6\r\nsecret\r\n");
+}
+
+#[test]
 fn before_authentication_little_may_be_left_unread() {
     let served = Served::with(|config| config.limits.clients_max = 10);
     let mut good = served.connect();

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 
+use kv_core::tls::Session;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -56,6 +57,7 @@ pub(super) struct Connection {
     id: usize,
     pub(super) state: State,
     socket: Option<Socket>,
+    tls: Option<Box<Session>>,
     /// Encoded requests; those before `written` are with the kernel.
     pub(super) outgoing: Vec<u8>,
     written: usize,
@@ -75,6 +77,7 @@ impl Connection {
             id,
             state: State::Down { retry_at_ns: 0 },
             socket: None,
+            tls: None,
             outgoing: Vec::with_capacity(256),
             written: 0,
             watching_writable: false,
@@ -94,6 +97,8 @@ impl Connection {
         poll: &Poll,
         now_ns: u64,
     ) -> io::Result<()> {
+        let session = handshake.tls.map(|tls| tls.session(""));
+        self.tls = session.transpose()?.map(Box::new);
         let socket = connect(address)?;
         poll.add(&socket, self.id, true)?;
         self.watching_writable = true;
@@ -108,6 +113,7 @@ impl Connection {
     /// Closes and schedules the next attempt. What was in flight stays for the caller to count.
     pub(super) fn close(&mut self, now_ns: u64) {
         self.socket = None;
+        self.tls = None;
         self.outgoing.clear();
         self.written = 0;
         self.unsent = 0;
@@ -152,17 +158,18 @@ impl Connection {
     #[inline]
     pub(super) fn write(&mut self, poll: &Poll) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };
+        if let Some(tls) = &mut self.tls {
+            // Before the handshake is over, the session keeps what it is given.
+            self.written += tls.try_send(socket, &self.outgoing[self.written..])?;
+            if self.written < self.outgoing.len() || tls.flush(socket)? {
+                return self.watch_writable(poll);
+            }
+        }
         while self.written < self.outgoing.len() {
             match send(socket, &self.outgoing[self.written..], SendFlags::NOSIGNAL) {
                 Ok(size) => self.written += size,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    if !self.watching_writable {
-                        poll.modify(socket, self.id, true)?;
-                        self.watching_writable = true;
-                    }
-                    return Ok(());
-                }
+                Err(Errno::AGAIN) => return self.watch_writable(poll),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -175,11 +182,23 @@ impl Connection {
         Ok(())
     }
 
+    fn watch_writable(&mut self, poll: &Poll) -> io::Result<()> {
+        if let (Some(socket), false) = (&self.socket, self.watching_writable) {
+            poll.modify(socket, self.id, true)?;
+            self.watching_writable = true;
+        }
+        Ok(())
+    }
+
     /// Reads once: into `buffer`, or behind the beginning of a reply that waits in `partial`, so
     /// that a long reply is not copied once per read.
     #[inline]
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Received {
         let Some(socket) = &self.socket else { return Received::Nothing };
+        if let Some(tls) = &mut self.tls {
+            return decrypt(tls, socket, buffer, &mut self.partial)
+                .unwrap_or_else(Received::Closed);
+        }
         loop {
             let (result, room) = if self.partial.is_empty() {
                 let result = recv(socket.as_fd(), &mut *buffer, RecvFlags::empty());
@@ -228,6 +247,28 @@ impl Connection {
         self.partial = bytes;
         self.partial.len() <= REPLY_BYTES_MAX
     }
+}
+
+/// As [`Connection::receive`], of what is encrypted.
+fn decrypt(
+    tls: &mut Session,
+    socket: &Socket,
+    buffer: &mut [u8],
+    partial: &mut Vec<u8>,
+) -> io::Result<Received> {
+    let readable = match tls.fill(socket, RecvFlags::DONTWAIT)? {
+        None => return Ok(Received::Nothing),
+        Some(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+        Some(readable) => readable,
+    };
+    let size = if partial.is_empty() {
+        tls.read(buffer)?
+    } else {
+        let before = partial.len();
+        partial.resize(before + readable, 0);
+        tls.read(&mut partial[before..])?
+    };
+    Ok(Received::Bytes { size, more: tls.may_have_more() })
 }
 
 fn connect(address: &Address) -> io::Result<Socket> {

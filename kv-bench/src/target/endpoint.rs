@@ -1,8 +1,10 @@
-//! Addresses of servers as users type them: `redis://user:pass@host:port/db`, `unix://path`,
-//! `host:port`, `name=host:port`.
+//! Addresses of servers as users type them: `redis://user:pass@host:port/db`, `rediss://…` with TLS,
+//! `unix://path`, `host:port`, `name=host:port`.
 
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
+
+use kv_core::tls::{TlsConnector, TlsOptions, TlsOptionsError};
 
 use super::Address;
 
@@ -15,6 +17,8 @@ pub struct Credentials {
     pub username: Option<String>,
     pub password: Option<String>,
     pub database: u32,
+    /// Encrypts each connection; made for this server's name.
+    pub tls: Option<TlsConnector>,
 }
 
 /// A server to connect to: its name in reports and on the ring, its address, its credentials.
@@ -29,13 +33,15 @@ pub struct Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     #[error(
-        "'{text}' is not an address: {problem} (valid: host:port, redis://[user:password@]host:port[/db], unix:///path/to.sock)"
+        "'{text}' is not an address: {problem} (valid: host:port, redis[s]://[user:password@]host:port[/db], unix:///path/to.sock)"
     )]
     Form { text: String, problem: &'static str },
     #[error(
-        "'{text}': {scheme}:// targets are not supported by this version (supported: redis://, unix://, host:port)"
+        "'{text}': {scheme}:// targets are not supported by this version (supported: redis://, rediss://, unix://, host:port)"
     )]
     Scheme { text: String, scheme: String },
+    #[error("'{text}': no TLS: {source}")]
+    Tls { text: String, source: TlsOptionsError },
     #[error("cannot find host '{host}': {source}")]
     Resolve { host: String, source: std::io::Error },
 }
@@ -43,9 +49,15 @@ pub enum EndpointError {
 impl Endpoint {
     /// Reads one address and looks its host up.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        Self::parse_with(text, &TlsOptions::default())
+    }
+
+    /// The same, with what `rediss://` is to trust and to show.
+    pub fn parse_with(text: &str, tls: &TlsOptions) -> Result<Self, EndpointError> {
         let (name, rest) = split_name(text);
         let mut endpoint = match rest.split_once("://") {
             Some(("redis", rest)) => parse_redis(text, rest),
+            Some(("rediss", rest)) => parse_rediss(text, rest, tls),
             Some(("unix", path)) => parse_unix(text, path),
             Some((scheme, _)) => {
                 Err(EndpointError::Scheme { text: redacted(text), scheme: scheme.to_owned() })
@@ -103,7 +115,18 @@ fn parse_redis(text: &str, rest: &str) -> Result<Endpoint, EndpointError> {
         username: Some(username).filter(|name| !name.is_empty()),
         password: Some(password).filter(|password| !password.is_empty()),
         database,
+        tls: None,
     };
+    Ok(endpoint)
+}
+
+fn parse_rediss(text: &str, rest: &str, tls: &TlsOptions) -> Result<Endpoint, EndpointError> {
+    let mut endpoint = parse_redis(text, rest)?;
+    let host = endpoint.name.rsplit_once(':').map_or("", |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let connector = TlsConnector::new(tls).and_then(|connector| connector.for_host(host));
+    let no_tls = |source| EndpointError::Tls { text: redacted(text), source };
+    endpoint.credentials.tls = Some(connector.map_err(no_tls)?);
     Ok(endpoint)
 }
 

@@ -13,6 +13,8 @@ pub use resp::{Owner, Resp, RespCodec};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use kv_core::tls::TlsConnector;
+
 use crate::workload::Kind;
 
 /// Where a server listens.
@@ -45,6 +47,8 @@ pub struct Handshake {
     pub bytes: Vec<u8>,
     /// Replies to expect, all of which must be free of errors.
     pub replies: u32,
+    /// Agrees upon keys before all that.
+    pub tls: Option<TlsConnector>,
 }
 
 /// One operation, ready to be encoded.

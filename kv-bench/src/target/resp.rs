@@ -52,7 +52,7 @@ impl Target for Resp {
     }
 }
 
-/// AUTH and SELECT where asked for, and always a PING, which shows a server that is loading or that
+/// TLS, AUTH and SELECT where asked for, and always a PING, which shows a server that is loading or that
 /// wants a password before the first operation does.
 fn handshake(credentials: &Credentials) -> Handshake {
     let mut commands: Vec<Vec<&str>> = Vec::new();
@@ -72,7 +72,7 @@ fn handshake(credentials: &Credentials) -> Handshake {
             bytes.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
         }
     }
-    Handshake { bytes, replies: commands.len() as u32 }
+    Handshake { bytes, replies: commands.len() as u32, tls: credentials.tls.clone() }
 }
 
 /// Requests are a constant head, the key, and for a put the value: built once, copied per operation.

@@ -41,6 +41,14 @@ pub enum ClientError {
         /// Why.
         cause: io::Error,
     },
+    /// Server and client do not trust or understand each other.
+    #[error("no TLS with {address}: {}", tls_reason(cause))]
+    Tls {
+        /// The server.
+        address: Address,
+        /// Why.
+        cause: io::Error,
+    },
     /// What came back is no RESP.
     #[error("{address}: {cause}")]
     Protocol {
@@ -73,6 +81,33 @@ pub enum ClientError {
         /// The server.
         address: Address,
     },
+}
+
+/// Why there is no TLS, and what may help.
+fn tls_reason(error: &io::Error) -> String {
+    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+    let tls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
+    let words = match (tls, error.kind()) {
+        (Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)), _) => {
+            "nobody we trust has signed its certificate; name who did (--cacert)"
+        }
+        (Some(Error::AlertReceived(AlertDescription::CertificateRequired)), _) => {
+            "it asks for a certificate of ours (--cert, --key)"
+        }
+        (Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)), _) => {
+            "it does not speak TLS on this port"
+        }
+        (Some(error), _) => return error.to_string(),
+        (None, io::ErrorKind::TimedOut) => "it did not finish the handshake in time",
+        (
+            None,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe,
+        ) => "it hung up; does it speak TLS on this port?",
+        (None, _) => return reason(error),
+    };
+    words.to_owned()
 }
 
 /// The operating system's words without its "(os error 111)".

@@ -19,6 +19,7 @@ use stream::Stream;
 
 use crate::resp::Protocol;
 use crate::resp::reply::{Scanner, Value, decode};
+use crate::tls::TlsConnector;
 
 /// Bytes asked of the socket at once: a default socket buffer's worth.
 const READ_BYTES: usize = 64 << 10;
@@ -40,6 +41,8 @@ pub struct ConnectOptions {
     pub db: u32,
     /// RESP2 or RESP3.
     pub protocol: Protocol,
+    /// Encrypts TCP connections; `None` leaves them as they are.
+    pub tls: Option<TlsConnector>,
 }
 
 impl Default for ConnectOptions {
@@ -52,6 +55,7 @@ impl Default for ConnectOptions {
             password: None,
             db: 0,
             protocol: Protocol::default(),
+            tls: None,
         }
     }
 }
@@ -79,8 +83,14 @@ impl Client {
     /// # Errors
     /// The server cannot be reached, or refuses one of these.
     pub fn connect(address: &Address, options: &ConnectOptions) -> Result<Self, ClientError> {
-        let stream = Stream::connect(address.endpoint(), options.connect_timeout)
+        let (endpoint, timeout) = (address.endpoint(), options.connect_timeout);
+        let mut stream = Stream::connect(endpoint, timeout)
             .map_err(|cause| ClientError::Connect { address: address.clone(), cause })?;
+        if let Some(tls) = &options.tls {
+            stream = stream
+                .encrypt(endpoint, tls, timeout)
+                .map_err(|cause| ClientError::Tls { address: address.clone(), cause })?;
+        }
         let mut client = Self {
             address: address.clone(),
             stream,
@@ -204,6 +214,7 @@ impl Client {
             io::ErrorKind::UnexpectedEof
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::BrokenPipe => ClientError::Closed { address },
+            io::ErrorKind::InvalidData => ClientError::Tls { address, cause },
             _ => ClientError::Io { address, cause },
         }
     }

@@ -1,4 +1,4 @@
-//! A connected socket, TCP or Unix, that never blocks but in `wait`.
+//! A connected socket, TCP (with TLS or without) or Unix, that never blocks but in `wait`.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -8,14 +8,17 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::RecvFlags;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::Endpoint;
+use crate::tls::{Session, TlsConnector};
 
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(TcpStream, Box<Session>),
 }
 
 /// What a socket is ready for.
@@ -29,8 +32,27 @@ impl Stream {
     /// Connects within `timeout`, but for the name look-up, which the system bounds.
     pub(super) fn connect(endpoint: &Endpoint, timeout: Duration) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Tcp(host, port) => connect_tcp(host, *port, timeout),
+            Endpoint::Tcp(host, port) => connect_tcp(host, *port, timeout).map(Self::Tcp),
             Endpoint::Unix(path) => connect_unix(path, timeout),
+        }
+    }
+
+    /// The same, encrypted from now on; a Unix socket stays as it is, for it does not leave the
+    /// machine. The handshake takes at most `timeout`.
+    pub(super) fn encrypt(
+        self,
+        endpoint: &Endpoint,
+        tls: &TlsConnector,
+        timeout: Duration,
+    ) -> io::Result<Self> {
+        let (Stream::Tcp(socket), Endpoint::Tcp(host, _)) = (&self, endpoint) else {
+            return Ok(self);
+        };
+        let mut session = Box::new(tls.session(host)?);
+        session.handshake(socket, timeout, || false)?;
+        match self {
+            Stream::Tcp(socket) => Ok(Stream::Tls(socket, session)),
+            stream => Ok(stream),
         }
     }
 
@@ -38,18 +60,33 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tls(socket, session) => match session.fill(socket, RecvFlags::DONTWAIT)? {
+                None => Err(io::ErrorKind::WouldBlock.into()),
+                Some(0) => Ok(0),
+                Some(_) => session.read(buffer),
+            },
         }
     }
 
+    /// Bytes that were not taken have to come first in the next call.
     pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tls(socket, session) => match session.try_send(socket, bytes)? {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                sent => Ok(sent),
+            },
         }
     }
 
     /// Waits until the socket can be read (or, when asked, written), or fails with `TimedOut`.
     pub(super) fn wait(&self, write: bool, timeout: Option<Duration>) -> io::Result<Ready> {
+        if let Stream::Tls(_, session) = self
+            && (session.has_unread() || session.has_ended())
+        {
+            return Ok(Ready { read: true, write: false });
+        }
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let events = if write { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
         let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), events)];
@@ -75,13 +112,13 @@ impl Stream {
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Stream::Tcp(stream) => stream.as_fd(),
+            Stream::Tcp(stream) | Stream::Tls(stream, _) => stream.as_fd(),
             Stream::Unix(stream) => stream.as_fd(),
         }
     }
 }
 
-fn connect_tcp(host: &str, port: u16, timeout: Duration) -> io::Result<Stream> {
+fn connect_tcp(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
     let started = Instant::now();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {
@@ -93,7 +130,7 @@ fn connect_tcp(host: &str, port: u16, timeout: Duration) -> io::Result<Stream> {
             Ok(stream) => {
                 stream.set_nodelay(true)?;
                 stream.set_nonblocking(true)?;
-                return Ok(Stream::Tcp(stream));
+                return Ok(stream);
             }
             Err(error) => last = error,
         }

@@ -180,10 +180,7 @@ impl Session {
         match served {
             Served::Ran(spec) => {
                 let took = now - began;
-                let stat = self.command_stats.of(spec);
-                stat.calls += 1;
-                stat.time += took;
-                stat.failed += u64::from(failed);
+                self.command_stats.ran(spec, took, failed);
                 if self.shared.monitors.any() && !spec.flags.contains(&"admin") {
                     self.tell_monitors(&args);
                 }

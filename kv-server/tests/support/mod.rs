@@ -1,6 +1,7 @@
 //! Servers to talk to and sockets to talk through. Each test file uses a part of it.
 #![allow(dead_code, unused_imports, reason = "every test file is a crate of its own")]
 
+mod certificates;
 mod namespace;
 #[path = "../../../kv-core/tests/peer/mod.rs"]
 mod peer;
@@ -10,8 +11,9 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
+pub(crate) use certificates::Certificates;
 pub(crate) use namespace::Namespace;
-pub(crate) use peer::{Redis, skip};
+pub(crate) use peer::{Redis, free_port, skip};
 pub(crate) use process::Process;
 pub(crate) use served::Served;
 pub(crate) use wire::{Wire, request, shown};

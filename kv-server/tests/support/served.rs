@@ -10,6 +10,7 @@ use super::Wire;
 /// A server on a free port, stopped and joined when dropped.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
+    labelled: Vec<(&'static str, SocketAddr)>,
     shutdown: Shutdown,
     serving: Option<JoinHandle<Result<(), ServerError>>>,
 }
@@ -25,9 +26,21 @@ impl Served {
         change(&mut config);
         let server = Server::bind(&config).expect("a free port");
         let address = server.local_addrs()[0];
+        let labelled = server.labelled_addrs();
         let shutdown = server.shutdown();
         let serving = Some(std::thread::spawn(|| server.run()));
-        Self { address, shutdown, serving }
+        Self { address, labelled, shutdown, serving }
+    }
+
+    /// The address for something else than plain RESP: `tls:`, `metrics:`.
+    pub(crate) fn address_for(&self, label: &str) -> SocketAddr {
+        let found = self.labelled.iter().find(|(known, _)| *known == label);
+        found.unwrap_or_else(|| panic!("{label} in {:?}", self.labelled)).1
+    }
+
+    /// Begins its end; the others go on.
+    pub(crate) fn shut_down(&self) {
+        self.shutdown.raise();
     }
 
     pub(crate) fn connect(&self) -> Wire {

@@ -11,6 +11,7 @@ use kv_core::client::{Address, ConnectOptions};
 use kv_core::resp::Protocol;
 use kv_core::ring::RingMode;
 use kv_core::ring_client::RingClient;
+use kv_core::tls::{TlsConnector, TlsOptions, TlsOptionsError};
 
 use crate::format::Format;
 use crate::session::{Session, To};
@@ -35,6 +36,7 @@ use crate::session::{Session, To};
   printf 'put a 1\\nget a\\n' | kv-cli  a command per line, quoted as in redis-cli
   kv-cli monitor                      what all clients ask for, until Ctrl-C
   kv-cli -p 6379 ping                 any Redis server
+  kv-cli --tls --cacert ca.crt -h localhost -p 65433 ping
   kv-cli --servers :8001,:8002 get k  ask the server that owns the key
   kv-cli --servers :8001,:8002 --all-servers dbsize
 
@@ -63,6 +65,31 @@ pub(crate) struct Args {
     /// User, where it is not the default one
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
+
+    /// Speak TLS, with each server but those at a Unix socket
+    #[arg(long)]
+    tls: bool,
+
+    /// Certificates of the authorities that are trusted to have signed the server's; those of the
+    /// system without it
+    #[arg(long, value_name = "FILE", requires = "tls")]
+    cacert: Option<PathBuf>,
+
+    /// Certificate to show to a server that asks for one
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "key")]
+    cert: Option<PathBuf>,
+
+    /// The private key of that certificate
+    #[arg(long, value_name = "FILE", requires = "tls", requires = "cert")]
+    key: Option<PathBuf>,
+
+    /// Take any certificate of the server: whoever is between can read and change everything
+    #[arg(long, requires = "tls", conflicts_with = "cacert")]
+    insecure: bool,
+
+    /// Name that the server's certificate must have, instead of the host's
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    sni: Option<String>,
 
     /// Database number
     #[arg(short = 'n', long, value_name = "N", default_value_t = 0)]
@@ -134,6 +161,7 @@ impl Args {
             password: self.password.clone().or_else(password_of_environment),
             db: self.db,
             protocol: if self.resp3 { Protocol::Resp3 } else { Protocol::Resp2 },
+            tls: self.tls().context("--tls")?,
             ..ConnectOptions::default()
         };
         if options.username.is_some() && options.password.is_none() {
@@ -151,6 +179,17 @@ impl Args {
         };
         let client = RingClient::new(self.ring, addresses, options).context("--servers")?;
         Ok(Session::new(client, to))
+    }
+
+    fn tls(&self) -> Result<Option<TlsConnector>, TlsOptionsError> {
+        let options = TlsOptions {
+            ca_cert: self.cacert.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            insecure: self.insecure,
+            server_name: self.sni.clone(),
+        };
+        self.tls.then(|| TlsConnector::new(&options)).transpose()
     }
 
     fn address(&self) -> anyhow::Result<Address> {
