@@ -41,6 +41,8 @@ pub enum CommandError {
     WrongArity(String),
     #[error("ERR DB index is out of range")]
     NoSuchDatabase,
+    #[error("ERR invalid {0} DB index")]
+    InvalidDatabase(&'static str),
     /// Redis' wording, its grammar included.
     #[error("ERR value is out of range, value must between {} and {}", i32::MIN, i32::MAX)]
     BeyondInt,

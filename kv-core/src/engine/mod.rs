@@ -50,6 +50,9 @@ pub struct Engine {
     sweep_position: AtomicU64,
     /// How many random numbers were drawn.
     draws: AtomicU64,
+    /// When each database last changed places with another: a sequence number, written with every
+    /// shard locked, so that one locked shard makes it stand still.
+    swapped_at: [AtomicU64; DATABASES as usize],
     snapshot_under_way: AtomicBool,
 }
 
@@ -80,6 +83,7 @@ impl Engine {
             value_bytes_max: RequestLimits::DEFAULT.bulk_bytes_max,
             sweep_position: AtomicU64::new(0),
             draws: AtomicU64::new(0),
+            swapped_at: Default::default(),
             snapshot_under_way: AtomicBool::new(false),
         }
     }
@@ -182,6 +186,12 @@ impl Engine {
     /// The number of the last change.
     pub fn sequence(&self) -> u64 {
         self.log().map_or_else(|| self.sequence.load(Ordering::Acquire), Log::sequence)
+    }
+
+    /// The number of the last change that exchanged a database with another; 0 if none did since the
+    /// start.
+    fn swapped_at(&self, db: u8) -> u64 {
+        self.swapped_at[usize::from(db)].load(Ordering::Relaxed)
     }
 
     /// The number of the next change of a store without a log.

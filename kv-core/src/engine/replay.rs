@@ -89,7 +89,9 @@ impl Engine {
             Effect::Clear { db } => {
                 drop(shard.take_database(db, 0, &|key| self.table.hash(key)));
             }
-            Effect::SwapDb { db, other } => shard.swap_databases(db, other),
+            Effect::SwapDb { db, other } => {
+                shard.swap_databases(db, other, 0, &|key| self.table.hash(key));
+            }
             _ => {}
         }
     }

@@ -115,7 +115,8 @@ impl<'e> Transaction<'e> {
             let key = self.engine.table.key(watch.key());
             let shard = self.guards.shard(&key);
             self.depend_on(watch.db(), &key, shard.find(watch.db(), &key));
-            watch.is_unchanged(shard, &key, self.now_ms())
+            let swapped_at = self.engine.swapped_at(watch.db());
+            watch.is_unchanged(shard, &key, self.now_ms(), swapped_at)
         })
     }
 
@@ -217,9 +218,11 @@ impl<'e> Transaction<'e> {
     /// Notes that the reply tells what became of a key.
     #[inline]
     fn depend_on(&self, db: u8, key: &Key, found: Option<&Entry>) {
+        if self.durable == u64::MAX {
+            return;
+        }
         let changed_at = match found {
-            Some(entry) => entry.version(),
-            None if self.durable == u64::MAX => return,
+            Some(entry) => entry.version().max(self.engine.swapped_at(db)),
             None => self.guards.shard(key).removed_at(db, key.hash),
         };
         if changed_at > self.durable {
@@ -338,6 +341,21 @@ impl<'e> Transaction<'e> {
             shard.note_removal(db, None, version, durable);
             shard.take_database(db, version, &|key| engine.table.hash(key))
         }));
+    }
+
+    /// Exchanges two databases.
+    pub(crate) fn swap_databases(&mut self, a: u8, b: u8) {
+        let version = self.record(&Effect::SwapDb { db: a, other: b });
+        let (engine, durable) = (self.engine, self.durable);
+        for shard in self.guards.all_mut() {
+            for db in [a, b] {
+                shard.note_removal(db, None, version, durable);
+            }
+            shard.swap_databases(a, b, version, &|key| engine.table.hash(key));
+        }
+        for db in [a, b] {
+            engine.swapped_at[usize::from(db)].store(version, Ordering::Relaxed);
+        }
     }
 
     /// Keys in the database, the expired that nobody has met included, as in Redis.

@@ -182,8 +182,25 @@ impl Shard {
         self.removals.last(db, hash)
     }
 
-    /// Exchanges two databases.
-    pub(crate) fn swap_databases(&mut self, a: u8, b: u8) {
+    /// Exchanges two databases; `version` is the sequence number of that. Every entry keeps its own.
+    pub(crate) fn swap_databases(
+        &mut self,
+        a: u8,
+        b: u8,
+        version: u64,
+        hasher: &impl Fn(&[u8]) -> u64,
+    ) {
+        let Self { first, others, watched_absent, cut, .. } = self;
+        for ((db, key), watch) in watched_absent {
+            // Made since it was watched, and gone from this database now.
+            let holds = |segments: &Segments| segments.find(hasher(key), key).is_some();
+            if [a, b].contains(db) && database(first, others.as_deref(), *db).is_some_and(holds) {
+                watch.removed_at = version;
+            }
+        }
+        if let Some(cut) = cut {
+            cut.swap_databases(a, b);
+        }
         let taken = std::mem::take(self.database_mut(a));
         let other = std::mem::replace(self.database_mut(b), taken);
         *self.database_mut(a) = other;
