@@ -273,6 +273,18 @@ impl Model {
                     .map(|(_, key)| Value::Bulk(key.clone().into_bytes()))
                     .collect(),
             ),
+            "swapdb" => {
+                let [one, other] = [1, 2].map(|at| words[at].parse::<u8>().expect("a database"));
+                self.keys = std::mem::take(&mut self.keys)
+                    .into_iter()
+                    .map(|((of, key), held)| match of {
+                        of if of == one => ((other, key), held),
+                        of if of == other => ((one, key), held),
+                        of => ((of, key), held),
+                    })
+                    .collect();
+                ok()
+            }
             "flushdb" => {
                 self.keys.retain(|(of, _), _| *of != db);
                 ok()
@@ -351,6 +363,8 @@ fn any_args() -> impl Strategy<Value = Vec<String>> {
         2 => (proptest::sample::select(vec!["rename", "renamenx"]), any_key(), any_key())
             .prop_map(|(name, from, to)| words(name, &[from, to])),
         1 => Just(words("keys", &["*".to_owned()])),
+        2 => (0..DATABASES, 0..DATABASES)
+            .prop_map(|(one, other)| words("swapdb", &[one.to_string(), other.to_string()])),
         1 => proptest::sample::select(vec!["flushdb", "flushall"]).prop_map(|name| words(name, &[])),
     ]
 }
