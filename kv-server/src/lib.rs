@@ -47,7 +47,7 @@ mod ticker;
 mod wakeup;
 
 pub use args::{Args, serve};
-pub use config::{Config, Limits, PORT_DEFAULT};
+pub use config::{Config, Limits, MemoryLimit, PORT_DEFAULT};
 pub use server::{Server, ServerError};
 pub use shutdown::Shutdown;
 

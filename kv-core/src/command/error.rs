@@ -72,6 +72,8 @@ pub enum CommandError {
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
     )]
     NoFrequencies,
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    OutOfMemory,
     #[error("{0}")]
     UnknownCommand(UnknownCommand),
     #[error("ERR unknown subcommand '{subcommand}'. Try {command} HELP.")]

@@ -229,22 +229,22 @@ mod tests {
                 15..3000 => drop(shard.remove(db, &key, version, &hasher)),
                 3000..5000 => {
                     let at_ms = (!action.is_multiple_of(3)).then_some(version);
-                    shard.set_expires_at_ms(db, &key, at_ms, version);
+                    shard.change(db, &key, version, |entry| entry.set_expires_at_ms(at_ms));
                 }
-                _ => match shard.find_mut(db, &key, version) {
-                    Some(entry) => entry.set_value(&version.to_le_bytes()),
-                    None => {
+                _ => {
+                    let set = |entry: &mut Entry| entry.set_value(&version.to_le_bytes());
+                    if shard.change(db, &key, version, set).is_none() {
                         let mut entry = Entry::new(&bytes, b"new", None);
                         entry.set_version(version);
                         shard.insert(db, key.hash, entry, &hasher);
                     }
-                },
+                }
             }
         }
 
         fn state(&self) -> State {
-            let entries = (0..DATABASES)
-                .flat_map(|db| self.shard.iter(db).map(move |entry| (db, entry)));
+            let entries =
+                (0..DATABASES).flat_map(|db| self.shard.iter(db).map(move |entry| (db, entry)));
             entries
                 .map(|(db, entry)| {
                     let value = (entry.value().to_vec(), entry.expires_at_ms());
