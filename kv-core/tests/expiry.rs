@@ -134,7 +134,7 @@ fn a_clock_set_back_keeps_keys_longer_and_harms_nothing() {
     store.set_now_ms(BEGIN_MS - 5000);
     assert_eq!(store.line("pttl k"), Value::Integer(6000));
     store.engine.tick();
-    assert_eq!(store.engine.access_s(), 0);
+    assert_eq!(store.engine.access_now(), 0);
     store.set_now_ms(BEGIN_MS + 1000);
     assert_eq!(store.line("get k"), Value::Null);
 }

@@ -16,12 +16,14 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
 use kv_core::data_dir::Durability;
+use kv_core::engine::EvictionPolicy;
 use log::LevelFilter;
 
-use crate::config::{AuthClients, Config, Limits, PORT_DEFAULT, TlsConfig};
+use crate::config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT, TlsConfig};
 use crate::config_file;
 use crate::repair;
 use crate::server::Server;
+use crate::settings::{parse_bytes, policy_names};
 use crate::tls::TlsError;
 use crate::usage::{self, EXIT_USAGE};
 
@@ -121,6 +123,19 @@ pub struct Args {
     /// Largest key or value in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 536_870_912, value_parser = clap::value_parser!(u64).range(1_048_576..=536_870_912))]
     proto_max_bulk_len: u64,
+
+    /// Bytes of memory that the keys may take, with kb, mb or gb behind it if you like; 0: no limit
+    #[arg(long, value_name = "BYTES", default_value = "0", value_parser = parse_memory)]
+    maxmemory: usize,
+
+    /// What goes when --maxmemory is reached: noeviction (writes are refused), allkeys-lru,
+    /// allkeys-random, volatile-lru, volatile-random or volatile-ttl
+    #[arg(long, value_name = "POLICY", default_value = "noeviction", value_parser = parse_policy)]
+    maxmemory_policy: EvictionPolicy,
+
+    /// Keys looked at for each that goes; the more, the better the choice and the slower
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    maxmemory_samples: u32,
 
     /// Bytes of replies that may wait for a client that does not read them; with more, its next
     /// request closes it
@@ -375,6 +390,11 @@ impl Args {
                 partial_time: Duration::from_secs(self.partial_timeout),
                 ..Limits::default()
             },
+            memory: MemoryLimit {
+                bytes: self.maxmemory,
+                policy: self.maxmemory_policy,
+                samples: self.maxmemory_samples as usize,
+            },
             tcp_keepalive: seconds(self.tcp_keepalive),
             tcp_backlog: self.tcp_backlog,
             data_dir: self.data_dir.clone(),
@@ -468,6 +488,15 @@ impl Args {
         }
         Ok(())
     }
+}
+
+fn parse_memory(text: &str) -> Result<usize, String> {
+    let bytes = parse_bytes(text.as_bytes()).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes.ok_or_else(|| "write it like 100mb, 2gb or 5000000".to_owned())
+}
+
+fn parse_policy(text: &str) -> Result<EvictionPolicy, String> {
+    text.parse().map_err(|_| format!("it is one of {}", policy_names()))
 }
 
 fn parse_ip(text: &str, origin: &str) -> anyhow::Result<IpAddr> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kv_core::data_dir::Durability;
+use kv_core::engine::EvictionPolicy;
 
 /// Port of the original system.
 pub const PORT_DEFAULT: u16 = 65432;
@@ -30,6 +31,7 @@ pub struct Config {
     /// Let clients from other machines that need no password stop the server.
     pub allow_shutdown: bool,
     pub limits: Limits,
+    pub memory: MemoryLimit,
     pub tcp_keepalive: Option<Duration>,
     pub tcp_backlog: i32,
     /// The folder that the store is kept in.
@@ -71,6 +73,22 @@ pub enum AuthClients {
     No,
     /// They need not, but one that is shown has to be good.
     Optional,
+}
+
+/// How much memory the keys may take, and what goes when that is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryLimit {
+    /// 0: none.
+    pub bytes: usize,
+    pub policy: EvictionPolicy,
+    /// Keys looked at for each that goes.
+    pub samples: usize,
+}
+
+impl Default for MemoryLimit {
+    fn default() -> Self {
+        Self { bytes: 0, policy: EvictionPolicy::NoEviction, samples: 5 }
+    }
 }
 
 /// What one client, and all of them, may cost.
@@ -121,6 +139,7 @@ impl Default for Config {
             protected_mode: true,
             allow_shutdown: false,
             limits: Limits::default(),
+            memory: MemoryLimit::default(),
             tcp_keepalive: Some(Duration::from_mins(5)),
             tcp_backlog: 511,
             data_dir: None,

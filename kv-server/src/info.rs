@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use kv_core::data_dir::DataDir;
 use kv_core::engine::DatabaseSize;
 use kv_core::log::Log;
+use kv_core::table::EMPTY_BYTES;
 
 use crate::REDIS_VERSION;
 use crate::shared::Shared;
@@ -82,12 +83,17 @@ fn clients(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
     field(text, "blocked_clients", 0);
 }
 
-fn memory(_: &Shared, _: &[DatabaseSize], text: &mut String) {
+/// `used_memory` is what `maxmemory` limits: the keys. What all else costs too is in
+/// `allocator_allocated`.
+fn memory(shared: &Shared, sizes: &[DatabaseSize], text: &mut String) {
     let allocated_bytes = allocated_bytes();
-    field(text, "used_memory", allocated_bytes);
+    let keys_bytes = sizes.iter().map(|size| size.bytes).sum::<usize>();
+    field(text, "used_memory", EMPTY_BYTES + keys_bytes);
+    field(text, "used_memory_dataset", keys_bytes);
     field(text, "used_memory_rss", resident_bytes().unwrap_or(allocated_bytes));
-    field(text, "maxmemory", 0);
-    field(text, "maxmemory_policy", "noeviction");
+    field(text, "allocator_allocated", allocated_bytes);
+    field(text, "maxmemory", shared.engine.memory_limit());
+    field(text, "maxmemory_policy", shared.engine.eviction_policy());
     field(text, "mem_allocator", "libc");
 }
 
@@ -128,7 +134,7 @@ fn stats(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
     field(text, "total_net_output_bytes", totals.bytes_out);
     field(text, "rejected_connections", get(&stats.connections_rejected));
     field(text, "expired_keys", totals.tally.expired + get(&stats.expired));
-    field(text, "evicted_keys", 0);
+    field(text, "evicted_keys", shared.engine.evicted_keys());
     field(text, "keyspace_hits", totals.tally.hits);
     field(text, "keyspace_misses", totals.tally.misses);
     field(text, "total_error_replies", totals.tally.errors);

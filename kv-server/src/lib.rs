@@ -51,7 +51,7 @@ pub mod usage;
 mod wakeup;
 
 pub use args::{Args, serve};
-pub use config::{AuthClients, Config, Limits, PORT_DEFAULT, TlsConfig};
+pub use config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT, TlsConfig};
 pub use server::{Server, ServerError};
 pub use shutdown::Shutdown;
 pub use tls::TlsError;

@@ -131,7 +131,7 @@ impl Server {
             ),
         };
         let shared = Arc::new(Shared {
-            engine: Engine::default().with_value_bytes_max(config.limits.bulk_bytes_max),
+            engine: new_engine(config),
             persistence: Persistence::default(),
             clients: Arc::new(Clients::default()),
             settings: Settings::new(config),
@@ -373,4 +373,12 @@ fn limit_clients(settings: &Settings) {
             affordable.scarce
         );
     }
+}
+
+fn new_engine(config: &Config) -> Engine {
+    let engine = Engine::default().with_value_bytes_max(config.limits.bulk_bytes_max);
+    engine.set_memory_limit(config.memory.bytes);
+    engine.set_eviction_policy(config.memory.policy);
+    engine.set_eviction_samples(config.memory.samples);
+    engine
 }

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kv_core::data_dir::Durability;
+use kv_core::engine::EvictionPolicy;
 use kv_core::resp::request::parse_i64;
 use log::LevelFilter;
 
@@ -72,8 +73,12 @@ pub(crate) static SETTINGS: &[Setting] = &[
         Change::Text { check: check_level, set: |_, word| log::set_max_level(level(word)) }),
     setting!("maxclients", |s| s.settings.clients_max.load(Ordering::Relaxed).to_string(),
         Change::Text { check: check_clients_max, set: set_clients_max }),
-    setting!("maxmemory", |_| "0".to_owned()),
-    setting!("maxmemory-policy", |_| "noeviction".to_owned()),
+    setting!("maxmemory", |s| s.engine.memory_limit().to_string(),
+        Change::Bytes { min: 0, set: |s, bytes| s.engine.set_memory_limit(bytes as usize) }),
+    setting!("maxmemory-policy", |s| s.engine.eviction_policy().to_string(),
+        Change::Text { check: check_policy, set: |s, word| s.engine.set_eviction_policy(policy(word).unwrap_or_default()) }),
+    setting!("maxmemory-samples", |s| s.engine.eviction_samples().to_string(),
+        Change::Number { min: 1, max: INT_MAX, set: |s, samples| s.engine.set_eviction_samples(samples as usize) }),
     setting!("metrics-port", |s| s.ports.metrics.to_string()),
     setting!("output-limit", |s| text(&s.settings.output_bytes_max),
         Change::Bytes { min: MIB, set: |s, bytes| store(&s.settings.output_bytes_max, bytes) }),
@@ -185,7 +190,7 @@ fn parse_yes_no(value: &[u8]) -> Option<bool> {
 }
 
 /// Redis' units: `k` is 1,000 and `kb` is 1,024.
-fn parse_bytes(value: &[u8]) -> Option<i64> {
+pub(crate) fn parse_bytes(value: &[u8]) -> Option<i64> {
     let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let unit: i64 = match value[digits..].to_ascii_lowercase().as_slice() {
         b"" | b"b" => 1,
@@ -198,6 +203,20 @@ fn parse_bytes(value: &[u8]) -> Option<i64> {
         _ => return None,
     };
     std::str::from_utf8(&value[..digits]).ok()?.parse::<i64>().ok()?.checked_mul(unit)
+}
+
+fn policy(word: &[u8]) -> Option<EvictionPolicy> {
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+/// The eviction policies, for people.
+pub(crate) fn policy_names() -> String {
+    EvictionPolicy::ALL.map(EvictionPolicy::name).join(", ")
+}
+
+fn check_policy(word: &[u8]) -> Result<(), String> {
+    let error = || format!("argument(s) must be one of the following: {}", policy_names());
+    policy(word).map(drop).ok_or_else(error)
 }
 
 /// Whether the system can handle so many clients.

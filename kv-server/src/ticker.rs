@@ -17,6 +17,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// A quarter of the tick, as Redis gives its expiry cycle.
 const SWEEP_TIME: Duration = Duration::from_millis(25);
 
+/// For what a limit of memory that was lowered, or a store that was loaded, has too much.
+const EVICTION_TIME: Duration = Duration::from_millis(25);
+
 const TICKS_PER_S: u32 = 10;
 
 /// Starts the ticker, which ends with the server.
@@ -43,6 +46,7 @@ fn run(shared: &Arc<Shared>) {
         }
         let swept = shared.engine.sweep_expired(SWEEP_TIME);
         shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
+        shared.engine.evict(EVICTION_TIME);
         Persistence::tick(shared);
         if ticks.is_multiple_of(TICKS_PER_S) {
             let commands = shared.clients.totals().commands;

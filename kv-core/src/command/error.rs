@@ -41,6 +41,8 @@ pub enum CommandError {
     WrongArity(String),
     #[error("ERR DB index is out of range")]
     NoSuchDatabase,
+    #[error("ERR invalid {0} DB index")]
+    InvalidDatabase(&'static str),
     /// Redis' wording, its grammar included.
     #[error("ERR value is out of range, value must between {} and {}", i32::MIN, i32::MAX)]
     BeyondInt,
@@ -70,6 +72,8 @@ pub enum CommandError {
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
     )]
     NoFrequencies,
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    OutOfMemory,
     #[error("{0}")]
     UnknownCommand(UnknownCommand),
     #[error("ERR unknown subcommand '{subcommand}'. Try {command} HELP.")]

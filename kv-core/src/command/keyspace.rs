@@ -149,6 +149,23 @@ pub(super) fn move_key(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Enco
     Ok(())
 }
 
+pub(super) fn swapdb(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
+    let db = |index, which| match parse_db(call.args.at(index)) {
+        Err(CommandError::NotAnInteger | CommandError::BeyondInt) => {
+            Err(CommandError::InvalidDatabase(which))
+        }
+        parsed => Ok(parsed),
+    };
+    // Both are looked at before either is found to be out of range.
+    let (one, other) = (db(1, "first")?, db(2, "second")?);
+    let (one, other) = (one?, other?);
+    if one != other {
+        tx.swap_databases(one, other);
+    }
+    out.ok();
+    Ok(())
+}
+
 pub(super) fn randomkey(tx: &mut Transaction<'_>, _: &Call<'_>, out: &mut Encoder) -> Outcome {
     match tx.random_key() {
         Some(key) => out.bulk(&key),

@@ -1,6 +1,6 @@
 //! What is known of a key besides its value: `OBJECT` and `MEMORY USAGE`.
 
-use crate::engine::Transaction;
+use crate::engine::{ACCESS_TICKS_PER_S, Transaction};
 use crate::resp::Encoder;
 use crate::resp::request::parse_i64;
 use crate::table::Entry;
@@ -17,13 +17,8 @@ const INTEGER_BYTES_MAX: usize = 20;
 const SHARED_INTEGERS: i64 = 10_000;
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
 
-/// What the allocator adds to each allocation and rounds it to (glibc, 64 bits).
-const CHUNK_HEADER_BYTES: usize = 8;
-const CHUNK_ALIGN_BYTES: usize = 16;
-const CHUNK_BYTES_MIN: usize = 32;
-
-/// A pointer and a tag byte in a bucket array that is half empty on average.
-const BUCKET_BYTES: usize = 18;
+/// A pointer and a tag byte in a bucket array that is from half to seven eighths full.
+const BUCKET_BYTES: usize = 14;
 
 /// The integer that a value is to Redis.
 fn as_integer(value: &[u8]) -> Option<i64> {
@@ -48,7 +43,7 @@ fn references(value: &[u8]) -> i64 {
 
 /// The subcommands of `OBJECT` that ask about a key, which is not used by that.
 pub(super) fn object(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
-    let access_s = tx.access_s();
+    let access_now = tx.access_now();
     tx.inspect(&tx.key(call.args.at(2)), |entry| {
         let Some(entry) = entry else {
             out.null();
@@ -57,17 +52,19 @@ pub(super) fn object(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
         match call.spec.name {
             "object|encoding" => out.bulk(encoding(entry.value()).as_bytes()),
             "object|refcount" => out.integer(references(entry.value())),
-            "object|idletime" => out.integer(access_s.saturating_sub(entry.accessed_s()).into()),
+            "object|idletime" => {
+                let idle = access_now.saturating_sub(entry.accessed_at());
+                out.integer((idle / ACCESS_TICKS_PER_S).into());
+            }
             _ => return Err(CommandError::NoFrequencies),
         }
         Ok(())
     })
 }
 
-/// Bytes that a key costs: its allocation with what the allocator adds, and its place in the table.
+/// Bytes that a key costs: what `maxmemory` counts for its entry, and its place in the table.
 fn usage(entry: &Entry) -> usize {
-    let chunk = (entry.allocated_bytes() + CHUNK_HEADER_BYTES).next_multiple_of(CHUNK_ALIGN_BYTES);
-    chunk.max(CHUNK_BYTES_MIN) + BUCKET_BYTES
+    entry.heap_bytes() + BUCKET_BYTES
 }
 
 pub(super) fn memory_usage(

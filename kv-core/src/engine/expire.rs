@@ -94,6 +94,7 @@ impl Engine {
             let version = Change::None.record(self, &effect, Effects::One);
             shard.note_removal(db, Some(key.hash), version, self.durable());
             shard.remove(db, &key, version, &|key| self.table.hash(key));
+            self.memory.take_from(&mut shard);
         }
         u64::from(expired)
     }

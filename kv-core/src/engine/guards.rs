@@ -6,6 +6,7 @@ use crate::command::Access;
 use crate::table::{Key, SHARDS, Shard};
 
 use super::Engine;
+use super::memory::Memory;
 
 pub(super) enum Guard<'e> {
     Read(RwLockReadGuard<'e, Shard>),
@@ -27,6 +28,13 @@ impl<'e> Guard<'e> {
         match self {
             Self::Read(guard) => guard,
             Self::Write(guard) => guard,
+        }
+    }
+
+    #[inline]
+    fn tell_bytes(&mut self, memory: &Memory) {
+        if let Self::Write(shard) = self {
+            memory.take_from(shard);
         }
     }
 
@@ -114,6 +122,16 @@ impl<'e> Guards<'e> {
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         let Self::Many(guards) = self else { panic!("the keyspace locks every shard") };
         guards.iter_mut().map(|(_, guard)| guard.shard_mut())
+    }
+
+    /// Adds up what became of the bytes of the shards that could be changed.
+    #[inline]
+    pub(super) fn tell_bytes(&mut self, memory: &Memory) {
+        match self {
+            Self::One { guard, .. } => guard.tell_bytes(memory),
+            Self::Many(guards) => guards.iter_mut().for_each(|(_, guard)| guard.tell_bytes(memory)),
+            Self::None => {}
+        }
     }
 
     /// Whether they are those of a command on one key.

@@ -6,8 +6,10 @@
 
 mod change;
 mod clock;
+mod eviction;
 mod expire;
 mod guards;
+mod memory;
 mod replay;
 mod snapshot;
 mod transaction;
@@ -24,6 +26,7 @@ use crate::resp::{Encoder, RequestLimits};
 use crate::table::{DATABASES, SHARDS, Table};
 
 pub use clock::Clock;
+pub use eviction::{EvictionPolicy, UnknownPolicy};
 pub use expire::SweepReport;
 pub(crate) use replay::Numbered;
 pub use snapshot::PointInTime;
@@ -32,6 +35,10 @@ pub use transaction::{Tally, Transaction};
 pub use watch::Watch;
 
 use guards::Guards;
+use memory::Memory;
+
+/// How fine the access clock is. In 32 bits it runs for 13 years.
+pub(crate) const ACCESS_TICKS_PER_S: u32 = 10;
 
 /// A store in memory.
 pub struct Engine {
@@ -41,8 +48,9 @@ pub struct Engine {
     sequence: CachePadded<AtomicU64>,
     /// Where changes are recorded, once recovery is through.
     log: OnceLock<Log>,
-    /// Seconds since the engine began, for the access clock: coarse, so that a read costs no clock.
-    access_s: CachePadded<AtomicU32>,
+    /// The access clock: coarse, so that a read costs no clock.
+    access_now: CachePadded<AtomicU32>,
+    memory: Memory,
     clock: Clock,
     value_bytes_max: usize,
     began_ms: u64,
@@ -50,6 +58,9 @@ pub struct Engine {
     sweep_position: AtomicU64,
     /// How many random numbers were drawn.
     draws: AtomicU64,
+    /// When each database last changed places with another: a sequence number, written with every
+    /// shard locked, so that one locked shard makes it stand still.
+    swapped_at: [AtomicU64; DATABASES as usize],
     snapshot_under_way: AtomicBool,
 }
 
@@ -65,6 +76,8 @@ pub struct DatabaseSize {
     pub keys: usize,
     /// Of these, how many have an expiry.
     pub expiring: usize,
+    /// Bytes of memory, as [`Engine::used_bytes`] counts them.
+    pub bytes: usize,
 }
 
 impl Engine {
@@ -74,12 +87,14 @@ impl Engine {
             table: Table::new(),
             sequence: CachePadded::new(AtomicU64::new(0)),
             log: OnceLock::new(),
-            access_s: CachePadded::new(AtomicU32::new(0)),
+            access_now: CachePadded::new(AtomicU32::new(0)),
+            memory: Memory::new(),
             began_ms: clock.now_ms(),
             clock,
             value_bytes_max: RequestLimits::DEFAULT.bulk_bytes_max,
             sweep_position: AtomicU64::new(0),
             draws: AtomicU64::new(0),
+            swapped_at: Default::default(),
             snapshot_under_way: AtomicBool::new(false),
         }
     }
@@ -153,6 +168,7 @@ impl Engine {
             for (db, size) in (0..DATABASES).zip(&mut sizes) {
                 size.keys += shard.len(db);
                 size.expiring += shard.expiring(db);
+                size.bytes += shard.database_bytes(db);
             }
         }
         sizes
@@ -163,15 +179,17 @@ impl Engine {
         self.clock.now_ms()
     }
 
-    /// Advances the access clock; to be called a few times a second.
+    /// Advances the access clock; to be called as often as it is to advance.
     pub fn tick(&self) {
-        let elapsed_s = self.clock.now_ms().saturating_sub(self.began_ms) / 1000;
-        self.access_s.store(elapsed_s as u32, Ordering::Relaxed);
+        let elapsed_ms = self.clock.now_ms().saturating_sub(self.began_ms);
+        let now = elapsed_ms * u64::from(ACCESS_TICKS_PER_S) / 1000;
+        self.access_now.store(now as u32, Ordering::Relaxed);
     }
 
-    /// Seconds of the engine's life at the last [`Engine::tick`].
-    pub fn access_s(&self) -> u32 {
-        self.access_s.load(Ordering::Relaxed)
+    /// The access clock at the last [`Engine::tick`]: tenths of a second of the engine's life.
+    #[inline]
+    pub fn access_now(&self) -> u32 {
+        self.access_now.load(Ordering::Relaxed)
     }
 
     /// A number good enough to pick a key by: the seeded hash of a counter.
@@ -182,6 +200,12 @@ impl Engine {
     /// The number of the last change.
     pub fn sequence(&self) -> u64 {
         self.log().map_or_else(|| self.sequence.load(Ordering::Acquire), Log::sequence)
+    }
+
+    /// The number of the last change that exchanged a database with another; 0 if none did since the
+    /// start.
+    fn swapped_at(&self, db: u8) -> u64 {
+        self.swapped_at[usize::from(db)].load(Ordering::Relaxed)
     }
 
     /// The number of the next change of a store without a log.

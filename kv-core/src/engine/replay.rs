@@ -69,15 +69,16 @@ impl Engine {
                     empty.set_version(version);
                     shard.insert(db, key.hash, empty, &hasher);
                 }
-                let Some(entry) = shard.find_mut(db, key, version) else { return };
-                let offset = offset as usize;
-                entry.resize_value(value_len as usize);
-                entry.value_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+                shard.change(db, key, version, |entry| {
+                    entry.splice(value_len as usize, offset as usize, bytes);
+                });
             }
             Effect::Expire { db, at_ms, .. } => {
-                shard.set_expires_at_ms(db, key, Some(at_ms), version);
+                shard.change(db, key, version, |entry| entry.set_expires_at_ms(Some(at_ms)));
             }
-            Effect::Persist { db, .. } => shard.set_expires_at_ms(db, key, None, version),
+            Effect::Persist { db, .. } => {
+                shard.change(db, key, version, |entry| entry.set_expires_at_ms(None));
+            }
             Effect::Remove { db, .. } => drop(shard.remove(db, key, version, &hasher)),
             Effect::Clear { .. } | Effect::SwapDb { .. } | Effect::Durable { .. } => {}
         }
@@ -89,13 +90,16 @@ impl Engine {
             Effect::Clear { db } => {
                 drop(shard.take_database(db, 0, &|key| self.table.hash(key)));
             }
-            Effect::SwapDb { db, other } => shard.swap_databases(db, other),
+            Effect::SwapDb { db, other } => {
+                shard.swap_databases(db, other, 0, &|key| self.table.hash(key));
+            }
             _ => {}
         }
     }
 
     /// Goes on counting changes after the last one that was recovered.
     pub(crate) fn resume_at(&self, sequence: u64) {
+        self.memory.forget_total();
         self.sequence.store(sequence, Ordering::Release);
     }
 }

@@ -140,7 +140,7 @@ impl Engine {
         let key = self.table.key(stored.key);
         let mut entry = Entry::new(stored.key, stored.value, stored.expires_at_ms);
         entry.set_version(version);
-        entry.touch(self.access_s());
+        entry.touch(self.access_now());
         let mut shard = self.table.shard(key.shard()).write().expect("no panic under a shard lock");
         let is_new = shard.find(stored.db, &key).is_none();
         if is_new {

@@ -44,7 +44,7 @@ pub struct Transaction<'e> {
     db: u8,
     /// Read at most once, so that a batch sees one moment; most commands need no clock at all.
     now_ms: Cell<Option<u64>>,
-    access_s: u32,
+    access_now: u32,
     /// What was durable when the batch began; all there is, where replies do not wait for it.
     durable: u64,
     depends_on: Cell<u64>,
@@ -64,7 +64,7 @@ impl<'e> Transaction<'e> {
             guards,
             db: 0,
             now_ms: Cell::new(None),
-            access_s: engine.access_s.load(Ordering::Relaxed),
+            access_now: engine.access_now(),
             durable: engine.durable(),
             depends_on: Cell::new(0),
             tally: Tally::default(),
@@ -94,9 +94,17 @@ impl<'e> Transaction<'e> {
     /// [`Engine::settle`] has waited for it, they must not be sent.
     pub fn commit(self, tally: &mut Tally) -> u64 {
         let Self {
-            engine, mut change, guards, met_expired, taken, tally: mine, depends_on, ..
+            engine,
+            mut change,
+            mut guards,
+            met_expired,
+            taken,
+            tally: mine,
+            depends_on,
+            ..
         } = self;
         let depends_on = depends_on.get().max(change.close());
+        guards.tell_bytes(&engine.memory);
         drop(guards);
         drop(taken);
         tally.hits += mine.hits;
@@ -115,7 +123,8 @@ impl<'e> Transaction<'e> {
             let key = self.engine.table.key(watch.key());
             let shard = self.guards.shard(&key);
             self.depend_on(watch.db(), &key, shard.find(watch.db(), &key));
-            watch.is_unchanged(shard, &key, self.now_ms())
+            let swapped_at = self.engine.swapped_at(watch.db());
+            watch.is_unchanged(shard, &key, self.now_ms(), swapped_at)
         })
     }
 
@@ -130,8 +139,8 @@ impl<'e> Transaction<'e> {
     }
 
     /// The access clock, as the entries that the batch touches remember it.
-    pub(crate) fn access_s(&self) -> u32 {
-        self.access_s
+    pub(crate) fn access_now(&self) -> u32 {
+        self.access_now
     }
 
     /// Acts on another database; a key is in the same shard in each.
@@ -174,10 +183,10 @@ impl<'e> Transaction<'e> {
     /// miss.
     #[inline]
     pub(crate) fn read<R>(&mut self, key: &Key, look: impl FnOnce(Option<&Entry>) -> R) -> R {
-        let access_s = self.access_s;
+        let access_now = self.access_now;
         self.inspect(key, |entry| {
             if let Some(entry) = entry {
-                entry.touch(access_s);
+                entry.touch(access_now);
             }
             look(entry)
         })
@@ -217,9 +226,11 @@ impl<'e> Transaction<'e> {
     /// Notes that the reply tells what became of a key.
     #[inline]
     fn depend_on(&self, db: u8, key: &Key, found: Option<&Entry>) {
+        if self.durable == u64::MAX {
+            return;
+        }
         let changed_at = match found {
-            Some(entry) => entry.version(),
-            None if self.durable == u64::MAX => return,
+            Some(entry) => entry.version().max(self.engine.swapped_at(db)),
             None => self.guards.shard(key).removed_at(db, key.hash),
         };
         if changed_at > self.durable {
@@ -255,18 +266,17 @@ impl<'e> Transaction<'e> {
         };
         let effect = Effect::Put { db: self.db, key: key.bytes, value, expires_at_ms };
         let version = self.record(&effect);
-        let (access_s, db, engine) = (self.access_s, self.db, self.engine);
+        let (access_now, db, engine) = (self.access_now, self.db, self.engine);
         let shard = self.guards.shard_mut(key);
-        if let Some(entry) = shard.find_mut(db, key, version) {
+        let changed = shard.change(db, key, version, |entry| {
             entry.set_value(value);
-            entry.touch(access_s);
-            if entry.expires_at_ms() != expires_at_ms {
-                shard.set_expires_at_ms(db, key, expires_at_ms, version);
-            }
-        } else {
+            entry.touch(access_now);
+            entry.set_expires_at_ms(expires_at_ms);
+        });
+        if changed.is_none() {
             let mut entry = Entry::new(key.bytes, value, expires_at_ms);
             entry.set_version(version);
-            entry.touch(access_s);
+            entry.touch(access_now);
             shard.insert(db, key.hash, entry, &|key| engine.table.hash(key));
         }
     }
@@ -286,7 +296,7 @@ impl<'e> Transaction<'e> {
             bytes,
         };
         let version = self.record(&effect);
-        let (access_s, db, engine) = (self.access_s, self.db, self.engine);
+        let (access_now, db, engine) = (self.access_now, self.db, self.engine);
         let shard = self.guards.shard_mut(key);
         if shard.find(db, key).is_none() {
             let mut empty = Entry::new(key.bytes, &[], None);
@@ -294,10 +304,10 @@ impl<'e> Transaction<'e> {
             empty.set_version(version);
             shard.insert(db, key.hash, empty, &|key| engine.table.hash(key));
         }
-        let entry = shard.find_mut(db, key, version).expect("the key was just put");
-        entry.resize_value(len);
-        entry.touch(access_s);
-        entry.value_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+        shard.change(db, key, version, |entry| {
+            entry.splice(len, offset, bytes);
+            entry.touch(access_now);
+        });
     }
 
     /// Sets or clears the expiry of a live key.
@@ -307,7 +317,8 @@ impl<'e> Transaction<'e> {
             None => Effect::Persist { db: self.db, key: key.bytes },
         };
         let (version, db) = (self.record(&effect), self.db);
-        self.guards.shard_mut(key).set_expires_at_ms(db, key, expires_at_ms, version);
+        let shard = self.guards.shard_mut(key);
+        shard.change(db, key, version, |entry| entry.set_expires_at_ms(expires_at_ms));
     }
 
     /// Removes a key; answers its entry if it was live.
@@ -338,6 +349,21 @@ impl<'e> Transaction<'e> {
             shard.note_removal(db, None, version, durable);
             shard.take_database(db, version, &|key| engine.table.hash(key))
         }));
+    }
+
+    /// Exchanges two databases.
+    pub(crate) fn swap_databases(&mut self, a: u8, b: u8) {
+        let version = self.record(&Effect::SwapDb { db: a, other: b });
+        let (engine, durable) = (self.engine, self.durable);
+        for shard in self.guards.all_mut() {
+            for db in [a, b] {
+                shard.note_removal(db, None, version, durable);
+            }
+            shard.swap_databases(a, b, version, &|key| engine.table.hash(key));
+        }
+        for db in [a, b] {
+            engine.swapped_at[usize::from(db)].store(version, Ordering::Relaxed);
+        }
     }
 
     /// Keys in the database, the expired that nobody has met included, as in Redis.

@@ -12,12 +12,14 @@ pub struct Watch {
     db: u8,
     key: Vec<u8>,
     seen: Seen,
+    /// The last change when the watch began.
+    sequence: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Seen {
     Present { version: u64 },
-    Absent { sequence: u64 },
+    Absent,
 }
 
 impl Watch {
@@ -33,13 +35,21 @@ impl Watch {
 
     /// A present key is unchanged while its version is and it has not expired; an absent one while
     /// there is not even an expired entry and none was removed, which could only be after a set.
-    pub(super) fn is_unchanged(&self, shard: &Shard, key: &Key, now_ms: u64) -> bool {
+    /// `swapped_at` is when the database last changed places with another: that changes what was
+    /// there even if it comes back.
+    pub(super) fn is_unchanged(
+        &self,
+        shard: &Shard,
+        key: &Key,
+        now_ms: u64,
+        swapped_at: u64,
+    ) -> bool {
         match (self.seen, shard.find(self.db, key)) {
             (Seen::Present { version }, Some(entry)) => {
                 let live = entry.expires_at_ms().is_none_or(|at_ms| at_ms > now_ms);
-                live && entry.version() == version
+                live && entry.version() == version && swapped_at <= self.sequence
             }
-            (Seen::Absent { sequence }, None) => !shard.removed_since(self.db, &self.key, sequence),
+            (Seen::Absent, None) => !shard.removed_since(self.db, &self.key, self.sequence),
             _ => false,
         }
     }
@@ -57,15 +67,15 @@ impl Engine {
             Some(entry) => Seen::Present { version: entry.version() },
             None => {
                 shard.watch_absent(db, key);
-                Seen::Absent { sequence: self.sequence() }
+                Seen::Absent
             }
         };
-        Watch { db, key: key.to_vec(), seen }
+        Watch { db, key: key.to_vec(), seen, sequence: self.sequence() }
     }
 
     /// Ends a watch.
     pub fn unwatch(&self, watch: &Watch) {
-        if let Seen::Absent { .. } = watch.seen {
+        if watch.seen == Seen::Absent {
             let shard = self.table.key(&watch.key).shard();
             let mut shard = self.table.shard(shard).write().unwrap_or_else(PoisonError::into_inner);
             shard.unwatch_absent(watch.db, &watch.key);

@@ -6,6 +6,9 @@
 //! the cut and lies at or behind `next` first puts it aside, encoded; the walker later passes over
 //! what came after, because its version is above the cut's. So each entry that was there is given
 //! out once, as it was, and an entry that nobody touches meanwhile is never copied in memory.
+//!
+//! Places are those at the moment of the cut. When two databases change places meanwhile, their
+//! entries stay what they are, and what remains to be given out is told by where it was.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,6 +30,8 @@ const fn place(db: u8, position: u64) -> u64 {
 pub(crate) struct Cut {
     /// The last change that belongs to it.
     sequence: u64,
+    /// For each database, which one it was at the cut.
+    origins: [u8; DATABASES as usize],
     /// The first place that was not walked. The walker moves it under a shared lock, and everybody
     /// else reads it under an exclusive one, so the lock orders these accesses.
     next: AtomicU64,
@@ -43,6 +48,7 @@ impl Cut {
     pub(crate) fn new(saved_bytes: Arc<AtomicUsize>) -> Self {
         Self {
             sequence: 0,
+            origins: std::array::from_fn(|db| db as u8),
             next: AtomicU64::new(0),
             saved: EntryBuffer::default(),
             emptied: Vec::new(),
@@ -54,9 +60,15 @@ impl Cut {
         self.sequence = sequence;
     }
 
+    /// Two databases change places.
+    pub(super) fn swap_databases(&mut self, a: u8, b: u8) {
+        self.origins.swap(a.into(), b.into());
+    }
+
     /// Puts an entry aside that is about to change, unless that was not there at the cut or was
     /// given out already.
     pub(super) fn save(&mut self, db: u8, position: u64, entry: &Entry) {
+        let db = self.origins[usize::from(db)];
         if entry.version() <= self.sequence && place(db, position) >= *self.next.get_mut() {
             let before = self.saved.bytes().len();
             self.saved.push(&StoredEntry::of(db, entry));
@@ -68,6 +80,7 @@ impl Cut {
     /// Takes over a database that was emptied, if it may hold what was not given out yet; answers
     /// it otherwise.
     pub(super) fn keep(&mut self, db: u8, segments: Segments) -> Option<Segments> {
+        let db = self.origins[usize::from(db)];
         let next = *self.next.get_mut();
         let kept_before = self.emptied.iter().any(|emptied| emptied.db == db);
         if next >= place(db + 1, 0) || kept_before || segments.len() == 0 {
@@ -87,7 +100,7 @@ impl Cut {
         let mut next = self.next.load(Ordering::Relaxed);
         while next < PLACE_END {
             let (db, position) = ((next / POSITION_END) as u8, next % POSITION_END);
-            match database(db).filter(|segments| segments.len() > 0) {
+            match self.now(db).and_then(&database).filter(|segments| segments.len() > 0) {
                 None => next = place(db + 1, 0),
                 Some(segments) => {
                     next = place(db, give_out(segments, db, position, self.sequence, out));
@@ -97,6 +110,11 @@ impl Cut {
         }
         self.next.store(next, Ordering::Relaxed);
         next < PLACE_END
+    }
+
+    /// Where the database is that was this one at the cut.
+    fn now(&self, origin: u8) -> Option<u8> {
+        self.origins.iter().position(|&db| db == origin).map(|db| db as u8)
     }
 
     /// The entries that were put aside so far.
@@ -120,6 +138,7 @@ impl Drop for Cut {
 
 /// A database that was emptied before it was given out, moved here whole.
 pub(crate) struct EmptiedDatabase {
+    /// Which one it was at the cut.
     db: u8,
     /// The first position that was not given out.
     position: u64,
@@ -206,26 +225,26 @@ mod tests {
             let hasher = |key: &[u8]| table.hash(key);
             match action {
                 0..5 => drop(shard.take_database(db, version, &hasher)),
-                5..3000 => drop(shard.remove(db, &key, version, &hasher)),
+                5..15 => shard.swap_databases(db, (db + 1) % DATABASES, version, &hasher),
+                15..3000 => drop(shard.remove(db, &key, version, &hasher)),
                 3000..5000 => {
                     let at_ms = (!action.is_multiple_of(3)).then_some(version);
-                    shard.set_expires_at_ms(db, &key, at_ms, version);
+                    shard.change(db, &key, version, |entry| entry.set_expires_at_ms(at_ms));
                 }
-                _ => match shard.find_mut(db, &key, version) {
-                    Some(entry) => entry.set_value(&version.to_le_bytes()),
-                    None => {
+                _ => {
+                    let set = |entry: &mut Entry| entry.set_value(&version.to_le_bytes());
+                    if shard.change(db, &key, version, set).is_none() {
                         let mut entry = Entry::new(&bytes, b"new", None);
                         entry.set_version(version);
                         shard.insert(db, key.hash, entry, &hasher);
                     }
-                },
+                }
             }
         }
 
         fn state(&self) -> State {
-            let entries = DATABASES_USED
-                .into_iter()
-                .flat_map(|db| self.shard.iter(db).map(move |entry| (db, entry)));
+            let entries =
+                (0..DATABASES).flat_map(|db| self.shard.iter(db).map(move |entry| (db, entry)));
             entries
                 .map(|(db, entry)| {
                     let value = (entry.value().to_vec(), entry.expires_at_ms());

@@ -10,7 +10,9 @@
 
 mod cut;
 mod entry;
+mod heap;
 mod removals;
+mod sample;
 mod segments;
 mod shard;
 
@@ -21,6 +23,7 @@ use std::sync::RwLock;
 
 pub(crate) use cut::{Cut, EmptiedDatabase};
 pub use entry::Entry;
+pub(crate) use sample::{Rank, Sampling};
 pub(crate) use shard::{Shard, TakenDatabase};
 
 /// Number of databases, as in Redis' default.
@@ -29,6 +32,9 @@ pub const DATABASES: u8 = 16;
 /// Shards: enough that 32 threads seldom meet, few enough that locking all of them (`FLUSHALL`,
 /// `KEYS`) stays in the tens of microseconds.
 pub const SHARDS: usize = 1024;
+
+/// Bytes of a table without entries.
+pub const EMPTY_BYTES: usize = SHARDS * size_of::<CachePadded<RwLock<Shard>>>();
 
 const SHARD_BITS: u32 = SHARDS.ilog2();
 

@@ -13,7 +13,8 @@
 
 use hashbrown::HashTable;
 
-use super::entry::Entry;
+use super::Entry;
+use super::heap::chunk_bytes;
 
 /// Entries per segment, on average, at which the next split is due. Unsplit segments then hold up
 /// to twice as many, which is what a `HashTable` of 256 buckets holds.
@@ -32,6 +33,12 @@ pub(super) struct Segments {
     tables: Vec<HashTable<Entry>>,
     len: usize,
     expiring: usize,
+    /// Bytes of the entries and the tables.
+    bytes: usize,
+}
+
+fn table_bytes(table: &HashTable<Entry>) -> usize {
+    chunk_bytes(table.allocation_size())
 }
 
 fn segment_bits(hash: u64) -> u32 {
@@ -55,6 +62,12 @@ impl Segments {
         self.expiring
     }
 
+    /// Bytes that the allocator spends on all of it.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes + chunk_bytes(self.tables.capacity() * size_of::<HashTable<Entry>>())
+    }
+
     /// Makes room for so many entries where there are none yet, so that adding them splits and grows
     /// nothing.
     pub(super) fn reserve(&mut self, entries: usize) {
@@ -67,6 +80,7 @@ impl Segments {
             // A sixteenth more, as for a split: seldom grown, seldom half empty.
             let share = entries >> self.range_bits(index);
             self.tables[index] = HashTable::with_capacity(share * 17 / 16);
+            self.bytes += table_bytes(&self.tables[index]);
         }
     }
 
@@ -97,13 +111,25 @@ impl Segments {
         self.tables[self.index(segment_bits(hash))].find(hash, |entry| entry.key() == key)
     }
 
+    /// Lets `act` change an entry, if it is there.
     #[inline]
-    pub(super) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<&mut Entry> {
+    pub(super) fn change<R>(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        act: impl FnOnce(&mut Entry) -> R,
+    ) -> Option<R> {
         if self.tables.is_empty() {
             return None;
         }
         let index = self.index(segment_bits(hash));
-        self.tables[index].find_mut(hash, |entry| entry.key() == key)
+        let entry = self.tables[index].find_mut(hash, |entry| entry.key() == key)?;
+        let before = (entry.heap_bytes(), entry.expires_at_ms().is_some());
+        let result = act(entry);
+        self.bytes = self.bytes + entry.heap_bytes() - before.0;
+        let expires = entry.expires_at_ms().is_some();
+        self.expiring = self.expiring + usize::from(expires) - usize::from(before.1);
+        Some(result)
     }
 
     /// Adds an entry whose key is not there.
@@ -112,12 +138,25 @@ impl Segments {
             self.tables.push(HashTable::new());
         }
         self.expiring += usize::from(entry.expires_at_ms().is_some());
+        self.bytes += entry.heap_bytes();
         let index = self.index(segment_bits(hash));
-        self.tables[index].insert_unique(hash, entry, |entry| hasher(entry.key()));
+        self.with_table(index, |table| {
+            table.insert_unique(hash, entry, |entry| hasher(entry.key()));
+        });
         self.len += 1;
         if self.len > self.tables.len() * SEGMENT_ENTRIES {
             self.split(hasher);
         }
+    }
+
+    /// Lets `act` work on a segment, which may grow or shrink.
+    #[inline]
+    fn with_table<R>(&mut self, index: usize, act: impl FnOnce(&mut HashTable<Entry>) -> R) -> R {
+        let table = &mut self.tables[index];
+        let before = table_bytes(table);
+        let result = act(table);
+        self.bytes = self.bytes + table_bytes(table) - before;
+        result
     }
 
     /// Splits the next segment in turn.
@@ -125,6 +164,7 @@ impl Segments {
         let level = self.level();
         let source = self.tables.len() - (1 << level);
         let old = std::mem::take(&mut self.tables[source]);
+        self.bytes -= table_bytes(&old);
         // Room for half of them and a sixteenth more: seldom grown, seldom half empty.
         let capacity = old.len() * 9 / 16;
         let mut halves = [HashTable::with_capacity(capacity), HashTable::with_capacity(capacity)];
@@ -134,6 +174,7 @@ impl Segments {
             halves[half].insert_unique(hash, entry, |entry| hasher(entry.key()));
         }
         let [stay, go] = halves;
+        self.bytes += table_bytes(&stay) + table_bytes(&go);
         self.tables[source] = stay;
         self.tables.push(go);
     }
@@ -148,36 +189,38 @@ impl Segments {
             return None;
         }
         let index = self.index(segment_bits(hash));
-        let table = &mut self.tables[index];
-        let (entry, _) = table.find_entry(hash, |entry| entry.key() == key).ok()?.remove();
-        if table.num_buckets() > 16 && table.len() * 8 < table.num_buckets() {
-            table.shrink_to(table.len() * 2, |entry| hasher(entry.key()));
-        }
+        let entry = self.with_table(index, |table| {
+            let found = table.find_entry(hash, |entry| entry.key() == key).ok()?;
+            let (entry, _) = found.remove();
+            if table.num_buckets() > 16 && table.len() * 8 < table.num_buckets() {
+                table.shrink_to(table.len() * 2, |entry| hasher(entry.key()));
+            }
+            Some(entry)
+        })?;
         self.len -= 1;
         self.expiring -= usize::from(entry.expires_at_ms().is_some());
+        self.bytes -= entry.heap_bytes();
         Some(entry)
-    }
-
-    /// Sets or clears the expiry of a key that is there.
-    pub(super) fn set_expires_at_ms(&mut self, hash: u64, key: &[u8], at_ms: Option<u64>) {
-        let Some(entry) = self.find_mut(hash, key) else { return };
-        let before = entry.expires_at_ms().is_some();
-        entry.set_expires_at_ms(at_ms);
-        self.expiring = self.expiring + usize::from(at_ms.is_some()) - usize::from(before);
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.tables.iter().flatten()
     }
 
-    /// The entries of the segment that covers `position`, and the position behind that segment.
-    pub(super) fn at_position(&self, position: u64) -> (impl Iterator<Item = &Entry>, u64) {
+    /// The segment that covers `position`, and the position behind that segment.
+    pub(super) fn segment_at(&self, position: u64) -> (Option<&HashTable<Entry>>, u64) {
         debug_assert!(position < POSITION_END);
         if self.tables.is_empty() {
-            return (None.into_iter().flatten(), POSITION_END);
+            return (None, POSITION_END);
         }
         let index = self.index((position as u32).reverse_bits() & 0x7fff_ffff);
         let range = POSITION_END >> self.range_bits(index);
-        (Some(&self.tables[index]).into_iter().flatten(), (position / range + 1) * range)
+        (Some(&self.tables[index]), (position / range + 1) * range)
+    }
+
+    /// The entries of the segment that covers `position`, and the position behind that segment.
+    pub(super) fn at_position(&self, position: u64) -> (impl Iterator<Item = &Entry>, u64) {
+        let (table, next) = self.segment_at(position);
+        (table.into_iter().flatten(), next)
     }
 }

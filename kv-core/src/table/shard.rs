@@ -29,7 +29,14 @@ pub(crate) struct Shard {
     cut: Option<Box<Cut>>,
     /// What was removed and may not be durable yet.
     removals: Removals,
+    /// Bytes of all databases.
+    bytes: usize,
+    /// What of them was told to those who add up all shards.
+    told_bytes: usize,
 }
+
+/// What the databases but the first cost empty, each.
+const DATABASE_BYTES: usize = size_of::<Segments>();
 
 /// A shard's part of a database that was emptied.
 pub(crate) struct TakenDatabase {
@@ -52,7 +59,7 @@ fn database<'s>(first: &'s Segments, others: Option<&'s Others>, db: u8) -> Opti
 
 impl Shard {
     #[inline]
-    fn database(&self, db: u8) -> Option<&Segments> {
+    pub(super) fn database(&self, db: u8) -> Option<&Segments> {
         database(&self.first, self.others.as_deref(), db)
     }
 
@@ -60,7 +67,38 @@ impl Shard {
         if db == 0 {
             return &mut self.first;
         }
+        if self.others.is_none() {
+            self.bytes += size_of::<Others>();
+        }
         &mut self.others.get_or_insert_default()[usize::from(db) - 1]
+    }
+
+    /// Lets `act` change a database, and counts what that makes of its bytes.
+    #[inline]
+    fn with_database<R>(&mut self, db: u8, act: impl FnOnce(&mut Segments) -> R) -> R {
+        let segments = self.database_mut(db);
+        let before = segments.bytes();
+        let result = act(segments);
+        let after = segments.bytes();
+        self.bytes = self.bytes + after - before;
+        result
+    }
+
+    /// Bytes that `db` takes here.
+    pub(crate) fn database_bytes(&self, db: u8) -> usize {
+        let empty = if db > 0 && self.others.is_some() { DATABASE_BYTES } else { 0 };
+        empty + self.database(db).map_or(0, Segments::bytes)
+    }
+
+    /// Tells by how much the bytes of all databases have changed since the last time, if by `least`
+    /// or more.
+    #[inline]
+    pub(crate) fn tell_bytes(&mut self, least: usize) -> Option<isize> {
+        let change = self.bytes as isize - self.told_bytes as isize;
+        (change.unsigned_abs() >= least).then(|| {
+            self.told_bytes = self.bytes;
+            change
+        })
     }
 
     /// Entries in `db`, the expired ones that nobody has met yet included.
@@ -75,7 +113,7 @@ impl Shard {
 
     /// Makes room for so many entries in `db`, if it is empty.
     pub(crate) fn reserve(&mut self, db: u8, entries: usize) {
-        self.database_mut(db).reserve(entries);
+        self.with_database(db, |segments| segments.reserve(entries));
     }
 
     #[inline]
@@ -83,15 +121,24 @@ impl Shard {
         self.database(db)?.find(key.hash, key.bytes)
     }
 
-    /// An entry that is about to change; `version` is the sequence number of the change.
+    /// Lets `act` change an entry, if it is there; `version` is the sequence number of the change.
     #[inline]
-    pub(crate) fn find_mut(&mut self, db: u8, key: &Key, version: u64) -> Option<&mut Entry> {
+    pub(crate) fn change<R>(
+        &mut self,
+        db: u8,
+        key: &Key,
+        version: u64,
+        act: impl FnOnce(&mut Entry) -> R,
+    ) -> Option<R> {
         if self.cut.is_some() {
             self.save(db, key);
         }
-        let entry = self.database_mut(db).find_mut(key.hash, key.bytes)?;
-        entry.set_version(version);
-        Some(entry)
+        self.with_database(db, |segments| {
+            segments.change(key.hash, key.bytes, |entry| {
+                entry.set_version(version);
+                act(entry)
+            })
+        })
     }
 
     /// Puts an entry aside for the snapshot that is being made.
@@ -113,21 +160,7 @@ impl Shard {
         entry: Entry,
         hasher: &impl Fn(&[u8]) -> u64,
     ) {
-        self.database_mut(db).insert(hash, entry, hasher);
-    }
-
-    /// Sets or clears the expiry of a key that is there; `version` is the sequence number of the
-    /// change.
-    pub(crate) fn set_expires_at_ms(
-        &mut self,
-        db: u8,
-        key: &Key,
-        at_ms: Option<u64>,
-        version: u64,
-    ) {
-        if self.find_mut(db, key, version).is_some() {
-            self.database_mut(db).set_expires_at_ms(key.hash, key.bytes, at_ms);
-        }
+        self.with_database(db, |segments| segments.insert(hash, entry, hasher));
     }
 
     /// Removes a key; `version` is the sequence number of the removal.
@@ -141,7 +174,8 @@ impl Shard {
         if self.cut.is_some() {
             self.save(db, key);
         }
-        let entry = self.database_mut(db).remove(key.hash, key.bytes, hasher)?;
+        let entry =
+            self.with_database(db, |segments| segments.remove(key.hash, key.bytes, hasher))?;
         if !self.watched_absent.is_empty()
             && let Some(watch) = self.watched_absent.get_mut(&(db, Box::from(key.bytes)))
         {
@@ -158,7 +192,7 @@ impl Shard {
         version: u64,
         hasher: &impl Fn(&[u8]) -> u64,
     ) -> TakenDatabase {
-        let taken = std::mem::take(self.database_mut(db));
+        let taken = self.with_database(db, std::mem::take);
         for ((watched_db, key), watch) in &mut self.watched_absent {
             if *watched_db == db && taken.find(hasher(key), key).is_some() {
                 watch.removed_at = version;
@@ -182,8 +216,25 @@ impl Shard {
         self.removals.last(db, hash)
     }
 
-    /// Exchanges two databases.
-    pub(crate) fn swap_databases(&mut self, a: u8, b: u8) {
+    /// Exchanges two databases; `version` is the sequence number of that. Every entry keeps its own.
+    pub(crate) fn swap_databases(
+        &mut self,
+        a: u8,
+        b: u8,
+        version: u64,
+        hasher: &impl Fn(&[u8]) -> u64,
+    ) {
+        let Self { first, others, watched_absent, cut, .. } = self;
+        for ((db, key), watch) in watched_absent {
+            // Made since it was watched, and gone from this database now.
+            let holds = |segments: &Segments| segments.find(hasher(key), key).is_some();
+            if [a, b].contains(db) && database(first, others.as_deref(), *db).is_some_and(holds) {
+                watch.removed_at = version;
+            }
+        }
+        if let Some(cut) = cut {
+            cut.swap_databases(a, b);
+        }
         let taken = std::mem::take(self.database_mut(a));
         let other = std::mem::replace(self.database_mut(b), taken);
         *self.database_mut(a) = other;

@@ -137,6 +137,7 @@ fn any_line(random: &mut Random) -> String {
         29..31 => format!("COPY k{key} c{other} DB {db} REPLACE"),
         31 => format!("GETEX k{key} PERSIST"),
         32 => format!("GET k{key}"),
+        _ if number < 100 => format!("SWAPDB {db} {}", (db + 1) % DATABASES),
         _ if number < 400 => "FLUSHDB".to_owned(),
         _ => format!("GETDEL k{key}"),
     }

@@ -17,6 +17,7 @@ impl Session {
             b"resetstat" => {
                 self.shared.clients.reset_totals();
                 self.shared.stats.reset();
+                self.shared.engine.forget_evicted_keys();
                 out.ok();
             }
             b"rewrite" => self.config_rewrite(out),

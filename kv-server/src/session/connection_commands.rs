@@ -319,8 +319,9 @@ fn memory(subcommand: &[u8], out: &mut Encoder) {
         return out.ok();
     }
     out.verbatim(
-        "INFO memory tells what the allocator has given out and what of this process is in \
-         memory; MEMORY PURGE gives back the difference where it can.\n",
+        "INFO memory tells what the keys take (used_memory), what the allocator has given out in \
+         all (allocator_allocated), and what of this process is in memory (used_memory_rss); \
+         MEMORY PURGE gives back what nobody uses where it can.\n",
     );
 }
 

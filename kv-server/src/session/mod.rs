@@ -215,6 +215,10 @@ impl Session {
             let error = "ERR Replica can't interact with the keyspace";
             return (self.refuse_call(spec, &error, out), Served::Refused(spec));
         }
+        if self.lacks_memory(spec, &args) {
+            let error = CommandError::OutOfMemory;
+            return (self.refuse_call(spec, &error, out), Served::Refused(spec));
+        }
         if let Some(reason) = self.refusal(spec) {
             return (self.refuse_call(spec, &reason, out), Served::Refused(spec));
         }
@@ -272,6 +276,29 @@ impl Session {
         let executes = matches!(spec.run, Run::Connection(ConnectionCommand::Exec));
         let queue_writes = || self.queue.as_ref().is_some_and(Queue::writes);
         spec.access == Access::Write || (executes && queue_writes())
+    }
+
+    /// Whether there is no room for a command that may need some: one that says so, and any that is
+    /// queued, as in Redis.
+    #[inline]
+    fn lacks_memory(&self, spec: &Spec, args: &Args<'_>) -> bool {
+        let shared = &self.shared;
+        if shared.engine.memory_limit() == 0 || shared.persistence.is_loading() {
+            return false;
+        }
+        let queue = self.queue.as_ref();
+        let needs = match spec.run {
+            Run::Connection(ConnectionCommand::Exec) => queue.is_some_and(Queue::needs_memory),
+            Run::Connection(
+                ConnectionCommand::Discard | ConnectionCommand::Quit | ConnectionCommand::Reset,
+            ) => false,
+            _ => queue.is_some() || needs_memory(spec),
+        };
+        needs && {
+            let bytes =
+                queue.map_or(0, Queue::bytes) + args.from(0).map(<[u8]>::len).sum::<usize>();
+            shared.engine.make_room(bytes).is_err()
+        }
     }
 
     /// Why the server takes no such command now.
@@ -361,6 +388,11 @@ impl Drop for Session {
         self.end_monitor();
         self.unwatch_all();
     }
+}
+
+/// The commands that may make the store larger.
+fn needs_memory(spec: &Spec) -> bool {
+    spec.access == Access::Write && spec.flags.contains(&"denyoom")
 }
 
 /// The commands that a pause does not hold up, because one of them ends it.

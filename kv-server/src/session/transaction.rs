@@ -6,7 +6,7 @@ use kv_core::command::{Access, Call, CommandError, ConnectionCommand, Run, Spec}
 use kv_core::resp::request::OwnedArgs;
 use kv_core::resp::{Args, Encoder};
 
-use super::{Flow, Served, Session};
+use super::{Flow, Served, Session, needs_memory};
 
 /// Bytes of queued commands beyond which a transaction is refused.
 const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -165,6 +165,16 @@ impl Session {
 impl Queue {
     pub(super) fn writes(&self) -> bool {
         self.commands.iter().any(|(spec, _)| spec.access == Access::Write)
+    }
+
+    /// Whether a queued command may make the store larger.
+    pub(super) fn needs_memory(&self) -> bool {
+        self.commands.iter().any(|(spec, _)| needs_memory(spec))
+    }
+
+    /// Bytes of the queued commands.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     fn has_info(&self) -> bool {

@@ -1,0 +1,208 @@
+//! A store whose memory is limited: what it refuses, and what goes to make room.
+
+mod store;
+
+use std::time::Duration;
+
+use kv_core::CommandError;
+use kv_core::engine::EvictionPolicy;
+use kv_core::resp::reply::Value;
+use store::Store;
+
+const MIB: usize = 1024 * 1024;
+
+/// Longer than anything here takes.
+const FOREVER: Duration = Duration::from_mins(1);
+
+fn limited(bytes: usize, policy: EvictionPolicy) -> Store {
+    let store = Store::new();
+    store.engine.set_memory_limit(bytes);
+    store.engine.set_eviction_policy(policy);
+    store
+}
+
+/// Runs a line as a server does: after making room for it.
+fn write(store: &Store, line: &str) -> Result<Value, CommandError> {
+    store.engine.make_room(line.len())?;
+    Ok(store.line(line))
+}
+
+fn keys(store: &Store) -> usize {
+    store.engine.sizes().iter().map(|size| size.keys).sum()
+}
+
+#[test]
+fn without_eviction_writes_are_refused_at_the_limit_until_keys_are_deleted() {
+    let limit = 2 * MIB;
+    let store = limited(limit, EvictionPolicy::NoEviction);
+    let mut written = 0;
+    let refused = loop {
+        if let Err(error) = write(&store, &format!("set key:{written} {:>100}", "v")) {
+            break error;
+        }
+        written += 1;
+        assert!(written < 100_000, "the limit is never reached");
+    };
+    assert_eq!(refused.to_string(), "OOM command not allowed when used memory > 'maxmemory'.");
+    assert_eq!((keys(&store), store.engine.evicted_keys()), (written, 0));
+    // The shards tell their bytes only now and then.
+    assert!(
+        store.engine.used_bytes().abs_diff(limit) < limit / 100,
+        "{}",
+        store.engine.used_bytes()
+    );
+    for key in 0..written / 10 {
+        store.line(&format!("del key:{key}"));
+    }
+    assert!(write(&store, "set again v").is_ok());
+    store.engine.set_memory_limit(0);
+    assert!(write(&store, &format!("set big {}", "v".repeat(3 * MIB))).is_ok());
+}
+
+#[test]
+fn with_eviction_every_write_is_taken_and_the_limit_is_kept() {
+    for policy in [EvictionPolicy::AllKeysLru, EvictionPolicy::AllKeysRandom] {
+        let limit = 2 * MIB;
+        let store = limited(limit, policy);
+        for n in 0..50_000usize {
+            let len = if n.is_multiple_of(1000) { 20_000 } else { n % 200 };
+            write(&store, &format!("set key:{n} {:>len$}", "v")).expect("there is always room");
+            if n.is_multiple_of(500) {
+                let used = store.engine.used_bytes();
+                assert!(used < limit + limit / 100 + 30_000, "{used} after {n} writes");
+            }
+        }
+        assert_eq!(keys(&store) + store.engine.evicted_keys() as usize, 50_000);
+        store.engine.forget_evicted_keys();
+        assert_eq!(store.engine.evicted_keys(), 0);
+    }
+}
+
+#[test]
+fn a_request_larger_than_the_limit_is_refused_and_nothing_goes_for_it() {
+    let store = limited(2 * MIB, EvictionPolicy::AllKeysLru);
+    write(&store, "set k v").expect("there is room");
+    assert_eq!(store.engine.make_room(2 * MIB + 1), Err(CommandError::OutOfMemory));
+    assert_eq!((keys(&store), store.engine.evicted_keys()), (1, 0));
+}
+
+#[test]
+fn a_limit_that_nothing_keeps_empties_the_store_and_refuses() {
+    let store = limited(1, EvictionPolicy::AllKeysLru);
+    store.line("set k v");
+    assert_eq!(store.engine.make_room(0), Err(CommandError::OutOfMemory));
+    assert_eq!((keys(&store), store.engine.evicted_keys()), (0, 1));
+}
+
+#[test]
+fn volatile_policies_take_only_what_expires_wherever_it_is() {
+    let policies =
+        [EvictionPolicy::VolatileLru, EvictionPolicy::VolatileRandom, EvictionPolicy::VolatileTtl];
+    for policy in policies {
+        let store = Store::new();
+        for n in 0..3000 {
+            store.line(&format!("set stays:{n} v"));
+        }
+        for db in [0, 9] {
+            for n in 0..50 {
+                store.reply(db, &["set", &format!("goes:{n}"), "v", "ex", "1000"]);
+            }
+        }
+        store.engine.set_eviction_policy(policy);
+        store.engine.set_memory_limit(1);
+        store.engine.evict(FOREVER);
+        assert_eq!(store.engine.make_room(0), Err(CommandError::OutOfMemory));
+        assert_eq!((keys(&store), store.engine.evicted_keys()), (3000, 100));
+        assert_eq!(store.line("exists stays:0 stays:2999 goes:0"), Value::Integer(2));
+    }
+}
+
+#[test]
+fn what_expires_next_goes_first_by_that_policy() {
+    let store = Store::new();
+    let total = 20_000;
+    for n in 0..total {
+        store.line(&format!("set key:{n} v ex {}", 1000 + n));
+    }
+    store.engine.set_eviction_policy(EvictionPolicy::VolatileTtl);
+    store.engine.set_eviction_samples(10);
+    store.engine.set_memory_limit(store.engine.used_bytes() - MIB / 2);
+    store.engine.evict(FOREVER);
+    let left = |range: std::ops::Range<usize>| {
+        range.filter(|n| store.line(&format!("exists key:{n}")) == Value::Integer(1)).count()
+    };
+    let (sooner, later) = (left(0..total / 4), left(total * 3 / 4..total));
+    assert!(sooner * 2 < later, "{sooner} of the first quarter and {later} of the last are left");
+}
+
+#[test]
+fn a_limit_that_was_lowered_is_reached_step_by_step() {
+    let store = Store::new();
+    for n in 0..40_000 {
+        store.line(&format!("set key:{n} {:>100}", "v"));
+    }
+    let limit = 3 * MIB;
+    assert!(store.engine.used_bytes() > 2 * limit);
+    store.engine.set_eviction_policy(EvictionPolicy::AllKeysLru);
+    store.engine.set_memory_limit(limit);
+    let before = keys(&store);
+    store.engine.make_room(10).expect("something goes");
+    assert!(keys(&store) < before);
+    store.engine.evict(FOREVER);
+    assert!(store.engine.used_bytes() <= limit + limit / 100);
+    assert!(store.engine.used_bytes() > limit - limit / 10, "more went than had to");
+}
+
+#[test]
+fn an_evicted_key_has_changed_for_who_watches_it() {
+    let store = limited(0, EvictionPolicy::AllKeysLru);
+    store.line("set k v");
+    let watches = [store.engine.watch(0, b"k")];
+    store.engine.set_memory_limit(1);
+    store.engine.evict(FOREVER);
+    assert!(!store.exec(&watches, &["set done 1"]));
+}
+
+/// Hits of 300,000 reads, each of which writes what it misses, where the `n`th of 20,000 keys is
+/// wanted once for every `n` times the first is, and about a tenth of them fits.
+fn hits(policy: EvictionPolicy) -> usize {
+    const KEYS: u32 = 20_000;
+    let store = limited(9 * MIB / 10, policy);
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut hits = 0;
+    for read in 0..300_000 {
+        random ^= random >> 12;
+        random ^= random << 25;
+        random ^= random >> 27;
+        let uniform =
+            (random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1u64 << 53) as f64;
+        // The inverse of the distribution function of 1/n, nearly.
+        let key = f64::from(KEYS).powf(uniform) as u32;
+        if read % 20 == 0 {
+            store.advance_ms(100);
+            store.engine.tick();
+        }
+        if store.reply(0, &["get", &key.to_string()]) != b"$-1\r\n" {
+            hits += 1;
+            continue;
+        }
+        write(&store, &format!("set {key} {:>200}", "v")).expect("there is always room");
+    }
+    assert!(store.engine.evicted_keys() > 10_000, "too little went to tell");
+    hits
+}
+
+#[test]
+fn what_was_used_lately_stays_so_that_more_reads_hit_than_with_random_eviction() {
+    let (lru, random) = (hits(EvictionPolicy::AllKeysLru), hits(EvictionPolicy::AllKeysRandom));
+    println!("hits of 300,000: least recently used {lru}, random {random}");
+    assert!(lru > random + random / 50, "least recently used {lru}, random {random}");
+}
+
+#[test]
+fn policies_have_redis_names() {
+    for policy in EvictionPolicy::ALL {
+        assert_eq!(policy.name().to_uppercase().parse(), Ok(policy));
+    }
+    assert!("allkeys-lfu".parse::<EvictionPolicy>().is_err());
+}
