@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use kv_core::Spec;
 
+use crate::latency_histogram::LatencyHistogram;
+
 /// Different errors that are told apart; text that a client makes up must not fill memory.
 const ERRORS_MAX: usize = 128;
 
@@ -17,6 +19,7 @@ pub(crate) struct CommandStat {
     pub(crate) rejected: u64,
     /// Answered with an error.
     pub(crate) failed: u64,
+    pub(crate) latencies: LatencyHistogram,
 }
 
 /// Figures of every command that was met, and of every error.
@@ -67,6 +70,7 @@ impl CommandStats {
             sum.time += stat.time;
             sum.rejected += stat.rejected;
             sum.failed += stat.failed;
+            sum.latencies.add(&stat.latencies);
         }
         for (word, count) in &other.errors {
             self.add_error(word, *count);

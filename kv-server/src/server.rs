@@ -22,6 +22,7 @@ use thiserror::Error;
 use crate::capacity;
 use crate::clients::{Clients, Registration};
 use crate::config::Config;
+use crate::config_rewrite::Kept;
 use crate::connection::Connection;
 use crate::listener::Listener;
 use crate::monitor::Monitors;
@@ -143,6 +144,7 @@ impl Server {
             persistence: Persistence::default(),
             clients: Arc::new(Clients::default()),
             settings: Settings::new(config),
+            kept: Kept::default(),
             stats: Stats::default(),
             slowlog: Slowlog::new(config.slowlog_slower_than_us, config.slowlog_entries_max),
             shutdown: Shutdown::new()?,
@@ -155,6 +157,7 @@ impl Server {
             port: if config.bind.is_empty() { 0 } else { port },
         });
         limit_clients(&shared.settings);
+        shared.kept.note(&shared);
         Ok(Self { shared, listeners, disk, durability: config.durability, on_ready: None })
     }
 

@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::clients::Clients;
 use crate::config::{Config, Limits};
+use crate::config_rewrite::Kept;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
@@ -24,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) persistence: Persistence,
     pub(crate) clients: Arc<Clients>,
     pub(crate) settings: Settings,
+    /// What of them the configuration file holds.
+    pub(crate) kept: Kept,
     pub(crate) stats: Stats,
     pub(crate) slowlog: Slowlog,
     pub(crate) pause: Pause,
@@ -61,7 +64,7 @@ pub(crate) struct Settings {
     pub(crate) unix_socket: String,
     pub(crate) log_file: String,
     pub(crate) log_requests: String,
-    pub(crate) config_file: Option<String>,
+    pub(crate) config_file: Option<PathBuf>,
     password: RwLock<Option<Vec<u8>>>,
 }
 
@@ -102,7 +105,7 @@ impl Settings {
             unix_socket: shown(&config.unix_socket),
             log_file: shown(&config.log_file),
             log_requests: shown(&config.request_log),
-            config_file: config.config_file.as_ref().map(|path| path.display().to_string()),
+            config_file: config.config_file.clone(),
             password: RwLock::new(config.password.clone().map(String::into_bytes)),
         }
     }

@@ -113,6 +113,14 @@ impl Stream {
         Ok(Ready { read, write: events.contains(PollFlags::OUT) })
     }
 
+    /// Waits for `time`, or until the peer has finished sending or somebody has shut the socket down;
+    /// answers whether neither has happened.
+    pub(crate) fn is_open_for(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::RDHUP)];
+        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        !matches!(poll(&mut fds, Some(&time)), Ok(1..))
+    }
+
     /// Ends one direction or both; a thread that waits in [`Stream::recv`] wakes up.
     pub(crate) fn shutdown(&self, how: std::net::Shutdown) {
         // A peer that is gone already is no news.

@@ -6,8 +6,8 @@
 //!      8      4  accessed_s       access clock, seconds; written under a shared lock
 //!     12      4  key_len
 //!     16      4  value_len
-//!     20      4  has_expiry       0 or 1
-//!     24      8  expires_at_ms    only when has_expiry: Unix time
+//!     20      4  flags            bit 0: there is an expiry; bits 1 and 2: the form of the value
+//!     24      8  expires_at_ms    only when there is an expiry: Unix time
 //!      …         key, value
 //! ```
 //!
@@ -27,7 +27,23 @@ struct Header {
     accessed_s: AtomicU32,
     key_len: u32,
     value_len: u32,
-    has_expiry: u32,
+    flags: u32,
+}
+
+const HAS_EXPIRY: u32 = 1;
+const FORM_SHIFT: u32 = 1;
+
+/// How Redis would hold a value, where that does not follow from its bytes. It is not kept on disk:
+/// after a restart Redis chooses anew too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// As it chooses for a value that is set.
+    #[default]
+    Chosen,
+    /// As text, also where it looks like an integer.
+    Text,
+    /// Open to be changed in place.
+    Raw,
 }
 
 const HEADER_BYTES: usize = size_of::<Header>();
@@ -53,7 +69,7 @@ impl Entry {
             accessed_s: AtomicU32::new(0),
             key_len: u32::try_from(key.len()).expect("key below 4 GiB"),
             value_len: u32::try_from(value.len()).expect("value below 4 GiB"),
-            has_expiry: u32::from(expires_at_ms.is_some()),
+            flags: u32::from(expires_at_ms.is_some()) * HAS_EXPIRY,
         };
         let key_offset = key_offset(expires_at_ms.is_some());
         let layout = layout(key_offset + key.len() + value.len());
@@ -90,7 +106,12 @@ impl Entry {
 
     #[inline]
     fn key_offset(&self) -> usize {
-        key_offset(self.header().has_expiry != 0)
+        key_offset(self.has_expiry())
+    }
+
+    #[inline]
+    fn has_expiry(&self) -> bool {
+        self.header().flags & HAS_EXPIRY != 0
     }
 
     fn value_offset(&self) -> usize {
@@ -163,6 +184,7 @@ impl Entry {
 
     /// Replaces the value, in place when the length is the same.
     pub fn set_value(&mut self, value: &[u8]) {
+        self.set_form(Form::Chosen);
         self.resize_value(value.len());
         self.value_mut().copy_from_slice(value);
     }
@@ -171,7 +193,7 @@ impl Entry {
     #[inline]
     pub fn expires_at_ms(&self) -> Option<u64> {
         // SAFETY: with the flag set, the eight bytes behind the header hold the time.
-        (self.header().has_expiry != 0).then(|| unsafe { self.0.add(1).cast::<u64>().read() })
+        self.has_expiry().then(|| unsafe { self.0.add(1).cast::<u64>().read() })
     }
 
     /// Sets or clears the expiry; costs a new allocation only when there was none before, or is
@@ -187,9 +209,24 @@ impl Entry {
                 let mut moved = Self::new(self.key(), self.value(), expires_at_ms);
                 moved.set_version(self.version());
                 moved.touch(self.accessed_s());
+                moved.set_form(self.form());
                 *self = moved;
             }
         }
+    }
+
+    pub fn form(&self) -> Form {
+        match self.header().flags >> FORM_SHIFT {
+            0 => Form::Chosen,
+            1 => Form::Text,
+            _ => Form::Raw,
+        }
+    }
+
+    pub fn set_form(&mut self, form: Form) {
+        // SAFETY: the header is live and `&mut self` makes the borrow exclusive.
+        let flags = unsafe { &mut self.0.as_mut().flags };
+        *flags = *flags & HAS_EXPIRY | (form as u32) << FORM_SHIFT;
     }
 
     /// The sequence number of the last change.
@@ -267,11 +304,12 @@ mod tests {
         let mut entry = Entry::new(b"key", b"value", None);
         entry.set_version(9);
         entry.touch(3);
+        entry.set_form(Form::Raw);
         for expiry in [Some(5), Some(6), None, None] {
             entry.set_expires_at_ms(expiry);
             assert_eq!(entry.expires_at_ms(), expiry);
             assert_eq!((entry.key(), entry.value()), (&b"key"[..], &b"value"[..]));
-            assert_eq!((entry.version(), entry.accessed_s()), (9, 3));
+            assert_eq!((entry.version(), entry.accessed_s(), entry.form()), (9, 3, Form::Raw));
         }
     }
 }

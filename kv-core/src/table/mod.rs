@@ -20,7 +20,7 @@ use crossbeam::utils::CachePadded;
 use std::sync::RwLock;
 
 pub(crate) use cut::{Cut, EmptiedDatabase};
-pub use entry::Entry;
+pub use entry::{Entry, Form};
 pub(crate) use shard::{Shard, TakenDatabase};
 
 /// Number of databases, as in Redis' default.

@@ -10,7 +10,7 @@ use crate::snapshot::EntryBuffer;
 
 use super::removals::Removals;
 use super::segments::{POSITION_END, Segments, position};
-use super::{Cut, DATABASES, Entry, Key};
+use super::{Cut, DATABASES, Entry, Form, Key};
 
 /// The databases but the first.
 type Others = [Segments; DATABASES as usize - 1];
@@ -102,6 +102,13 @@ impl Shard {
             .and_then(|segments| segments.find(key.hash, key.bytes))
         {
             cut.save(db, position(key.hash), entry);
+        }
+    }
+
+    /// Notes in which form Redis would hold a value, which is no change.
+    pub(crate) fn set_form(&mut self, db: u8, key: &Key, form: Form) {
+        if let Some(entry) = self.database_mut(db).find_mut(key.hash, key.bytes) {
+            entry.set_form(form);
         }
     }
 
