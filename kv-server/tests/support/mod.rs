@@ -11,7 +11,7 @@ mod wire;
 use std::time::{Duration, Instant};
 
 pub(crate) use namespace::Namespace;
-pub(crate) use peer::{Redis, skip};
+pub(crate) use peer::{Redis, is_there, skip};
 pub(crate) use process::Process;
 pub(crate) use served::Served;
 pub(crate) use wire::{Wire, request, shown};
