@@ -31,9 +31,8 @@ impl Spec {
             }
             "info" | "memory|doctor" => &[VARIES, ALL_SHARDS, SPECIAL],
             "config|set" | "latency|reset" | "slowlog|reset" => &[ALL_NODES, ALL_SUCCEEDED],
-            "latency|doctor" | "latency|histogram" | "latency|history" | "latency|latest" => {
-                &[VARIES, ALL_NODES, SPECIAL]
-            }
+            "latency|doctor" | "latency|graph" | "latency|histogram" | "latency|history"
+            | "latency|latest" => &[VARIES, ALL_NODES, SPECIAL],
             "slowlog|get" => &[ALL_NODES, VARIES],
             "slowlog|len" => &[ALL_NODES, SUM, VARIES],
             "command" | "command|docs" | "command|info" | "command|list" => &[ORDER_VARIES],

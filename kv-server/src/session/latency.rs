@@ -1,6 +1,7 @@
 //! `LATENCY`: how long commands take. Events, which Redis watches too, are not watched here.
 
 use kv_core::Spec;
+use kv_core::command::quoted;
 use kv_core::resp::{Args, Encoder};
 
 use super::Session;
@@ -14,6 +15,10 @@ impl Session {
                  LATENCY HISTOGRAM how long each takes, and a load tester what clients see.\n",
             ),
             b"histogram" => self.latency_histogram(args, out),
+            b"graph" => {
+                let event = quoted(args.at(2));
+                self.fail(format_args!("ERR No samples available for event '{event}'"), out);
+            }
             b"reset" => out.integer(0),
             _ => out.array(0),
         }

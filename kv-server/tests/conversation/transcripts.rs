@@ -94,7 +94,7 @@ pub(crate) const OPEN: &[(&str, &[u8])] = &[
     ("a bit that stays is no change", b"SETBIT k 0 1\r\nWATCH k\r\nSETBIT k 0 1\r\nBITFIELD k SET u1 0 1\r\nBITFIELD k GET u1 0\r\nMULTI\r\nPING\r\nEXEC\r\nWATCH k\r\nSETBIT k 9 0\r\nMULTI\r\nPING\r\nEXEC\r\n"),
     ("object and memory", b"OBJECT\r\nOBJECT nosuch\r\nOBJECT ENCODING\r\nOBJECT ENCODING none\r\nOBJECT ENCODING a b\r\nMEMORY\r\nMEMORY USAGE none\r\nMEMORY nosuch\r\nMEMORY PURGE\r\nMEMORY PURGE x\r\n"),
     ("slowlog's words", b"SLOWLOG\r\nSLOWLOG GET x\r\nSLOWLOG GET -2\r\nSLOWLOG GET 1 2\r\nSLOWLOG LEN x\r\nSLOWLOG RESET\r\nSLOWLOG nosuch\r\nSLOWLOG GET\r\nSLOWLOG LEN\r\n"),
-    ("latency", b"LATENCY\r\nLATENCY RESET\r\nLATENCY RESET a b\r\nLATENCY LATEST\r\nLATENCY HISTORY x\r\nLATENCY HISTORY\r\nLATENCY nosuch\r\nLATENCY LATEST x\r\n"),
+    ("latency", b"LATENCY\r\nLATENCY RESET\r\nLATENCY RESET a b\r\nLATENCY LATEST\r\nLATENCY HISTORY x\r\nLATENCY HISTORY\r\nLATENCY GRAPH x\r\nLATENCY GRAPH\r\nLATENCY HISTOGRAM nosuch\r\nLATENCY nosuch\r\nLATENCY LATEST x\r\n"),
     ("role", b"ROLE\r\nROLE x\r\n"),
     ("client kill", b"CLIENT KILL\r\nCLIENT KILL ID 99999\r\nCLIENT KILL 1.2.3.4:5\r\nCLIENT KILL ID x\r\nCLIENT KILL ID 0\r\nCLIENT KILL ID -1\r\nCLIENT KILL TYPE nosuch\r\nCLIENT KILL TYPE pubsub\r\nCLIENT KILL type Replica\r\nCLIENT KILL SKIPME maybe\r\nCLIENT KILL SKIPME yes\r\nCLIENT KILL addr\r\nCLIENT KILL USER nosuch\r\nCLIENT KILL USER default\r\nCLIENT KILL foo bar\r\nCLIENT KILL ID 5 ID\r\nCLIENT KILL LADDR 1.2.3.4:5 ADDR 1.2.3.4:6\r\n"),
     ("client kill of oneself", b"CLIENT KILL TYPE normal SKIPME no\r\nPING\r\n"),
