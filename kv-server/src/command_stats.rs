@@ -6,6 +6,8 @@ use std::time::Duration;
 use kv_core::Spec;
 use kv_core::command::Access;
 
+use crate::latency_histogram::LatencyHistogram;
+
 /// Different errors that are told apart; text that a client makes up must not fill memory.
 const ERRORS_MAX: usize = 128;
 
@@ -18,63 +20,26 @@ pub(crate) struct CommandStat {
     pub(crate) rejected: u64,
     /// Answered with an error.
     pub(crate) failed: u64,
+    pub(crate) latencies: LatencyHistogram,
 }
 
-/// What the commands of a family do to the table, as far as durations are told apart.
+impl CommandStat {
+    fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.time += other.time;
+        self.rejected += other.rejected;
+        self.failed += other.failed;
+        self.latencies.add(&other.latencies);
+    }
+}
+
+/// What the commands of a family do to the table.
 const FAMILIES: [(Access, &str); 3] =
     [(Access::None, "neither"), (Access::Read, "read"), (Access::Write, "write")];
-
-/// Durations up to 1 µs, 2 µs, 4 µs … 4.2 s, and longer ones.
-const BUCKETS: usize = 24;
-
-/// How long the commands of one family took, counted by powers of two of a microsecond.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Durations {
-    counts: [u64; BUCKETS],
-    count: u64,
-    sum: Duration,
-}
-
-impl Durations {
-    #[inline]
-    fn note(&mut self, took: Duration) {
-        let us = (took.as_nanos() as u64).div_ceil(1000).max(1);
-        let bucket = (u64::BITS - (us - 1).leading_zeros()) as usize;
-        self.counts[bucket.min(BUCKETS - 1)] += 1;
-        self.count += 1;
-        self.sum += took;
-    }
-
-    fn add(&mut self, other: &Self) {
-        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
-            *sum += count;
-        }
-        self.count += other.count;
-        self.sum += other.sum;
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub(crate) fn sum(&self) -> Duration {
-        self.sum
-    }
-
-    /// Each bucket's upper bound in seconds and what is in it and in no bucket before.
-    pub(crate) fn buckets(&self) -> [(f64, u64); BUCKETS] {
-        std::array::from_fn(|index| {
-            let last = index == BUCKETS - 1;
-            let bound_s = if last { f64::INFINITY } else { (1u64 << index) as f64 / 1e6 };
-            (bound_s, self.counts[index])
-        })
-    }
-}
 
 /// Figures of every command that was met, and of every error.
 #[derive(Debug, Default)]
 pub(crate) struct CommandStats {
-    families: [Durations; FAMILIES.len()],
     commands: Vec<(&'static Spec, CommandStat)>,
     /// The first words of errors, such as `ERR`.
     errors: Vec<(Box<[u8]>, u64)>,
@@ -102,9 +67,8 @@ impl CommandStats {
         let stat = self.of(spec);
         stat.calls += 1;
         stat.time += took;
+        stat.latencies.count(took);
         stat.failed += u64::from(failed);
-        let family = FAMILIES.iter().position(|(access, _)| *access == spec.access);
-        self.families[family.unwrap_or(0)].note(took);
     }
 
     /// Counts an error reply.
@@ -126,19 +90,10 @@ impl CommandStats {
     /// Adds what `other` has counted.
     pub(crate) fn add(&mut self, other: &Self) {
         for (spec, stat) in &other.commands {
-            let sum = self.of(spec);
-            sum.calls += stat.calls;
-            sum.time += stat.time;
-            sum.rejected += stat.rejected;
-            sum.failed += stat.failed;
+            self.of(spec).add(stat);
         }
         for (word, count) in &other.errors {
             self.add_error(word, *count);
-        }
-        for (sum, durations) in self.families.iter_mut().zip(&other.families) {
-            if durations.count > 0 {
-                sum.add(durations);
-            }
         }
     }
 
@@ -146,16 +101,17 @@ impl CommandStats {
     pub(crate) fn clear(&mut self) {
         self.commands.clear();
         self.errors.clear();
-        for durations in &mut self.families {
-            if durations.count > 0 {
-                *durations = Durations::default();
-            }
-        }
     }
 
-    /// The families and how long their commands took.
-    pub(crate) fn families(&self) -> impl Iterator<Item = (&'static str, &Durations)> {
-        FAMILIES.iter().map(|(_, name)| *name).zip(&self.families)
+    /// The families of commands and what became of each, taken together.
+    pub(crate) fn families(&self) -> [(&'static str, CommandStat); FAMILIES.len()] {
+        FAMILIES.map(|(access, name)| {
+            let mut sum = CommandStat::default();
+            for (_, stat) in self.commands.iter().filter(|(spec, _)| spec.access == access) {
+                sum.add(stat);
+            }
+            (name, sum)
+        })
     }
 
     /// The commands by name.

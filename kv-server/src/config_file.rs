@@ -30,11 +30,36 @@ pub(crate) enum ConfigFileError {
 /// # Errors
 /// When the file can't be read or a line makes no sense; the message names file and line.
 pub(crate) fn with_defaults(
-    mut command: Command,
+    command: Command,
     path: &Path,
 ) -> Result<(Command, BTreeMap<String, String>), ConfigFileError> {
     let text = fs::read_to_string(path)
         .map_err(|source| ConfigFileError::Read { path: path.to_owned(), source })?;
+    with_defaults_of(command, &text, path)
+}
+
+/// Whether a file of this text, at this path, could be used.
+///
+/// # Errors
+/// As [`with_defaults`].
+pub(crate) fn check_text(
+    command: &Command,
+    text: &str,
+    path: &Path,
+) -> Result<(), ConfigFileError> {
+    with_defaults_of(command.clone(), text, path).map(drop)
+}
+
+/// The name of the setting in a line, in lower case.
+pub(crate) fn name_of(line: &str) -> Option<String> {
+    parse_line(line).ok().flatten().map(|(name, _)| name)
+}
+
+fn with_defaults_of(
+    mut command: Command,
+    text: &str,
+    path: &Path,
+) -> Result<(Command, BTreeMap<String, String>), ConfigFileError> {
     let plain = command.clone();
     let mut seen: Vec<(String, usize)> = Vec::new();
     for (index, text) in text.lines().enumerate() {

@@ -23,6 +23,7 @@ use crate::capacity;
 use crate::clients::{Clients, Registration};
 use crate::complaint::Complaint;
 use crate::config::Config;
+use crate::config_rewrite::Kept;
 use crate::connection::Connection;
 use crate::listener::{Listener, Listeners};
 use crate::metrics;
@@ -135,6 +136,7 @@ impl Server {
             persistence: Persistence::default(),
             clients: Arc::new(Clients::default()),
             settings: Settings::new(config),
+            kept: Kept::default(),
             stats: Stats::default(),
             slowlog: Slowlog::new(config.slowlog_slower_than_us, config.slowlog_entries_max),
             shutdown: Shutdown::new()?,
@@ -148,6 +150,7 @@ impl Server {
             ports: listeners.ports,
         });
         limit_clients(&shared.settings);
+        shared.kept.note(&shared);
         Ok(Self { shared, listeners, disk, durability: config.durability, on_ready: None })
     }
 

@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use crate::clients::Clients;
 use crate::complaint::Complaint;
 use crate::config::{AuthClients, Config, Limits};
+use crate::config_rewrite::Kept;
 use crate::listener::Ports;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) persistence: Persistence,
     pub(crate) clients: Arc<Clients>,
     pub(crate) settings: Settings,
+    /// What of them the configuration file holds.
+    pub(crate) kept: Kept,
     pub(crate) stats: Stats,
     pub(crate) slowlog: Slowlog,
     pub(crate) pause: Pause,
@@ -71,7 +74,7 @@ pub(crate) struct Settings {
     pub(crate) tls_auth_clients: AuthClients,
     pub(crate) log_file: String,
     pub(crate) log_requests: String,
-    pub(crate) config_file: Option<String>,
+    pub(crate) config_file: Option<PathBuf>,
     password: RwLock<Option<Password>>,
 }
 
@@ -143,7 +146,7 @@ impl Settings {
             tls_auth_clients: config.tls.as_ref().map_or(AuthClients::Yes, |tls| tls.auth_clients),
             log_file: shown(&config.log_file),
             log_requests: shown(&config.request_log),
-            config_file: config.config_file.as_ref().map(|path| path.display().to_string()),
+            config_file: config.config_file.clone(),
             password: RwLock::new(
                 config.password.clone().map(|text| Password::new(text.into_bytes())),
             ),

@@ -148,6 +148,14 @@ impl Stream {
         Ok(Ready { read: ready.read || unread, write: ready.write && wanted.write })
     }
 
+    /// Waits for `time`, or until the peer has finished sending or somebody has shut the socket down;
+    /// answers whether neither has happened.
+    pub(crate) fn is_open_for(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.fd(), PollFlags::RDHUP)];
+        let time = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
+        !matches!(poll(&mut fds, Some(&time)), Ok(1..))
+    }
+
     /// Ends this direction, once what was sent before has arrived.
     pub(crate) fn close_write(&self) {
         match self {

@@ -46,8 +46,6 @@ fn a_file_says_what_flags_say_and_flags_win() {
     assert_setting(&mut wire, "allow-shutdown", "yes");
     assert_setting(&mut wire, "slowlog-log-slower-than", "-1");
     assert_setting(&mut wire, "tcp-backlog", "511");
-    wire.send("CONFIG REWRITE\r\n");
-    assert!(wire.line().contains("kv.conf is not rewritten"));
 }
 
 #[test]
@@ -240,4 +238,62 @@ fn a_limit_that_was_changed_holds() {
     let (mut operator, mut slow) = (served.connect(), served.connect());
     operator.ask("CONFIG SET partial-timeout 1", "+OK\r\n");
     slow.send("*1\r\n$4\r\nPI").expect_end();
+}
+
+#[test]
+fn a_rewritten_file_holds_what_was_changed_and_nothing_else_is_touched() {
+    let (_folder, path) = file(
+        "# why\nport 0\n\nTIMEOUT 77\nloglevel warn # no comment\n"
+            .split(" #")
+            .next()
+            .expect("text"),
+    );
+    let mut command = with_file(&path);
+    command.args(["--maxclients", "66"]);
+    let process = Process::spawn(command);
+    let mut wire = process.connect();
+    wire.ask("CONFIG REWRITE", "+OK\r\n");
+    assert_eq!(
+        fs::read_to_string(&path).expect("the file"),
+        "# why\nport 0\n\nTIMEOUT 77\nloglevel warn\n"
+    );
+    wire.ask("CONFIG SET timeout 78 slowlog-max-len 5", "+OK\r\n");
+    wire.ask("CONFIG SET requirepass \"a \\\"b\\\" #\"", "+OK\r\n")
+        .ask("CONFIG REWRITE", "+OK\r\n");
+    let text = fs::read_to_string(&path).expect("the file");
+    let kept = "# why\nport 0\n\ntimeout 78\nloglevel warn\n";
+    let added = "# Written by CONFIG REWRITE:\nslowlog-max-len 5\nrequirepass \"a \\\"b\\\" #\"\n";
+    assert_eq!(text, format!("{kept}{added}"));
+    drop(process);
+    let process = Process::spawn(with_file(&path));
+    let mut wire = process.connect();
+    wire.ask("AUTH \"a \\\"b\\\" #\"", "+OK\r\n");
+    assert_setting(&mut wire, "timeout", "78");
+    assert_setting(&mut wire, "slowlog-max-len", "5");
+    wire.ask("CONFIG SET requirepass ''", "+OK\r\n").ask("CONFIG SET timeout 77", "+OK\r\n");
+    wire.ask("CONFIG REWRITE", "+OK\r\n");
+    let text = fs::read_to_string(&path).expect("the file");
+    assert!(!text.contains("requirepass") && text.contains("\ntimeout 77\n"), "{text}");
+    let files = fs::read_dir(path.parent().expect("a folder")).expect("a folder").count();
+    assert_eq!(files, 1, "nothing is left beside it");
+}
+
+#[test]
+fn a_file_that_cannot_be_rewritten_is_named_and_left_alone() {
+    let (folder, path) = file("port 0\n");
+    let process = Process::spawn(with_file(&path));
+    let mut wire = process.connect();
+    wire.ask("CONFIG SET requirepass \"\\xff\"", "+OK\r\n");
+    wire.ask("CONFIG REWRITE", "-ERR a file holds text, and requirepass is none\r\n");
+    wire.ask("CONFIG SET requirepass ''", "+OK\r\n").ask("CONFIG SET timeout 5", "+OK\r\n");
+    fs::write(&path, "port 0\nnonsense\n").expect("the file");
+    wire.send("CONFIG REWRITE\r\n");
+    assert!(wire.line().contains("kv.conf:2: there is no setting 'nonsense'"));
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "port 0\nnonsense\n");
+    drop(folder);
+    wire.send("CONFIG REWRITE\r\n");
+    assert!(wire.line().contains("kv.conf: No such file"));
+    Served::start()
+        .connect()
+        .ask("CONFIG REWRITE", "-ERR The server is running without a config file\r\n");
 }

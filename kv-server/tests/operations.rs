@@ -4,6 +4,7 @@ mod support;
 
 use std::time::Instant;
 
+use kv_core::resp::reply::Value;
 use support::{Redis, Served, Wire, eventually};
 
 /// All that a server answers to these lines.
@@ -234,6 +235,66 @@ fn a_monitor_ends_with_the_server() {
     drop(served);
     assert!(monitor.line().ends_with("\"PING\""));
     monitor.expect_end();
+}
+
+#[test]
+fn latency_histograms_count_every_call_of_a_command() {
+    let served = Served::start();
+    let (mut one, mut two) = (served.connect(), served.connect());
+    two.send("GET k\r\n".repeat(3)).expect("$-1\r\n".repeat(3));
+    two.ask("CLIENT NO-EVICT on", "+OK\r\n").ask("GET", WRONG_GET);
+    one.send("GET k\r\n".repeat(2)).expect("$-1\r\n".repeat(2));
+    let figures = one.send("LATENCY HISTOGRAM get nosuch CLIENT set\r\n").value().0;
+    let Value::Array(fields) = figures else { panic!("{figures:?}") };
+    let bulk = |text: &str| Value::Bulk(text.as_bytes().to_vec());
+    assert_eq!((fields.len(), &fields[0], &fields[2]), (4, &bulk("get"), &bulk("client|no-evict")));
+    let Value::Array(get) = &fields[1] else { panic!("{fields:?}") };
+    assert_eq!(get[..3], [bulk("calls"), Value::Integer(5), bulk("histogram_usec")]);
+    let Value::Array(buckets) = &get[3] else { panic!("{get:?}") };
+    assert_eq!(buckets.last(), Some(&Value::Integer(5)), "each counts those before it");
+    one.ask("LATENCY RESET", ":0\r\n").ask("CONFIG RESETSTAT", "+OK\r\n");
+    one.ask("LATENCY HISTOGRAM get", "*0\r\n");
+}
+
+const WRONG_GET: &str = "-ERR wrong number of arguments for 'get' command\r\n";
+
+#[test]
+fn who_sleeps_lets_others_work_and_ends_with_its_client() {
+    let served = Served::start();
+    let (mut one, mut two) = (served.connect(), served.connect());
+    one.send("SET k 1\r\nDEBUG SLEEP 100000\r\n");
+    eventually("it sleeps", || {
+        two.send("EXISTS k\r\n");
+        two.line() == ":1"
+    });
+    let mut three = served.connect();
+    three.ask("DEBUG SLEEP 0.001", "+OK\r\n").send("DEBUG SLEEP 1e300\r\n");
+    two.ask("CLIENT KILL ID 3", ":1\r\n");
+    drop(one);
+    eventually("both have given up their places", || two.info("connected_clients") == 1);
+    two.send("DEBUG SLEEP 100000\r\n");
+    drop(served);
+    two.expect("+OK\r\n").expect_end();
+}
+
+#[test]
+fn reading_is_no_use_of_a_key_for_who_does_not_touch() {
+    let served = Served::start();
+    let mut wire = served.connect();
+    wire.ask("SET k v", "+OK\r\n").ask("CLIENT NO-TOUCH on", "+OK\r\n");
+    fn idle_s(wire: &mut Wire) -> u64 {
+        wire.send("OBJECT IDLETIME k\r\n").line()[1..].parse().expect("a number")
+    }
+    eventually("it is idle", || {
+        wire.ask("GET k", "$1\r\nv\r\n").ask("MULTI", "+OK\r\n").ask("GET k", "+QUEUED\r\n");
+        wire.ask("EXEC", "*1\r\n$1\r\nv\r\n");
+        idle_s(&mut wire) >= 2
+    });
+    wire.ask("TOUCH k", ":1\r\n");
+    assert!(idle_s(&mut wire) < 2, "TOUCH touches whoever asks");
+    eventually("it is idle again", || idle_s(&mut wire) >= 2);
+    wire.ask("CLIENT NO-TOUCH OFF", "+OK\r\n").ask("GET k", "$1\r\nv\r\n");
+    assert!(idle_s(&mut wire) < 2);
 }
 
 #[test]

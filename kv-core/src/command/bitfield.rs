@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::engine::Transaction;
 use crate::resp::request::parse_i64;
 use crate::resp::{Args, Encoder};
-use crate::table::Entry;
+use crate::table::{Entry, Form};
 
 use super::bits::{checked_bit_offset, parse_bit_offset};
 use super::{Call, CommandError, Outcome};
@@ -241,6 +241,8 @@ pub(super) fn bitfield(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Enco
     if window.run_all(&steps, out) || grows {
         let Window { start, bytes } = window;
         tx.splice(&key, len, start, &bytes);
+    } else {
+        tx.hold_as(&key, Form::Raw);
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::engine::{Expiry, Transaction};
 use crate::resp::Encoder;
 use crate::resp::request::parse_i64;
-use crate::table::Entry;
+use crate::table::{Entry, Form};
 
 use super::{Call, CommandError, Outcome};
 
@@ -48,6 +48,8 @@ pub(super) fn setbit(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
     let new = old.unwrap_or_default() & !mask | if on { mask } else { 0 };
     if old != Some(new) {
         tx.splice(&key, len.max(at + 1), at, &[new]);
+    } else {
+        tx.hold_as(&key, Form::Raw);
     }
     out.integer((old.unwrap_or_default() & mask != 0).into());
     Ok(())
@@ -207,6 +209,7 @@ pub(super) fn bitop(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder
         tx.remove(&key);
     } else {
         tx.put(&key, &result, Expiry::Never);
+        tx.hold_as(&key, Form::Raw);
     }
     out.integer(result.len() as i64);
     Ok(())

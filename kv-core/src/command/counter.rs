@@ -3,6 +3,7 @@
 use crate::engine::{Expiry, Transaction};
 use crate::resp::Encoder;
 use crate::resp::request::parse_i64;
+use crate::table::Form;
 
 use super::long_double::LongDouble;
 use super::{Call, CommandError, Outcome};
@@ -47,6 +48,7 @@ pub(super) fn incrbyfloat(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut E
     let by = LongDouble::parse(call.args.at(2)).ok_or(CommandError::NotAFloat)?;
     let sum = current.add(by).ok_or(CommandError::NotFinite)?.to_string();
     tx.put(&key, sum.as_bytes(), Expiry::Keep);
+    tx.hold_as(&key, Form::Text);
     out.bulk(sum.as_bytes());
     Ok(())
 }

@@ -89,10 +89,9 @@ impl CommandError {
     /// The error for a request whose command has no such subcommand.
     pub(super) fn unknown_subcommand(args: &Args<'_>) -> Self {
         let subcommand = args.get(1).unwrap_or_default();
-        let shown = &subcommand[..subcommand.len().min(QUOTED_BYTES_MAX)];
         Self::UnknownSubcommand {
             command: String::from_utf8_lossy(args.at(0)).to_uppercase(),
-            subcommand: String::from_utf8_lossy(shown).into_owned(),
+            subcommand: quoted(&subcommand[..subcommand.len().min(QUOTED_BYTES_MAX)]),
         }
     }
 
@@ -116,20 +115,23 @@ const QUOTED_BYTES_MAX: usize = 128;
 
 impl UnknownCommand {
     fn new<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Self {
-        let name = c_string(args.next().unwrap_or_default(), QUOTED_BYTES_MAX).to_vec();
-        let mut quoted = Vec::new();
+        let name = c_string(args.next().unwrap_or_default(), QUOTED_BYTES_MAX);
+        let mut shown = Vec::new();
         for arg in args {
-            if quoted.len() >= QUOTED_BYTES_MAX {
+            if shown.len() >= QUOTED_BYTES_MAX {
                 break;
             }
-            let arg = c_string(arg, QUOTED_BYTES_MAX - quoted.len());
-            quoted.extend_from_slice(&[b"'", arg, b"' "].concat());
+            let arg = c_string(arg, QUOTED_BYTES_MAX - shown.len());
+            shown.extend_from_slice(&[b"'", arg, b"' "].concat());
         }
-        Self {
-            name: String::from_utf8_lossy(&name).into_owned(),
-            quoted_args: String::from_utf8_lossy(&quoted).into_owned(),
-        }
+        Self { name: quoted(name), quoted_args: String::from_utf8_lossy(&shown).into_owned() }
     }
+}
+
+/// What a client typed, as an error of Redis quotes it: up to a NUL. What is not UTF-8 is replaced,
+/// because most clients decode errors so.
+pub fn quoted(word: &[u8]) -> String {
+    String::from_utf8_lossy(c_string(word, usize::MAX)).into_owned()
 }
 
 /// What C's `%.*s` prints of these bytes.

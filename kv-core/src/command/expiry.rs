@@ -5,7 +5,7 @@ use crate::resp::Encoder;
 use crate::resp::request::parse_i64;
 use crate::table::Entry;
 
-use super::{Call, CommandError, Outcome};
+use super::{Call, CommandError, Outcome, quoted};
 
 /// How a number says when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ impl Conditions {
                 b"gt" => &mut conditions.if_later,
                 b"lt" => &mut conditions.if_sooner,
                 _ => {
-                    let word = String::from_utf8_lossy(word).into_owned();
+                    let word = quoted(word);
                     return Err(CommandError::UnsupportedOption(word));
                 }
             };

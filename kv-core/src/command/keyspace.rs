@@ -25,7 +25,7 @@ pub(super) fn exists(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
 }
 
 pub(super) fn touch(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
-    count(call, out, |key| tx.read(&tx.key(key), |entry| entry.is_some()));
+    count(call, out, |key| tx.touch(&tx.key(key)));
     Ok(())
 }
 
@@ -85,6 +85,7 @@ pub(super) fn rename(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
     {
         let expiry = entry.expires_at_ms().map_or(Expiry::Never, Expiry::At);
         tx.put(&to, entry.value(), expiry);
+        tx.hold_as(&to, entry.form());
     }
     match only_if_absent {
         true => out.integer((!refused).into()),
@@ -117,13 +118,15 @@ pub(super) fn copy(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder)
     if db == call.db && from.bytes == to.bytes {
         return Err(CommandError::SameObject);
     }
-    let original =
-        tx.read(&from, |entry| entry.map(|entry| (entry.value().to_vec(), entry.expires_at_ms())));
-    let copied = original.is_some_and(|(value, expires_at_ms)| {
+    let original = tx.read(&from, |entry| {
+        entry.map(|entry| (entry.value().to_vec(), entry.expires_at_ms(), entry.form()))
+    });
+    let copied = original.is_some_and(|(value, expires_at_ms, form)| {
         tx.in_db(db, |tx| {
             let free = replace || tx.peek(&to).is_none();
             if free {
                 tx.put(&to, &value, expires_at_ms.map_or(Expiry::Never, Expiry::At));
+                tx.hold_as(&to, form);
             }
             free
         })
@@ -142,7 +145,10 @@ pub(super) fn move_key(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Enco
         let free = tx.in_db(db, |tx| tx.peek(&key).is_none());
         let entry = if free { tx.remove(&key)? } else { return None };
         let expiry = entry.expires_at_ms().map_or(Expiry::Never, Expiry::At);
-        tx.in_db(db, |tx| tx.put(&key, entry.value(), expiry));
+        tx.in_db(db, |tx| {
+            tx.put(&key, entry.value(), expiry);
+            tx.hold_as(&key, entry.form());
+        });
         Some(())
     });
     out.integer(moved.is_some().into());

@@ -10,6 +10,7 @@ mod counter;
 mod error;
 mod expiry;
 mod glob;
+mod key_specs;
 mod keyspace;
 mod lcs;
 mod long_double;
@@ -18,6 +19,7 @@ mod scan;
 mod string;
 mod subcommands;
 mod table;
+mod tips;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
@@ -27,8 +29,9 @@ use hashbrown::HashTable;
 use crate::engine::Transaction;
 use crate::resp::{Args, Encoder};
 
-pub use error::CommandError;
+pub use error::{CommandError, quoted};
 pub use glob::glob_match;
+pub use key_specs::KeySpec;
 pub use keyspace::parse_db;
 pub use table::COMMANDS;
 
@@ -102,6 +105,7 @@ pub enum ConnectionCommand {
     Client,
     Command,
     Config,
+    Debug,
     Discard,
     Echo,
     Exec,

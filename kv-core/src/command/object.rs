@@ -3,7 +3,7 @@
 use crate::engine::{ACCESS_TICKS_PER_S, Transaction};
 use crate::resp::Encoder;
 use crate::resp::request::parse_i64;
-use crate::table::Entry;
+use crate::table::{Entry, Form};
 
 use super::{Call, CommandError, Outcome};
 
@@ -25,18 +25,18 @@ fn as_integer(value: &[u8]) -> Option<i64> {
     if value.len() <= INTEGER_BYTES_MAX { parse_i64(value) } else { None }
 }
 
-/// The encoding that Redis would choose for a value that was set as it is.
-fn encoding(value: &[u8]) -> &'static str {
-    match value.len() {
-        _ if as_integer(value).is_some() => "int",
-        ..=EMBEDDED_BYTES_MAX => "embstr",
+/// The encoding that Redis would have chosen for a value.
+fn encoding(entry: &Entry) -> &'static str {
+    match (entry.form(), entry.value().len()) {
+        (Form::Chosen, _) if as_integer(entry.value()).is_some() => "int",
+        (Form::Chosen | Form::Text, ..=EMBEDDED_BYTES_MAX) => "embstr",
         _ => "raw",
     }
 }
 
-fn references(value: &[u8]) -> i64 {
-    match as_integer(value) {
-        Some(0..SHARED_INTEGERS) => SHARED_REFERENCES,
+fn references(entry: &Entry) -> i64 {
+    match as_integer(entry.value()) {
+        Some(0..SHARED_INTEGERS) if entry.form() == Form::Chosen => SHARED_REFERENCES,
         _ => 1,
     }
 }
@@ -50,8 +50,8 @@ pub(super) fn object(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
             return Ok(());
         };
         match call.spec.name {
-            "object|encoding" => out.bulk(encoding(entry.value()).as_bytes()),
-            "object|refcount" => out.integer(references(entry.value())),
+            "object|encoding" => out.bulk(encoding(entry).as_bytes()),
+            "object|refcount" => out.integer(references(entry)),
             "object|idletime" => {
                 let idle = access_now.saturating_sub(entry.accessed_at());
                 out.integer((idle / ACCESS_TICKS_PER_S).into());

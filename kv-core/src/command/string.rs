@@ -201,7 +201,11 @@ pub(super) fn strlen(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
 pub(super) fn append(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
     let key = tx.key(call.args.at(1));
     let tail = call.args.at(2);
-    let old_len = tx.peek(&key).map_or(0, |entry| entry.value().len());
+    let Some(old_len) = tx.peek(&key).map(|entry| entry.value().len()) else {
+        tx.put(&key, tail, Expiry::Never);
+        out.integer(tail.len() as i64);
+        return Ok(());
+    };
     let len = tx.checked_len(old_len, tail.len()).ok_or(CommandError::StringTooLong)?;
     tx.splice(&key, len, old_len, tail);
     out.integer(len as i64);

@@ -117,6 +117,17 @@ impl Engine {
         transaction.commit(tally)
     }
 
+    /// As [`Engine::run`], for a client whose reading is no use of a key.
+    ///
+    /// # Panics
+    /// As [`Engine::run`].
+    pub fn run_untouched(&self, call: &Call<'_>, out: &mut Encoder, tally: &mut Tally) -> u64 {
+        let mut transaction = self.single(call);
+        transaction.leave_untouched();
+        transaction.run(call, out);
+        transaction.commit(tally)
+    }
+
     fn single<'e>(&'e self, call: &Call<'_>) -> Transaction<'e> {
         if let Some(key) = call.only_key() {
             return Transaction::new(self, Guards::of_key(self, key, call.spec.access));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::command::{Call, Run};
 use crate::log::Effect;
 use crate::resp::Encoder;
-use crate::table::{Entry, Key, SHARDS, Shard, TakenDatabase};
+use crate::table::{Entry, Form, Key, SHARDS, Shard, TakenDatabase};
 
 use super::change::{Change, Effects};
 use super::guards::Guards;
@@ -45,6 +45,8 @@ pub struct Transaction<'e> {
     /// Read at most once, so that a batch sees one moment; most commands need no clock at all.
     now_ms: Cell<Option<u64>>,
     access_now: u32,
+    /// Whether reading a key is a use of it.
+    touches: bool,
     /// What was durable when the batch began; all there is, where replies do not wait for it.
     durable: u64,
     depends_on: Cell<u64>,
@@ -65,12 +67,18 @@ impl<'e> Transaction<'e> {
             db: 0,
             now_ms: Cell::new(None),
             access_now: engine.access_now(),
+            touches: true,
             durable: engine.durable(),
             depends_on: Cell::new(0),
             tally: Tally::default(),
             met_expired: Vec::new(),
             taken: Vec::new(),
         }
+    }
+
+    /// Lets what the batch reads look as if nobody had read it.
+    pub fn leave_untouched(&mut self) {
+        self.touches = false;
     }
 
     /// Runs one call of the batch.
@@ -183,13 +191,19 @@ impl<'e> Transaction<'e> {
     /// miss.
     #[inline]
     pub(crate) fn read<R>(&mut self, key: &Key, look: impl FnOnce(Option<&Entry>) -> R) -> R {
-        let access_now = self.access_now;
+        let (access_now, touches) = (self.access_now, self.touches);
         self.inspect(key, |entry| {
-            if let Some(entry) = entry {
+            if let Some(entry) = entry.filter(|_| touches) {
                 entry.touch(access_now);
             }
             look(entry)
         })
+    }
+
+    /// As [`Transaction::read`] for a command that is there to mark keys as used.
+    pub(crate) fn touch(&mut self, key: &Key) -> bool {
+        let access_now = self.access_now;
+        self.inspect(key, |entry| entry.inspect(|entry| entry.touch(access_now)).is_some())
     }
 
     /// As [`Transaction::read`] for a command that asks about a key and does not use it.
@@ -279,6 +293,12 @@ impl<'e> Transaction<'e> {
             entry.touch(access_now);
             shard.insert(db, key.hash, entry, &|key| engine.table.hash(key));
         }
+    }
+
+    /// Notes in which form Redis would hold the value of a key, for `OBJECT ENCODING`.
+    pub(crate) fn hold_as(&mut self, key: &Key, form: Form) {
+        let db = self.db;
+        self.guards.shard_mut(key).set_form(db, key, form);
     }
 
     /// Makes the value of a key `len` bytes long, cutting it or adding zeros, and writes `bytes` into

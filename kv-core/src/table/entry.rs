@@ -4,9 +4,10 @@
 //! offset  bytes
 //!      0      8  version          the sequence number of the last change
 //!      8      4  accessed_at      access clock; written under a shared lock
-//!     12      4  key_len          its top bit says whether there is an expiry
+//!     12      4  key_len
 //!     16      4  value_len
-//!     20      8  expires_at_ms    only where there is one: Unix time
+//!     20      4  flags            bit 0: there is an expiry; bits 1 and 2: the form of the value
+//!     24      8  expires_at_ms    only when there is an expiry: Unix time
 //!      …         key, value
 //! ```
 //!
@@ -14,8 +15,6 @@
 //! (`Box<[u8]>` plus version, clock and length inside the bucket) is 32 bytes per bucket, and a
 //! bucket array is half empty on average; a thin pointer is 8. That is 48 bytes less per key, a
 //! third of the whole.
-
-// The fields are 4 bytes at most, so that the header is 20 and not 24 bytes long.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{NonNull, copy_nonoverlapping};
@@ -26,15 +25,28 @@ use super::heap::chunk_bytes;
 
 #[repr(C)]
 struct Header {
-    /// The upper half first.
-    version: [u32; 2],
+    version: u64,
     accessed_at: AtomicU32,
-    key_len_and_expiry: u32,
+    key_len: u32,
     value_len: u32,
+    flags: u32,
 }
 
-/// In the length of the key: there is an expiry.
-const HAS_EXPIRY: u32 = 1 << 31;
+const HAS_EXPIRY: u32 = 1;
+const FORM_SHIFT: u32 = 1;
+
+/// How Redis would hold a value, where that does not follow from its bytes. It is not kept on disk:
+/// after a restart Redis chooses anew too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// As it chooses for a value that is set.
+    #[default]
+    Chosen,
+    /// As text, also where it looks like an integer.
+    Text,
+    /// Open to be changed in place.
+    Raw,
+}
 
 const HEADER_BYTES: usize = size_of::<Header>();
 const EXPIRY_BYTES: usize = size_of::<u64>();
@@ -52,15 +64,14 @@ impl Entry {
     /// Copies `key` and `value` into a new allocation.
     ///
     /// # Panics
-    /// When the key is 2 GiB or the value 4 GiB long; the protocol's limits are far below.
+    /// When either is 4 GiB or more; the protocol's limits are far below.
     pub fn new(key: &[u8], value: &[u8], expires_at_ms: Option<u64>) -> Self {
-        let key_len = u32::try_from(key.len()).ok().filter(|len| len & HAS_EXPIRY == 0);
-        let has_expiry = if expires_at_ms.is_some() { HAS_EXPIRY } else { 0 };
         let header = Header {
-            version: [0; 2],
+            version: 0,
             accessed_at: AtomicU32::new(0),
-            key_len_and_expiry: key_len.expect("key below 2 GiB") | has_expiry,
+            key_len: u32::try_from(key.len()).expect("key below 4 GiB"),
             value_len: u32::try_from(value.len()).expect("value below 4 GiB"),
+            flags: u32::from(expires_at_ms.is_some()) * HAS_EXPIRY,
         };
         let key_offset = key_offset(expires_at_ms.is_some());
         let layout = layout(key_offset + key.len() + value.len());
@@ -75,7 +86,7 @@ impl Entry {
             pointer.write(header);
             let bytes = pointer.as_ptr().cast::<u8>();
             if let Some(at_ms) = expires_at_ms {
-                pointer.add(1).cast::<u64>().write_unaligned(at_ms);
+                pointer.add(1).cast::<u64>().write(at_ms);
             }
             copy_nonoverlapping(key.as_ptr(), bytes.add(key_offset), key.len());
             let value_offset = key_offset + key.len();
@@ -96,22 +107,17 @@ impl Entry {
     }
 
     #[inline]
-    fn has_expiry(&self) -> bool {
-        self.header().key_len_and_expiry & HAS_EXPIRY != 0
-    }
-
-    #[inline]
-    fn key_len(&self) -> usize {
-        (self.header().key_len_and_expiry & !HAS_EXPIRY) as usize
-    }
-
-    #[inline]
     fn key_offset(&self) -> usize {
         key_offset(self.has_expiry())
     }
 
+    #[inline]
+    fn has_expiry(&self) -> bool {
+        self.header().flags & HAS_EXPIRY != 0
+    }
+
     fn value_offset(&self) -> usize {
-        self.key_offset() + self.key_len()
+        self.key_offset() + self.header().key_len as usize
     }
 
     /// Bytes asked of the allocator.
@@ -128,7 +134,12 @@ impl Entry {
     #[inline]
     pub fn key(&self) -> &[u8] {
         // SAFETY: the key's bytes lie at this offset, initialised, and live as long as `self`.
-        unsafe { slice::from_raw_parts(self.bytes().add(self.key_offset()), self.key_len()) }
+        unsafe {
+            slice::from_raw_parts(
+                self.bytes().add(self.key_offset()),
+                self.header().key_len as usize,
+            )
+        }
     }
 
     #[inline]
@@ -185,12 +196,14 @@ impl Entry {
     /// # Panics
     /// When `len` is 4 GiB or more, or less than where `bytes` end.
     pub fn splice(&mut self, len: usize, offset: usize, bytes: &[u8]) {
+        self.set_form(Form::Raw);
         self.resize_value(len);
         self.value_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
     }
 
     /// Replaces the value, in place when the length is the same.
     pub fn set_value(&mut self, value: &[u8]) {
+        self.set_form(Form::Chosen);
         self.resize_value(value.len());
         self.value_mut().copy_from_slice(value);
     }
@@ -199,7 +212,7 @@ impl Entry {
     #[inline]
     pub fn expires_at_ms(&self) -> Option<u64> {
         // SAFETY: with the flag set, the eight bytes behind the header hold the time.
-        self.has_expiry().then(|| unsafe { self.0.add(1).cast::<u64>().read_unaligned() })
+        self.has_expiry().then(|| unsafe { self.0.add(1).cast::<u64>().read() })
     }
 
     /// Sets or clears the expiry; costs a new allocation only when there was none before, or is
@@ -209,40 +222,54 @@ impl Entry {
             (None, None) => {}
             // SAFETY: the flag is set, so the eight bytes behind the header are the expiry's.
             (Some(_), Some(at_ms)) => unsafe {
-                self.0.add(1).cast::<u64>().write_unaligned(at_ms);
+                self.0.add(1).cast::<u64>().write(at_ms);
             },
             _ => {
                 let mut moved = Self::new(self.key(), self.value(), expires_at_ms);
                 moved.set_version(self.version());
                 moved.touch(self.accessed_at());
+                moved.set_form(self.form());
                 *self = moved;
             }
         }
     }
 
+    pub fn form(&self) -> Form {
+        match self.header().flags >> FORM_SHIFT {
+            0 => Form::Chosen,
+            1 => Form::Text,
+            _ => Form::Raw,
+        }
+    }
+
+    pub fn set_form(&mut self, form: Form) {
+        // SAFETY: the header is live and `&mut self` makes the borrow exclusive.
+        let flags = unsafe { &mut self.0.as_mut().flags };
+        *flags = *flags & HAS_EXPIRY | (form as u32) << FORM_SHIFT;
+    }
+
     /// The sequence number of the last change.
     pub fn version(&self) -> u64 {
-        let [upper, lower] = self.header().version;
-        u64::from(upper) << 32 | u64::from(lower)
+        self.header().version
     }
 
     pub fn set_version(&mut self, version: u64) {
         // SAFETY: the header is live and `&mut self` makes the borrow exclusive.
-        unsafe { self.0.as_mut() }.version = [(version >> 32) as u32, version as u32];
+        unsafe { self.0.as_mut() }.version = version;
     }
 
-    /// When the entry was last used, by the engine's access clock.
+    /// When the entry was last used, in seconds of the engine's access clock.
     pub fn accessed_at(&self) -> u32 {
         self.header().accessed_at.load(Ordering::Relaxed)
     }
 
-    /// Marks the entry as used; readers call it under a shared lock. The store is skipped while the
-    /// clock stands, which keeps hot entries' cache lines shared between cores.
+    /// Marks the entry as used; readers call it under a shared lock. The store is skipped within
+    /// the same second, which keeps hot entries' cache lines shared between cores.
     #[inline]
-    pub fn touch(&self, now: u32) {
+    pub fn touch(&self, now_s: u32) {
         let accessed_at = &self.header().accessed_at;
-        if accessed_at.load(Ordering::Relaxed) != now {
-            accessed_at.store(now, Ordering::Relaxed);
+        if accessed_at.load(Ordering::Relaxed) != now_s {
+            accessed_at.store(now_s, Ordering::Relaxed);
         }
     }
 }
@@ -294,13 +321,14 @@ mod tests {
     #[test]
     fn setting_and_clearing_an_expiry_keeps_all_else() {
         let mut entry = Entry::new(b"key", b"value", None);
-        entry.set_version(u64::MAX - 9);
+        entry.set_version(9);
         entry.touch(3);
+        entry.set_form(Form::Raw);
         for expiry in [Some(5), Some(6), None, None] {
             entry.set_expires_at_ms(expiry);
             assert_eq!(entry.expires_at_ms(), expiry);
             assert_eq!((entry.key(), entry.value()), (&b"key"[..], &b"value"[..]));
-            assert_eq!((entry.version(), entry.accessed_at()), (u64::MAX - 9, 3));
+            assert_eq!((entry.version(), entry.accessed_at(), entry.form()), (9, 3, Form::Raw));
         }
     }
 }

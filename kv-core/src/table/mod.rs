@@ -22,7 +22,7 @@ use crossbeam::utils::CachePadded;
 use std::sync::RwLock;
 
 pub(crate) use cut::{Cut, EmptiedDatabase};
-pub use entry::Entry;
+pub use entry::{Entry, Form};
 pub(crate) use sample::{Rank, Sampling};
 pub(crate) use shard::{Shard, TakenDatabase};
 

@@ -10,7 +10,7 @@ use crate::snapshot::EntryBuffer;
 
 use super::removals::Removals;
 use super::segments::{POSITION_END, Segments, position};
-use super::{Cut, DATABASES, Entry, Key};
+use super::{Cut, DATABASES, Entry, Form, Key};
 
 /// The databases but the first.
 type Others = [Segments; DATABASES as usize - 1];
@@ -150,6 +150,13 @@ impl Shard {
         {
             cut.save(db, position(key.hash), entry);
         }
+    }
+
+    /// Notes in which form Redis would hold a value, which is no change.
+    pub(crate) fn set_form(&mut self, db: u8, key: &Key, form: Form) {
+        self.with_database(db, |segments| {
+            segments.change(key.hash, key.bytes, |entry| entry.set_form(form));
+        });
     }
 
     /// Adds an entry whose key is not there.

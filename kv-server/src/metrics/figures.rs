@@ -119,7 +119,7 @@ fn commands(stats: &CommandStats, sheet: &mut Sheet<'_>) -> fmt::Result {
             "Time to run a command that reads, writes or does neither; the network and the wait \
              for durability are not in it",
         ),
-        stats.families().map(|(family, durations)| (("family", family), durations)),
+        stats.families().into_iter().map(|(family, stat)| (("family", family), stat)),
     )
 }
 

@@ -8,7 +8,7 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::command_stats::Durations;
+use crate::command_stats::CommandStat;
 
 /// What is counted, in the unit that ends its name.
 #[derive(Debug, Clone, Copy)]
@@ -88,14 +88,14 @@ impl<'a> Sheet<'a> {
     pub(super) fn histograms<'l>(
         &mut self,
         name: Name,
-        values: impl Iterator<Item = (Label<'l>, &'l Durations)>,
+        values: impl Iterator<Item = (Label<'l>, CommandStat)>,
     ) -> fmt::Result {
         let mut metric = self.describe(name, MetricType::Histogram)?;
-        for (label, durations) in values {
+        for (label, stat) in values {
             metric.encode_family(&[label])?.encode_histogram::<NoLabelSet>(
-                durations.sum().as_secs_f64(),
-                durations.count(),
-                &durations.buckets(),
+                stat.time.as_secs_f64(),
+                stat.calls,
+                &stat.latencies.buckets(),
                 None,
             )?;
         }

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use kv_core::command::CommandError;
+use kv_core::command::{CommandError, quoted};
 use kv_core::engine::DatabaseSize;
 use kv_core::resp::request::parse_i64;
 use kv_core::resp::{Args, Encoder};
@@ -48,6 +48,19 @@ impl Session {
                 Some(_) => out.ok(),
                 None => self.fail_syntax(out),
             },
+            b"no-touch" => match is_on(args.at(2)) {
+                Some(on) => {
+                    self.no_touch = on;
+                    out.ok();
+                }
+                None => self.fail_syntax(out),
+            },
+            b"tracking" => self.track(args, out),
+            b"caching" => self.fail(
+                "ERR CLIENT CACHING can be called only when the client is in tracking mode with \
+                 OPTIN or OPTOUT mode enabled",
+                out,
+            ),
             b"reply" => self.set_replies(args.at(2), out),
             b"getredir" => out.integer(-1),
             b"trackinginfo" => write_tracking(out),
@@ -59,6 +72,19 @@ impl Session {
             }
         }
         Flow::Continue
+    }
+
+    /// Clients keep copies only if they are told when those are out of date.
+    fn track(&mut self, args: Args<'_>, out: &mut Encoder) {
+        match is_on(args.at(2)) {
+            Some(false) => out.ok(),
+            Some(true) => self.fail(
+                "ERR CLIENT TRACKING is not supported: this server sends no invalidation \
+                 messages, turn client-side caching off",
+                out,
+            ),
+            None => self.fail_syntax(out),
+        }
     }
 
     fn list_clients(&self, filter: &Filter<'_>, out: &mut Encoder) {
@@ -145,7 +171,7 @@ impl Session {
     fn set_info(&mut self, args: Args<'_>, out: &mut Encoder) {
         let (field, value) = (args.at(2).to_ascii_lowercase(), args.at(3));
         if !value.iter().all(u8::is_ascii_graphic) {
-            let field = String::from_utf8_lossy(&field).into_owned();
+            let field = quoted(&field);
             return self.fail(
                 format!("ERR {field} cannot contain spaces, newlines or special characters."),
                 out,
@@ -158,7 +184,7 @@ impl Session {
             b"lib-ver" => labels.lib_ver = value,
             _ => {
                 drop(labels);
-                let field = String::from_utf8_lossy(&field).into_owned();
+                let field = quoted(&field);
                 return self.fail(format!("ERR Unrecognized option '{field}'"), out);
             }
         }

@@ -1,5 +1,6 @@
 //! Which connections `CLIENT LIST` and `CLIENT KILL` are about.
 
+use kv_core::command::quoted;
 use kv_core::resp::Args;
 use kv_core::resp::request::parse_i64;
 
@@ -60,7 +61,7 @@ impl<'a> Filter<'a> {
                 b"laddr" => filter.local_address = Some(value),
                 b"user" if value == USER => {}
                 b"user" => {
-                    let user = String::from_utf8_lossy(value);
+                    let user = quoted(value);
                     return Err(format!("ERR No such user '{user}'"));
                 }
                 b"skipme" => {
@@ -97,6 +98,6 @@ fn is_other_kind(word: &[u8]) -> Result<bool, String> {
     match word.to_ascii_lowercase().as_slice() {
         b"normal" => Ok(false),
         b"master" | b"replica" | b"slave" | b"pubsub" => Ok(true),
-        _ => Err(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(word))),
+        _ => Err(format!("ERR Unknown client type '{}'", quoted(word))),
     }
 }

@@ -1,6 +1,6 @@
 //! `COMMAND`: what the commands are, read off the table that runs them.
 
-use kv_core::command::{Access, COMMANDS, Call, Run, Scope, Spec, glob_match};
+use kv_core::command::{Access, COMMANDS, Call, KeySpec, Run, Scope, Spec, glob_match};
 use kv_core::resp::request::OwnedArgs;
 use kv_core::resp::{Args, Encoder};
 
@@ -24,7 +24,8 @@ impl Session {
                     }
                 }
             }
-            b"getkeys" => self.command_getkeys(args, out),
+            b"getkeys" => self.command_getkeys(args, false, out),
+            b"getkeysandflags" => self.command_getkeys(args, true, out),
             _ => {
                 let specs: Vec<&Spec> = match args.len() {
                     2 => COMMANDS.iter().collect(),
@@ -59,7 +60,8 @@ impl Session {
         }
     }
 
-    fn command_getkeys(&mut self, args: Args<'_>, out: &mut Encoder) {
+    /// The keys of the request behind `GETKEYS`, with what becomes of each if that is asked for.
+    fn command_getkeys(&mut self, args: Args<'_>, with_flags: bool, out: &mut Encoder) {
         let request: OwnedArgs = args.from(2).collect();
         let args = request.view();
         let Some(spec) = Spec::find(args.at(0)) else {
@@ -76,10 +78,16 @@ impl Session {
         if !spec.accepts(args.len()) {
             return self.fail("ERR Invalid number of arguments specified for command", out);
         }
-        let keys: Vec<&[u8]> = Call { spec, args, db: 0 }.keys().collect();
+        let keys = Call { spec, args, db: 0 }.keys_and_flags();
         out.array(keys.len());
-        for key in keys {
+        for (key, flags) in keys {
+            if with_flags {
+                out.array(2);
+            }
             out.bulk(key);
+            if with_flags {
+                write_words(flags, out);
+            }
         }
     }
 }
@@ -106,7 +114,15 @@ fn access(spec: &Spec) -> Option<&'static str> {
     }
 }
 
-/// Redis' ten fields of a command; the tips and the key specifications are empty.
+/// A set of words.
+fn write_words(words: &[&str], out: &mut Encoder) {
+    out.set(words.len());
+    for word in words {
+        out.simple(word);
+    }
+}
+
+/// Redis' ten fields of a command.
 fn write_spec(spec: &Spec, out: &mut Encoder) {
     let (first, last, step) = match spec.scope {
         Scope::Keys { first, last, step } => (first as i64, i64::from(last), step as i64),
@@ -116,23 +132,54 @@ fn write_spec(spec: &Spec, out: &mut Encoder) {
     out.array(10);
     out.bulk(spec.name.as_bytes());
     out.integer(spec.arity.into());
-    out.set(flags.len());
-    for flag in flags {
-        out.simple(flag);
-    }
+    write_words(&flags, out);
     for number in [first, last, step] {
         out.integer(number);
     }
-    let categories = categories(spec);
-    out.set(categories.len());
-    for category in categories {
-        out.simple(category);
+    write_words(&categories(spec), out);
+    let (tips, key_specs) = (spec.tips(), spec.key_specs());
+    out.set(tips.len());
+    for tip in tips {
+        out.bulk(tip.as_bytes());
     }
-    out.array(0);
-    out.array(0);
-    out.array(spec.subcommands.len());
+    out.set(key_specs.len());
+    for key_spec in &key_specs {
+        write_key_spec(key_spec, out);
+    }
+    match spec.subcommands.len() {
+        0 => out.set(0),
+        // As in Redis, which has a set only where there is nothing in it.
+        len => out.array(len),
+    }
     for subcommand in spec.subcommands {
         write_spec(subcommand, out);
+    }
+}
+
+fn write_key_spec(spec: &KeySpec, out: &mut Encoder) {
+    out.map(3 + usize::from(spec.notes.is_some()));
+    if let Some(notes) = spec.notes {
+        out.bulk(b"notes");
+        out.bulk(notes.as_bytes());
+    }
+    out.bulk(b"flags");
+    write_words(spec.flags, out);
+    let numbers = [("lastkey", i64::from(spec.last)), ("keystep", spec.step as i64), ("limit", 0)];
+    write_search("begin_search", "index", &[("index", spec.first as i64)], out);
+    write_search("find_keys", "range", &numbers, out);
+}
+
+/// One of the two steps in which a client finds keys: its name, its kind, and the kind's numbers.
+fn write_search(step: &str, kind: &str, numbers: &[(&str, i64)], out: &mut Encoder) {
+    out.bulk(step.as_bytes());
+    out.map(2);
+    out.bulk(b"type");
+    out.bulk(kind.as_bytes());
+    out.bulk(b"spec");
+    out.map(numbers.len());
+    for (name, number) in numbers {
+        out.bulk(name.as_bytes());
+        out.integer(*number);
     }
 }
 
@@ -141,13 +188,14 @@ fn categories(spec: &Spec) -> Vec<&'static str> {
     if matches!(spec.run, Run::Subcommand) {
         return vec!["@slow"];
     }
-    let group = match spec.group {
-        "string" => Some("@string"),
-        "bitmap" => Some("@bitmap"),
-        "generic" if spec.access != Access::None => Some("@keyspace"),
-        "connection" => Some("@connection"),
-        "transactions" => Some("@transaction"),
-        "scripting" => Some("@scripting"),
+    let (command, _) = spec.name.split_once('|').unwrap_or((spec.name, ""));
+    let group = match (spec.group, command) {
+        ("string", _) => Some("@string"),
+        ("bitmap", _) => Some("@bitmap"),
+        (_, "wait" | "waitaof" | "command") | ("connection", _) => Some("@connection"),
+        ("generic", _) | (_, "dbsize" | "flushall" | "flushdb" | "swapdb") => Some("@keyspace"),
+        ("transactions", _) => Some("@transaction"),
+        ("scripting", _) => Some("@scripting"),
         _ => None,
     };
     let access = match spec.access {
@@ -155,8 +203,12 @@ fn categories(spec: &Spec) -> Vec<&'static str> {
         Access::Read => Some("@read"),
         Access::Write => Some("@write"),
     };
-    let admin: &[&str] =
-        if spec.flags.contains(&"admin") { &["@admin", "@dangerous"] } else { &[] };
+    let admin: &[&str] = match command {
+        "keys" | "info" | "flushall" | "flushdb" | "swapdb" => &["@dangerous"],
+        "lastsave" | "role" => &["@admin", "@dangerous"],
+        _ if spec.flags.contains(&"admin") => &["@admin", "@dangerous"],
+        _ => &[],
+    };
     let speed = if spec.flags.contains(&"fast") { "@fast" } else { "@slow" };
     group.into_iter().chain(access).chain(admin.iter().copied()).chain([speed]).collect()
 }

@@ -1,6 +1,6 @@
 //! `CONFIG`: the settings, and those that may change while the server runs.
 
-use kv_core::command::glob_match;
+use kv_core::command::{glob_match, quoted};
 use kv_core::resp::{Args, Encoder};
 
 use super::Session;
@@ -72,15 +72,10 @@ impl Session {
         out.ok();
     }
 
-    /// A file is its author's, with its comments and its order: it is not ours to write.
     fn config_rewrite(&mut self, out: &mut Encoder) {
-        match &self.shared.settings.config_file {
-            None => self.fail("ERR The server is running without a config file", out),
-            Some(file) => {
-                let error =
-                    format!("ERR {file} is not rewritten: write what CONFIG GET says there");
-                self.fail(error, out);
-            }
+        match self.shared.kept.rewrite(&self.shared) {
+            Ok(()) => out.ok(),
+            Err(error) => self.fail(format_args!("ERR {error}"), out),
         }
     }
 }
@@ -95,13 +90,13 @@ fn check(name: &[u8], value: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     let setting = find(name).ok_or_else(|| {
-        let name = String::from_utf8_lossy(name);
+        let name = quoted(name);
         format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
     })?;
     setting.change.check(value).map_err(|reason| refusal(name, &reason))
 }
 
 fn refusal(name: &[u8], reason: &str) -> String {
-    let name = String::from_utf8_lossy(name);
+    let name = quoted(name);
     format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
 }

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kv_core::command::{CommandError, ConnectionCommand, Spec, parse_db};
+use kv_core::command::{CommandError, ConnectionCommand, Spec, parse_db, quoted};
 use kv_core::resp::request::parse_i64;
 use kv_core::resp::{Args, Encoder, Protocol};
 
@@ -32,13 +32,14 @@ impl Session {
             ConnectionCommand::Client => return self.client_command(args, out),
             ConnectionCommand::Command => self.command_command(args, out),
             ConnectionCommand::Config => self.config(args, out),
+            ConnectionCommand::Debug => self.debug(args, out),
             ConnectionCommand::Function => self.function(args, out),
             ConnectionCommand::Info => {
                 let sizes = self.shared.engine.sizes();
                 self.info(args, &sizes, out);
             }
             ConnectionCommand::Help => help(args.at(0), out),
-            ConnectionCommand::Latency => latency(args.at(1), out),
+            ConnectionCommand::Latency => self.latency(args, out),
             ConnectionCommand::Memory => memory(args.at(1), out),
             ConnectionCommand::Monitor => self.monitor(out),
             ConnectionCommand::Role => role(out),
@@ -138,7 +139,7 @@ impl Session {
             } else if word.eq_ignore_ascii_case(b"setname") && words.len() >= 1 {
                 name = words.next();
             } else {
-                let word = String::from_utf8_lossy(word);
+                let word = quoted(word);
                 return self.fail(format!("ERR Syntax error in HELLO option '{word}'"), out);
             }
         }
@@ -203,6 +204,7 @@ impl Session {
         self.end_monitor();
         self.set_db(0);
         self.replies = Replies::On;
+        self.no_touch = false;
         self.authenticated = !self.shared.settings.has_password();
         self.client.labels.lock().unwrap_or_else(PoisonError::into_inner).name.clear();
         self.set_protocol(Protocol::Resp2, out);
@@ -221,7 +223,8 @@ impl Session {
     fn function(&mut self, args: Args<'_>, out: &mut Encoder) {
         let how = args.get(2).map(<[u8]>::to_ascii_lowercase);
         match (how.as_deref(), args.len()) {
-            (None | Some(b"sync" | b"async"), ..=3) => out.ok(),
+            (_, 4..) => self.fail_subcommand(args, out),
+            (None | Some(b"sync" | b"async"), _) => out.ok(),
             _ => self.fail("ERR FUNCTION FLUSH only supports SYNC|ASYNC option", out),
         }
     }
@@ -296,19 +299,6 @@ fn help(command: &[u8], out: &mut Encoder) {
         let name = spec.name.split_once('|').map_or(spec.name, |(_, name)| name);
         out.simple(format!("{} {}", name.to_uppercase(), spec.usage).trim_end());
         out.simple(&format!("    {}", spec.summary));
-    }
-}
-
-/// Nothing is watched, so that there is nothing to tell or to forget.
-fn latency(subcommand: &[u8], out: &mut Encoder) {
-    match subcommand.to_ascii_lowercase().as_slice() {
-        b"doctor" => out.verbatim(
-            "Latency events are not watched. SLOWLOG GET shows the commands that took long, \
-             and a load tester what clients see.\n",
-        ),
-        b"histogram" => out.map(0),
-        b"reset" => out.integer(0),
-        _ => out.array(0),
     }
 }
 

@@ -5,6 +5,8 @@ mod client_filter;
 mod command;
 mod config;
 mod connection_commands;
+mod debug;
+mod latency;
 mod persistence_commands;
 mod slowlog;
 mod transaction;
@@ -41,6 +43,8 @@ pub(crate) struct Session {
     watched: HashSet<(u8, Box<[u8]>)>,
     watched_bytes: usize,
     replies: Replies,
+    /// Reading a key is no use of it: `CLIENT NO-TOUCH`.
+    no_touch: bool,
     /// What others ask, for a client that watches.
     feed: Option<Arc<Feed>>,
     /// What has happened since the figures were last handed over.
@@ -101,6 +105,7 @@ impl Session {
             watched: HashSet::new(),
             watched_bytes: 0,
             replies: Replies::On,
+            no_touch: false,
             feed: None,
             counted: Totals::default(),
             in_exec: false,
@@ -232,7 +237,11 @@ impl Session {
         let flow = match spec.run {
             Run::Data(_) => {
                 let call = Call { spec, args, db: self.db };
-                self.depends_on = self.shared.engine.run(&call, out, &mut self.counted.tally);
+                let (engine, tally) = (&self.shared.engine, &mut self.counted.tally);
+                self.depends_on = match self.no_touch {
+                    false => engine.run(&call, out, tally),
+                    true => engine.run_untouched(&call, out, tally),
+                };
                 Flow::Continue
             }
             Run::Connection(command) => self.run_connection_command(command, args, out),

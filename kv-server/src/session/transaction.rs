@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use kv_core::command::{Access, Call, CommandError, ConnectionCommand, Run, Spec};
+use kv_core::command::{Access, Call, CommandError, ConnectionCommand, Run, Spec, quoted};
 use kv_core::resp::request::OwnedArgs;
 use kv_core::resp::{Args, Encoder};
 
@@ -109,6 +109,9 @@ impl Session {
         // INFO counts keys, which it could not under locks that this thread holds.
         let sizes = queue.has_info().then(|| shared.engine.sizes());
         let mut transaction = shared.engine.transaction_with(&calls, &watches);
+        if self.no_touch {
+            transaction.leave_untouched();
+        }
         let mut flow = Flow::Continue;
         self.in_exec = true;
         if transaction.unchanged(&watches) {
@@ -151,7 +154,7 @@ impl Session {
     /// The error for arguments that a subcommand does not take.
     pub(super) fn fail_subcommand(&mut self, args: Args<'_>, out: &mut Encoder) {
         let command = String::from_utf8_lossy(args.at(0)).to_uppercase();
-        let subcommand = String::from_utf8_lossy(args.at(1));
+        let subcommand = quoted(args.at(1));
         let what = "unknown subcommand or wrong number of arguments for";
         self.fail(format_args!("ERR {what} '{subcommand}'. Try {command} HELP."), out);
     }

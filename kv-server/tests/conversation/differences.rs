@@ -31,6 +31,26 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         reason: "a HELLO that fails changes nothing, as since 7.2",
     },
     Difference {
+        request: b"CLIENT NO-TOUCH ON\r\nCLIENT NO-TOUCH off\r\nCLIENT NO-TOUCH x\r\n",
+        reply: b"+OK\r\n+OK\r\n-ERR syntax error\r\n+OK\r\n",
+        reason: "we are 7.2 here, which brought it",
+    },
+    Difference {
+        request: b"CLIENT TRACKING ON\r\nCLIENT TRACKING OFF\r\n",
+        reply: b"-ERR CLIENT TRACKING is not supported: this server sends no invalidation messages, turn client-side caching off\r\n+OK\r\n+OK\r\n",
+        reason: "no push messages: who keeps copies must hear that nobody will tell when they are old",
+    },
+    Difference {
+        request: b"DEBUG SLEEP 0\r\nDEBUG SLEEP x\r\nDEBUG SLEEP -1\r\nDEBUG SLEEP nan\r\nDEBUG JMAP\r\nMULTI\r\nDEBUG SLEEP 0\r\nEXEC\r\n",
+        reply: b"+OK\r\n-ERR value is not a valid float\r\n-ERR value is not a valid float\r\n-ERR value is not a valid float\r\n-ERR unknown subcommand or wrong number of arguments for 'JMAP'. Try DEBUG HELP.\r\n+OK\r\n+QUEUED\r\n*1\r\n-ERR DEBUG SLEEP is not allowed in a transaction, which holds locks\r\n+OK\r\n",
+        reason: "Redis' DEBUG can do anything and is refused; ours can only wait, on one connection",
+    },
+    Difference {
+        request: b"SET a 5\r\nCOPY a b\r\nOBJECT REFCOUNT a\r\nOBJECT REFCOUNT b\r\n",
+        reply: b"+OK\r\n:1\r\n:2147483647\r\n:2147483647\r\n+OK\r\n",
+        reason: "nothing is shared here; that Redis shares small integers, but not copies of them, is not worth a bit in each entry",
+    },
+    Difference {
         request: b"PUT k v\r\nDELETE k\r\n",
         reply: b"+OK\r\n:1\r\n+OK\r\n",
         reason: "the original system's spellings",

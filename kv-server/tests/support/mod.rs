@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use certificates::Certificates;
 pub(crate) use namespace::Namespace;
-pub(crate) use peer::{Redis, free_port, skip};
+pub(crate) use peer::{Redis, free_port, is_there, skip};
 pub(crate) use process::Process;
 pub(crate) use served::Served;
 pub(crate) use wire::{Wire, request, shown};

@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use kv_core::resp::reply::{Value, decode};
+
 use super::PATIENCE;
 
 /// A connection to a server. Whatever goes wrong on it fails the test.
@@ -80,6 +82,21 @@ impl<S: Read + Write> Wire<S> {
         let mut text = self.read(len + 2);
         text.truncate(len);
         String::from_utf8(text).expect("text")
+    }
+
+    /// The next reply and its bytes.
+    #[track_caller]
+    pub(crate) fn value(&mut self) -> (Value, Vec<u8>) {
+        let mut bytes = Vec::new();
+        loop {
+            if let Some((value, _)) = decode(&bytes).expect("RESP") {
+                return (value, bytes);
+            }
+            // A byte at a time, so that nothing of the next reply is taken.
+            let byte = self.read(1);
+            assert!(!byte.is_empty(), "the connection ended within {}", shown(&bytes));
+            bytes.extend(byte);
+        }
     }
 
     /// A field of `INFO`.
