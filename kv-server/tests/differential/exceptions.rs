@@ -69,7 +69,10 @@ pub(crate) fn rule(words: &Words, times: Times) -> Alike {
         (b"pttl" | b"pexpiretime", _) if times == Times::Relative => Alike::Within(PATIENCE_MS),
         (b"ttl", _) => Alike::Within(PATIENCE_MS / 1000),
         (b"pttl", _) => Alike::Within(PATIENCE_MS),
-        (b"object", b"idletime") => Alike::Within(PATIENCE_MS / 1000),
+        // All settings: each server has its own.
+        (b"config", b"get") if words[2..].iter().any(|word| word == b"*") => Alike::Kind,
+        // A shared integer has been used when any key that holds it was.
+        (b"object", b"idletime") => Alike::Kind,
         _ => Alike::Same,
     }
 }
