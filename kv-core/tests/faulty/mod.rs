@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use kv_core::storage::{File, Storage};
@@ -302,6 +303,17 @@ fn survive(inode: &Inode, keep: u64, random: &mut Random) -> Vec<u8> {
         }
     }
     survived
+}
+
+/// The random crashes that the long mode wants: `KV_SEEDS` is how many, or `FIRST-END`, so that it can
+/// be done in portions.
+pub(crate) fn seeds_wanted() -> Option<Range<u64>> {
+    let text = std::env::var("KV_SEEDS").ok()?;
+    let (first, end) = text.split_once('-').unwrap_or(("0", &text));
+    match (first.parse(), end.parse()) {
+        (Ok(first), Ok(end)) => Some(first..end),
+        _ => panic!("KV_SEEDS={text} is neither a number nor FIRST-END"),
+    }
 }
 
 /// splitmix64.
