@@ -1,0 +1,10 @@
+#![no_main]
+
+#[path = "../../tests/faulty/mod.rs"]
+mod faulty;
+#[path = "../../tests/frame/mod.rs"]
+mod frame;
+#[path = "../../tests/fuzzed/mod.rs"]
+mod fuzzed;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::log::check(input));
