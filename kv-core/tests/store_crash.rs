@@ -10,35 +10,16 @@ mod lives;
 mod saved;
 mod store;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use faulty::{EIO, ENOSPC, Faulty, Random, seeds_wanted};
 use history::History;
 use kv_core::data_dir::Durability;
-use lives::{Life, MODES, Place, live};
+use lives::{Life, MODES, Place, each, live};
 
 const STEPS: usize = 200;
 
 /// Every so many of the crashes of one history are tried, and others in each mode.
 fn stride() -> usize {
     if seeds_wanted().is_some() { 1 } else { 29 }
-}
-
-/// Calls `check` with each of the numbers, on all cores.
-fn each(numbers: impl Iterator<Item = u64>, check: impl Fn(u64) + Sync) {
-    let numbers: Vec<u64> = numbers.collect();
-    let next = AtomicU64::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(&number) = numbers.get(next.fetch_add(1, Ordering::Relaxed) as usize)
-                {
-                    check(number);
-                }
-            });
-        }
-    });
 }
 
 /// Storage calls of a history that nothing disturbs.

@@ -24,6 +24,28 @@ pub(crate) enum Operation {
     Read,
     SyncData,
     SetLen,
+    List,
+    Size,
+}
+
+impl Operation {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Create,
+        Self::Open,
+        Self::Rename,
+        Self::Remove,
+        Self::SyncDir,
+        Self::Write,
+        Self::Read,
+        Self::SyncData,
+        Self::SetLen,
+        Self::List,
+        Self::Size,
+    ];
+
+    fn changes_something(self) -> bool {
+        !matches!(self, Self::Open | Self::Read | Self::List | Self::Size)
+    }
 }
 
 /// Calls that fail: those of this operation from the `first` on (counted from 1), `count` of them.
@@ -257,7 +279,7 @@ impl Faulty {
             *calls += 1;
             *calls
         };
-        if !matches!(operation, Operation::Open | Operation::Read) {
+        if operation.changes_something() {
             if state.freeze_after.is_some_and(|after| state.changing >= after) {
                 return Err(io::Error::from_raw_os_error(EIO));
             }
@@ -358,7 +380,7 @@ impl Storage for Faulty {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().content.live.keys().cloned().collect())
+        Ok(self.call(Operation::List)?.content.live.keys().cloned().collect())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -453,6 +475,6 @@ impl File for FaultyFile {
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.folder.state().content.inodes[self.inode].live.len() as u64)
+        Ok(self.folder.call(Operation::Size)?.content.inodes[self.inode].live.len() as u64)
     }
 }
