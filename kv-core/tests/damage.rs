@@ -15,12 +15,13 @@ use std::sync::Arc;
 use faulty::{EIO, ENOSPC, Faulty, Operation, seeds_wanted};
 use history::{Action, History, empty};
 use kv_core::data_dir::{DataDir, Durability, Progress, RecoveryError};
+use kv_core::storage::Storage;
 use lives::{Life, MODES, Place, each, is_io, live};
 
 const MANIFEST: &str = "MANIFEST";
 
 /// Every so many of all cases are tried, and others in each mode.
-const STRIDE: usize = 23;
+const STRIDE: usize = 97;
 
 fn stride() -> usize {
     if seeds_wanted().is_some() { 1 } else { STRIDE }
@@ -31,6 +32,8 @@ struct Lived {
     history: History,
     life: Life,
     folder: Faulty,
+    /// Those of its files that recovery keeps: the others are rubbish that a crash left.
+    files: Vec<String>,
     /// Its last change.
     last: Place,
 }
@@ -49,9 +52,9 @@ impl Lived {
         let folder = Faulty::default();
         let life = live(&history, &folder, durability, Place::default());
         assert!(life.is_whole);
-        let (last, _) = life.check(&history, &folder.killed(), life.kill, "not damaged");
-        assert_eq!(last.steps, 60);
-        Self { history, life, folder, last }
+        let this = Self::found(history, life, folder);
+        assert_eq!(this.last.steps, 60);
+        this
     }
 
     /// To a kill: what is behind the last mark is not known to be durable.
@@ -61,23 +64,24 @@ impl Lived {
         let folder = Faulty::default();
         folder.freeze_after(calls - 4);
         let life = live(&history, &folder, durability, Place::default());
-        let folder = folder.killed();
-        let (last, _) = life.check(&history, &folder.killed(), life.kill, "not damaged");
-        Self { history, life, folder, last }
+        Self::found(history, life, folder.killed())
     }
 
-    fn files(&self) -> Vec<String> {
-        use kv_core::storage::Storage;
-        self.folder.list().expect("a list")
+    fn found(history: History, life: Life, folder: Faulty) -> Self {
+        let (last, left) = life.check(&history, &folder.killed(), life.kill, "not damaged");
+        let left = left.list().expect("a list");
+        let mut files = folder.list().expect("a list");
+        files.retain(|name| left.contains(name));
+        Self { history, life, folder, files, last }
     }
 }
 
 /// What may be found of a damaged store: a part of the log, and all of the rest.
-fn check_found(lived: &Lived, damaged: &Faulty, name: &str, least: u64, context: &str) {
+fn check_found(lived: &Lived, damaged: &Faulty, name: &str, least: usize, context: &str) {
     match lived.life.try_recover(&lived.history, damaged, context) {
         Ok((place, _)) => {
             assert!(name.starts_with("log-"), "{context}: nobody noticed");
-            assert!(place.sequence >= least, "{context}: found {place:?} of {least}");
+            assert!(place.steps >= least, "{context}: found {place:?} of {least} steps");
         }
         Err(error) => {
             assert!(!is_io(&error), "{context}: {error}");
@@ -86,15 +90,15 @@ fn check_found(lived: &Lived, damaged: &Faulty, name: &str, least: u64, context:
     }
 }
 
-fn flip_bits(lived: &Lived, durability: Durability, phase: usize, least: u64) {
-    for name in lived.files() {
-        let bits = lived.folder.content(&name).len() * 8;
+fn flip_bits(lived: &Lived, durability: Durability, phase: usize, least: usize) {
+    for name in &lived.files {
+        let bits = lived.folder.content(name).len() * 8;
         let stride = if name == MANIFEST { 1 } else { stride() };
         each((phase as u64 % stride as u64..bits as u64).step_by(stride), |bit| {
             let damaged = lived.folder.killed();
-            damaged.flip(&name, bit as usize / 8, 1 << (bit % 8));
+            damaged.flip(name, bit as usize / 8, 1 << (bit % 8));
             let context = format!("{durability}: bit {bit} of {name}");
-            check_found(lived, &damaged, &name, least, &context);
+            check_found(lived, &damaged, name, least, &context);
         });
     }
 }
@@ -103,7 +107,7 @@ fn flip_bits(lived: &Lived, durability: Durability, phase: usize, least: u64) {
 fn every_flipped_bit_of_a_store_that_ended_in_order_is_refused_or_costs_only_a_mark() {
     for (phase, durability) in MODES.into_iter().enumerate() {
         let lived = Lived::to_the_end(durability);
-        flip_bits(&lived, durability, phase, lived.last.sequence);
+        flip_bits(&lived, durability, phase, lived.last.steps);
     }
 }
 
@@ -119,14 +123,14 @@ fn every_flipped_bit_of_a_store_that_was_killed_is_refused_or_costs_only_the_end
 fn a_store_with_a_file_cut_anywhere_is_refused_or_lost_only_the_end_of_the_log() {
     for (phase, durability) in MODES.into_iter().enumerate() {
         for lived in [Lived::to_the_end(durability), Lived::to_a_kill(durability)] {
-            for name in lived.files() {
-                let bytes = lived.folder.content(&name);
+            for name in &lived.files {
+                let bytes = lived.folder.content(name);
                 let stride = if name == MANIFEST { 1 } else { stride() };
                 each((phase as u64 % stride as u64..bytes.len() as u64).step_by(stride), |len| {
                     let damaged = lived.folder.killed();
-                    damaged.put(&name, &bytes[..len as usize]);
+                    damaged.put(name, &bytes[..len as usize]);
                     let context = format!("{durability}: {name} cut at {len}");
-                    check_found(&lived, &damaged, &name, 0, &context);
+                    check_found(&lived, &damaged, name, 0, &context);
                 });
             }
         }
@@ -137,10 +141,9 @@ fn a_store_with_a_file_cut_anywhere_is_refused_or_lost_only_the_end_of_the_log()
 fn a_store_without_one_of_its_files_is_refused_or_lost_only_the_end_of_the_log() {
     for durability in MODES {
         let lived = Lived::to_the_end(durability);
-        for name in lived.files() {
-            use kv_core::storage::Storage;
+        for name in &lived.files {
             let damaged = lived.folder.killed();
-            damaged.remove(&name).expect("it is there");
+            damaged.remove(name).expect("it is there");
             let context = format!("{durability}: without {name}");
             match lived.life.try_recover(&lived.history, &damaged, &context) {
                 Ok(_) => assert!(name.starts_with("log-"), "{context}: nobody noticed"),
