@@ -4,6 +4,7 @@
 mod faulty;
 mod frame;
 mod fuzzed;
+mod pieces;
 
 use fuzzed::TARGETS;
 use proptest::prelude::*;

@@ -131,6 +131,15 @@ fn file(folder: &Path, prefix: &str) -> PathBuf {
     paths.find(is_it).expect("a file of the store")
 }
 
+/// A server whose recovery has come to this file and waits, and a connection to it.
+fn held_at(folder: &Path, prefix: &str) -> Option<(Lease, Recovering, Wire<UnixStream>)> {
+    let lease = Lease::take(&file(folder, prefix))?;
+    let server = Recovering::start(folder);
+    let wire = server.connect();
+    lease.await_visitor();
+    Some((lease, server, wire))
+}
+
 fn expect_all(wire: &mut Wire<UnixStream>) {
     wire.ask("DBSIZE", &format!(":{KEYS}\r\n"));
     for key in 0..KEYS {
@@ -143,10 +152,7 @@ fn expect_all(wire: &mut Wire<UnixStream>) {
 fn clients_are_told_that_the_store_is_loading_until_it_is_there() {
     let folder = store();
     for name in ["snapshot-", "log-"] {
-        let Some(lease) = Lease::take(&file(folder.path(), name)) else { return };
-        let mut server = Recovering::start(folder.path());
-        let mut wire = server.connect();
-        lease.await_visitor();
+        let Some((lease, mut server, mut wire)) = held_at(folder.path(), name) else { return };
         for line in [
             "PING",
             "GET key:1",
@@ -181,10 +187,7 @@ fn clients_are_told_that_the_store_is_loading_until_it_is_there() {
 fn a_signal_ends_a_server_that_is_still_loading_and_harms_nothing() {
     let folder = store();
     for name in ["snapshot-", "log-"] {
-        let Some(lease) = Lease::take(&file(folder.path(), name)) else { return };
-        let mut server = Recovering::start(folder.path());
-        let mut wire = server.connect();
-        lease.await_visitor();
+        let Some((lease, mut server, mut wire)) = held_at(folder.path(), name) else { return };
         wire.ask("PING", LOADING);
         kill_process(Pid::from_child(&server.child), Signal::TERM).expect("it lives");
         // It closes connections after it has told recovery to stop.

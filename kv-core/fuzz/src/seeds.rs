@@ -6,6 +6,8 @@ mod faulty;
 mod frame;
 #[path = "../../tests/fuzzed/mod.rs"]
 mod fuzzed;
+#[path = "../../tests/pieces/mod.rs"]
+mod pieces;
 
 use std::path::PathBuf;
 use std::{env, fs, io};

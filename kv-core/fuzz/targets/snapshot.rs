@@ -6,5 +6,7 @@ mod faulty;
 mod frame;
 #[path = "../../tests/fuzzed/mod.rs"]
 mod fuzzed;
+#[path = "../../tests/pieces/mod.rs"]
+mod pieces;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::snapshot::check(input));

@@ -1,18 +1,13 @@
 //! Any bytes from a client: they mean the same in whatever pieces they arrive, and what was
 //! understood of them means the same when it is sent again.
 
-use kv_core::resp::request::Decoded;
-use kv_core::resp::{Encoder, ProtocolError, RequestDecoder, RequestLimits};
+use kv_core::resp::{Encoder, RequestLimits};
 
 use super::tape::Tape;
+use crate::pieces::{Outcome, Request, decode_pieces};
 
 /// Longer inputs are not sent byte by byte.
 const ONE_BY_ONE_BYTES_MAX: usize = 600;
-
-type Request = Vec<Vec<u8>>;
-
-/// The requests in an input and how it ends: an error, or so many bytes that wait for more.
-type Outcome = (Vec<Request>, Result<usize, ProtocolError>);
 
 /// Two bytes choose limits and pieces; the others arrive.
 pub(crate) fn check(input: &[u8]) {
@@ -33,31 +28,13 @@ pub(crate) fn check(input: &[u8]) {
     let (requests, _) = whole;
     let args: usize = requests.iter().flatten().map(Vec::len).sum();
     assert!(args <= sent.len(), "{args} bytes of arguments in {} bytes", sent.len());
-    let again: Vec<u8> = requests.iter().flat_map(|request| encode(request)).collect();
+    let again: Vec<u8> = requests.iter().flat_map(encode).collect();
     assert_eq!(decode(RequestLimits::DEFAULT, &again, again.len().max(1)), (requests, Ok(0)));
 }
 
 fn decode(limits: RequestLimits, sent: &[u8], step: usize) -> Outcome {
-    let mut decoder = RequestDecoder::new(limits);
-    let (mut requests, mut begin, mut end) = (Vec::new(), 0, 0);
-    while end < sent.len() {
-        end = sent.len().min(end + step);
-        while begin < end {
-            match decoder.decode(&sent[begin..end]) {
-                Err(error) => return (requests, Err(error)),
-                Ok(Decoded::More { missing_bytes }) => {
-                    assert!(missing_bytes > 0);
-                    break;
-                }
-                Ok(Decoded::Request { args, consumed }) => {
-                    assert!((1..=end - begin).contains(&consumed));
-                    requests.push(args.from(0).map(<[u8]>::to_vec).collect());
-                    begin += consumed;
-                }
-            }
-        }
-    }
-    (requests, Ok(sent.len() - begin))
+    let cuts: Vec<usize> = (step..sent.len()).step_by(step).collect();
+    decode_pieces(limits, sent, &cuts)
 }
 
 fn encode(request: &Request) -> Vec<u8> {
