@@ -9,4 +9,11 @@ mod fuzzed;
 #[path = "../../tests/pieces/mod.rs"]
 mod pieces;
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzzed::log::check(input));
+libfuzzer_sys::fuzz_target!(
+    init: {
+        // On this thread: handing so little work to others takes longer than doing it.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+        pool.build_global().expect("the first pool");
+    },
+    |input: &[u8]| fuzzed::log::check(input)
+);
