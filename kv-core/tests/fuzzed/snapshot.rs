@@ -127,8 +127,14 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let file = snapshot(&HEADER, &[&first, &second], counts);
     let mut seeds = vec![Vec::new(), vec![0], [&[0][..], &file].concat()];
     seeds.push([&[0][..], &file[..100]].concat());
-    let edits: [&[u8]; 4] =
-        [&[0], &[1, 0, 60, 0, 1], &[1, 0, 90, 0, 0], &[2, 0, 50, 0, 8, 0, 52, 0, 1]];
+    // The third is in a value, which nothing but its block's checksum knows.
+    let edits: [&[u8]; 5] = [
+        &[0],
+        &[1, 0, 60, 0, 1],
+        &[1, 0, 66, 0, 1],
+        &[1, 0, 90, 0, 0],
+        &[2, 0, 50, 0, 8, 0, 52, 0, 1],
+    ];
     seeds.extend(edits.map(|edits| [&[1][..], edits, &blocks].concat()));
     seeds.push([&[1, 0][..], &block(&first[..first.len() - 1])].concat());
     seeds.push([&[1, 0][..], &block(&first), &block(&first)].concat());
