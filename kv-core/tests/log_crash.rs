@@ -7,7 +7,7 @@ mod trace;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use faulty::{Faulty, Random};
+use faulty::{Faulty, Random, seeds_wanted};
 use kv_core::log::{Log, LogError, SyncMode};
 use kv_core::storage::Storage;
 use trace::{MODES, Records, append, assert_prefix, begin, options, recover, small_segments};
@@ -135,9 +135,7 @@ fn a_second_power_cut_during_recovery_loses_nothing_promised() {
 
 #[test]
 fn random_power_cuts_leave_a_prefix_with_all_that_was_promised() {
-    // The long mode asks for many more.
-    let seeds = std::env::var("KV_SEEDS").map_or(200, |seeds| seeds.parse().unwrap());
-    for seed in 0..seeds {
+    for seed in seeds_wanted().unwrap_or(0..200) {
         let mut random = Random(seed);
         let mode = MODES[random.below(3) as usize];
         let folder = Faulty::default();

@@ -1,5 +1,6 @@
 //! The file of a snapshot: what was written comes back, and nothing else ever does.
 
+mod frame;
 mod saved;
 
 use std::fs;
@@ -40,26 +41,7 @@ fn encode(folder: &Folder, state: &State) -> Vec<u8> {
 
 /// The file around blocks of any bytes, with right checksums everywhere.
 fn frame(blocks: &[&[u8]], entries: [u64; 16]) -> Vec<u8> {
-    let salt = HEADER.salt.to_le_bytes();
-    let mut file = [&b"kv-snp\r\n"[..], &1u32.to_le_bytes(), &salt].concat();
-    file.extend(HEADER.sequence.to_le_bytes());
-    file.extend(HEADER.created_ms.to_le_bytes());
-    file.extend(crc32c::crc32c(&file).to_le_bytes());
-    for (number, block) in (0u64..).zip(blocks) {
-        let len = (block.len() as u64).to_le_bytes();
-        let sealed = [&salt[..], &number.to_le_bytes(), &len, block].concat();
-        file.extend(crc32c::crc32c(&sealed).to_le_bytes());
-        file.extend(len);
-        file.extend(*block);
-    }
-    let mut footer = b"kv-end\r\n".to_vec();
-    footer.extend((blocks.len() as u64).to_le_bytes());
-    footer.extend(blocks.iter().map(|block| block.len() as u64).sum::<u64>().to_le_bytes());
-    footer.extend(entries.map(u64::to_le_bytes).concat());
-    let crc = crc32c::crc32c(&[&salt[..], &footer].concat());
-    file.extend(footer);
-    file.extend(crc.to_le_bytes());
-    file
+    frame::snapshot(&HEADER, blocks, entries)
 }
 
 /// So many entries of database 0, and none of the others.

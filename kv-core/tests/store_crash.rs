@@ -1,8 +1,8 @@
 //! The whole store over crashes and failing disks: what comes back is what clients did up to some
 //! step, whole transactions only, with all that they were promised.
 //!
-//! `KV_SEEDS` asks for so many random crashes, and for each crash that one history can have; without
-//! it a part of them is tried.
+//! `KV_SEEDS` (a number, or `FIRST-END`) asks for so many random crashes, and for each crash that one
+//! history can have; without it a part of them is tried.
 
 mod faulty;
 mod history;
@@ -10,41 +10,16 @@ mod lives;
 mod saved;
 mod store;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use faulty::{EIO, ENOSPC, Faulty, Random};
+use faulty::{EIO, ENOSPC, Faulty, Random, seeds_wanted};
 use history::History;
 use kv_core::data_dir::Durability;
-use lives::{Life, MODES, Place, live};
+use lives::{Life, MODES, Place, each, live};
 
 const STEPS: usize = 200;
-
-/// How many random crashes the long mode wants.
-fn seeds_wanted() -> Option<u64> {
-    let seeds = std::env::var("KV_SEEDS").ok()?;
-    Some(seeds.parse().expect("KV_SEEDS is a number"))
-}
 
 /// Every so many of the crashes of one history are tried, and others in each mode.
 fn stride() -> usize {
     if seeds_wanted().is_some() { 1 } else { 29 }
-}
-
-/// Calls `check` with each of the numbers, on all cores.
-fn each(numbers: impl Iterator<Item = u64>, check: impl Fn(u64) + Sync) {
-    let numbers: Vec<u64> = numbers.collect();
-    let next = AtomicU64::new(0);
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while let Some(&number) = numbers.get(next.fetch_add(1, Ordering::Relaxed) as usize)
-                {
-                    check(number);
-                }
-            });
-        }
-    });
 }
 
 /// Storage calls of a history that nothing disturbs.
@@ -97,10 +72,10 @@ fn a_power_cut_or_a_kill_at_every_call_leaves_a_prefix_with_all_that_was_promise
 
 #[test]
 fn random_lives_in_random_modes_leave_a_prefix_with_all_that_was_promised() {
-    let seeds = seeds_wanted().unwrap_or(60);
-    let histories: Vec<History> =
-        (0..(seeds / 100).clamp(2, 100)).map(|seed| History::new(seed, STEPS)).collect();
-    each(0..seeds, |seed| {
+    // The same for all portions of the long mode: a seed means the same in each.
+    let histories = if seeds_wanted().is_some() { 100 } else { 2 };
+    let histories: Vec<History> = (0..histories).map(|seed| History::new(seed, STEPS)).collect();
+    each(seeds_wanted().unwrap_or(0..60), |seed| {
         let mut random = Random(seed);
         let history = &histories[random.below(histories.len() as u64) as usize];
         let (mut folder, mut place) = (Faulty::default(), Place::default());

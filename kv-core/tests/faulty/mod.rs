@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use kv_core::storage::{File, Storage};
@@ -23,6 +24,28 @@ pub(crate) enum Operation {
     Read,
     SyncData,
     SetLen,
+    List,
+    Size,
+}
+
+impl Operation {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Create,
+        Self::Open,
+        Self::Rename,
+        Self::Remove,
+        Self::SyncDir,
+        Self::Write,
+        Self::Read,
+        Self::SyncData,
+        Self::SetLen,
+        Self::List,
+        Self::Size,
+    ];
+
+    fn changes_something(self) -> bool {
+        !matches!(self, Self::Open | Self::Read | Self::List | Self::Size)
+    }
 }
 
 /// Calls that fail: those of this operation from the `first` on (counted from 1), `count` of them.
@@ -256,7 +279,7 @@ impl Faulty {
             *calls += 1;
             *calls
         };
-        if !matches!(operation, Operation::Open | Operation::Read) {
+        if operation.changes_something() {
             if state.freeze_after.is_some_and(|after| state.changing >= after) {
                 return Err(io::Error::from_raw_os_error(EIO));
             }
@@ -304,6 +327,17 @@ fn survive(inode: &Inode, keep: u64, random: &mut Random) -> Vec<u8> {
     survived
 }
 
+/// The random crashes that the long mode wants: `KV_SEEDS` is how many, or `FIRST-END`, so that it can
+/// be done in portions.
+pub(crate) fn seeds_wanted() -> Option<Range<u64>> {
+    let text = std::env::var("KV_SEEDS").ok()?;
+    let (first, end) = text.split_once('-').unwrap_or(("0", &text));
+    match (first.parse(), end.parse()) {
+        (Ok(first), Ok(end)) => Some(first..end),
+        _ => panic!("KV_SEEDS={text} is neither a number nor FIRST-END"),
+    }
+}
+
 /// splitmix64.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -346,7 +380,7 @@ impl Storage for Faulty {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.state().content.live.keys().cloned().collect())
+        Ok(self.call(Operation::List)?.content.live.keys().cloned().collect())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -441,6 +475,6 @@ impl File for FaultyFile {
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.folder.state().content.inodes[self.inode].live.len() as u64)
+        Ok(self.folder.call(Operation::Size)?.content.inodes[self.inode].live.len() as u64)
     }
 }

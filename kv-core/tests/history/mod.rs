@@ -48,7 +48,13 @@ impl History {
                 Step { at_ms, action: any_action(&mut random) }
             })
             .collect();
-        let mut this = Self { steps, states: Vec::new(), end_ms: at_ms };
+        Self::of(steps)
+    }
+
+    /// The history of these steps.
+    pub(crate) fn of(steps: Vec<Step>) -> Self {
+        let end_ms = steps.last().map_or(BEGIN_MS, |step| step.at_ms);
+        let mut this = Self { steps, states: Vec::new(), end_ms };
         // The same store without a log: what it keeps is tested here, what it answers elsewhere.
         let (engine, clock_ms) = empty();
         this.states.push(this.state(&engine));

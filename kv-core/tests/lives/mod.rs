@@ -1,7 +1,9 @@
 //! Lives of a store: it recovers, goes on with a history, is told what will survive, and crashes.
+//! Each test file that needs them includes this module and uses part of it.
+#![allow(dead_code, reason = "every test file is a crate of its own and needs another part")]
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use kv_core::Engine;
@@ -106,6 +108,23 @@ pub(crate) fn live(
     life
 }
 
+/// Calls `check` with each of the numbers, on all cores.
+pub(crate) fn each(numbers: impl Iterator<Item = u64>, check: impl Fn(u64) + Sync) {
+    let numbers: Vec<u64> = numbers.collect();
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(&number) = numbers.get(next.fetch_add(1, Ordering::Relaxed) as usize)
+                {
+                    check(number);
+                }
+            });
+        }
+    });
+}
+
 /// Whether a server would take a change now; waits for what passes by itself, as long as there is
 /// power.
 fn accepts(folder: &Faulty, engine: &Engine) -> bool {
@@ -121,7 +140,7 @@ fn accepts(folder: &Faulty, engine: &Engine) -> bool {
 }
 
 /// A recovery may fail when a call does, and for no other reason.
-fn is_io(error: &RecoveryError) -> bool {
+pub(crate) fn is_io(error: &RecoveryError) -> bool {
     matches!(
         error,
         RecoveryError::Io { .. }
@@ -190,9 +209,23 @@ impl Life {
     }
 
     fn recover(&self, history: &History, left: &Faulty, context: &str) -> (Place, Faulty) {
+        self.try_recover(history, left, context)
+            .unwrap_or_else(|error| panic!("{context}: {error}"))
+    }
+
+    /// Recovers the store from what is left; asserts that it is the history up to some step. Answers
+    /// where that is, and the folder to go on with.
+    ///
+    /// # Errors
+    /// Why it cannot be recovered.
+    pub(crate) fn try_recover(
+        &self,
+        history: &History,
+        left: &Faulty,
+        context: &str,
+    ) -> Result<(Place, Faulty), RecoveryError> {
         let (engine, _) = empty();
-        let (_, recovered) = open(left, &engine, self.durability)
-            .unwrap_or_else(|error| panic!("{context}: {error}"));
+        let (_, recovered) = open(left, &engine, self.durability)?;
         let sequence = recovered.sequence;
         let steps = self.reached.partition_point(|place| place.sequence <= sequence);
         assert!(steps > 0, "{context}: {sequence} is before where it began");
@@ -204,7 +237,7 @@ impl Life {
             shown(&history.states[steps]),
             shown(&found)
         );
-        (Place { steps, sequence }, left.killed())
+        Ok((Place { steps, sequence }, left.killed()))
     }
 }
 
