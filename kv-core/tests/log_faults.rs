@@ -472,7 +472,7 @@ fn who_leaves_word_is_told_that_the_disk_is_full() {
     for mode in MODES {
         let (folder, storage) = folder();
         let log = Arc::new(begin(&storage, options(mode)));
-        folder.limit(Some(0));
+        folder.fail_from_now(Operation::Write, ENOSPC);
         let sequence = append(&log, &mut Random(1)).0;
         let told = leave_word(&log, sequence);
         wait_until(|| told.0.load(Ordering::SeqCst) == 1);
