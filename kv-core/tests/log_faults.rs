@@ -412,3 +412,71 @@ fn a_burst_of_failures_of_one_kind_does_not_mix_up_the_log() {
         assert_prefix(&records, &known, 40, &format!("write {nth} fails"));
     }
 }
+
+/// Leaves word; answers how often that was called, and what was durable when it was.
+fn leave_word(log: &Arc<Log>, sequence: u64) -> Arc<(AtomicU64, AtomicU64)> {
+    let told = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+    let (theirs, weak) = (Arc::clone(&told), Arc::downgrade(log));
+    let notice = move || {
+        let durable = weak.upgrade().map_or(0, |log| log.durable());
+        theirs.1.store(durable, Ordering::SeqCst);
+        theirs.0.fetch_add(1, Ordering::SeqCst);
+    };
+    log.notify(sequence, Arc::new(notice));
+    told
+}
+
+#[test]
+fn who_leaves_word_is_told_once_the_record_is_durable_and_not_before() {
+    for mode in MODES {
+        let (folder, storage) = folder();
+        let log = Arc::new(begin(&storage, options(mode)));
+        folder.hold_syncs();
+        let first = append(&log, &mut Random(1)).0;
+        let told_first = leave_word(&log, first);
+        folder.wait_for_held_sync();
+        let second = append(&log, &mut Random(2)).0;
+        let told_second = leave_word(&log, second);
+        assert!(!log.is_decided(first), "{mode:?}");
+        assert_eq!(told_first.0.load(Ordering::SeqCst), 0, "{mode:?}");
+        folder.release_syncs();
+        for (sequence, told) in [(first, told_first), (second, told_second)] {
+            wait_until(|| told.0.load(Ordering::SeqCst) == 1);
+            assert!(told.1.load(Ordering::SeqCst) >= sequence, "{mode:?}");
+        }
+        // Of what is durable already, as of what somebody else's sync makes so.
+        let told = leave_word(&log, first);
+        wait_until(|| told.0.load(Ordering::SeqCst) == 1);
+    }
+}
+
+#[test]
+fn who_leaves_word_is_told_when_the_log_fails() {
+    for mode in MODES {
+        let (folder, storage) = folder();
+        let log = Arc::new(begin(&storage, options(mode)));
+        let sequence = append(&log, &mut Random(1)).0;
+        folder.fail_next(Operation::SyncData, 1, EIO);
+        let told = leave_word(&log, sequence);
+        wait_until(|| told.0.load(Ordering::SeqCst) == 1);
+        assert!(log.is_decided(sequence) && log.wait_durable(sequence).is_err(), "{mode:?}");
+        assert!(told.1.load(Ordering::SeqCst) < sequence, "{mode:?}");
+
+        let told = leave_word(&log, append(&log, &mut Random(2)).0);
+        wait_until(|| told.0.load(Ordering::SeqCst) == 1);
+    }
+}
+
+#[test]
+fn who_leaves_word_is_told_that_the_disk_is_full() {
+    for mode in MODES {
+        let (folder, storage) = folder();
+        let log = Arc::new(begin(&storage, options(mode)));
+        folder.fail_from_now(Operation::Write, ENOSPC);
+        let sequence = append(&log, &mut Random(1)).0;
+        let told = leave_word(&log, sequence);
+        wait_until(|| told.0.load(Ordering::SeqCst) == 1);
+        let failure = log.wait_durable(sequence).unwrap_err();
+        assert!(!failure.lasting, "{mode:?}");
+    }
+}

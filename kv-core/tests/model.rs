@@ -435,7 +435,7 @@ proptest! {
             prop_assert_eq!(size.expiring, held().filter(|held| held.expires_at_ms.is_some()).count());
         }
         // What each key is said to cost is what its end gives back; the tables are too small to shrink.
-        for ((db, key), _) in &model.keys {
+        for (db, key) in model.keys.keys() {
             let bytes = || store.engine.sizes()[usize::from(*db)].bytes as i64;
             let Value::Integer(usage) = store::value(&store.engine, *db, &["memory", "usage", key]) else {
                 panic!("{key} is there");

@@ -59,6 +59,8 @@ pub(crate) struct Connection {
     out: Encoder,
     /// Bytes of `out` that were sent.
     sent: usize,
+    /// Bytes of `out` that were handed over, so counted as sent, and taken back.
+    counted_ahead: usize,
     /// Since when more than the soft limit has waited.
     over_soft_limit: Option<Instant>,
     /// Since when a request has begun and is not whole.
@@ -84,6 +86,7 @@ impl Connection {
             missing_bytes: 1,
             out: Encoder::new(Protocol::Resp2),
             sent: 0,
+            counted_ahead: 0,
             over_soft_limit: None,
             partial_since: None,
             bytes_in: 0,
@@ -115,7 +118,9 @@ impl Connection {
             if flow == Flow::Close {
                 return self.flush_and_close();
             }
-            self.send()?;
+            if !self.hand_over() {
+                self.send()?;
+            }
             if self.is_drained()? {
                 return self.flush_and_close();
             }
@@ -167,6 +172,7 @@ impl Connection {
 
     /// Runs every complete request in the buffer.
     fn run_requests(&mut self) -> io::Result<Flow> {
+        self.take_back();
         self.decoder.set_limits(self.request_limits());
         self.hold_output_limit()?;
         let mut authenticated = self.session.is_authenticated();
@@ -249,6 +255,22 @@ impl Connection {
         self.out.bytes().len() - self.sent
     }
 
+    /// Leaves the replies to the thread that syncs the log, where they wait for it.
+    fn hand_over(&mut self) -> bool {
+        let bytes = self.out.bytes().len();
+        let is_handed_over = self.sent == 0 && self.session.hand_over(&mut self.out);
+        if is_handed_over {
+            self.count(0, bytes);
+        }
+        is_handed_over
+    }
+
+    fn take_back(&mut self) {
+        if self.session.take_back(&mut self.out) {
+            self.counted_ahead = self.out.bytes().len();
+        }
+    }
+
     /// Sends what the socket takes, once what it tells is kept.
     fn send(&mut self) -> io::Result<()> {
         self.session.settle(&mut self.out);
@@ -257,7 +279,9 @@ impl Connection {
         }
         let sent = self.stream.try_send(&self.out.bytes()[self.sent..])?;
         self.sent += sent;
-        self.count(0, sent);
+        let counted = sent.min(self.counted_ahead);
+        self.counted_ahead -= counted;
+        self.count(0, sent - counted);
         if self.pending() == 0 {
             self.sent = 0;
             self.over_soft_limit = None;
@@ -387,6 +411,7 @@ impl Connection {
     /// the connection and could destroy those replies on their way, so what still arrives is
     /// swallowed: until the client closes, has been silent for a moment, or does not come to an end.
     fn flush_and_close(&mut self) -> io::Result<()> {
+        self.take_back();
         // Also when nothing is to be sent: a client may want no replies.
         self.session.settle(&mut self.out);
         self.flush()?;

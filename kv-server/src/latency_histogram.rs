@@ -59,8 +59,8 @@ impl LatencyHistogram {
     /// Each bucket's upper bound in seconds, and what is in it and in no bucket before.
     pub(crate) fn buckets(&self) -> [(f64, u64); BUCKETS] {
         std::array::from_fn(|index| {
-            let bound_ns = FIRST_NS << index;
-            let bound_s = if index == BUCKETS - 1 { f64::INFINITY } else { bound_ns as f64 / 1e9 };
+            let is_last = index == BUCKETS - 1;
+            let bound_s = if is_last { f64::INFINITY } else { (FIRST_NS << index) as f64 / 1e9 };
             (bound_s, self.counts[index])
         })
     }

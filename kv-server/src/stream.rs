@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -121,6 +121,23 @@ impl Stream {
                 Err(Errno::INTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
+        }
+    }
+
+    /// Bytes that were sent and that the peer has not acknowledged (or, over a Unix socket, read).
+    ///
+    /// # Errors
+    /// Also with TLS, which may hold more than the socket knows of.
+    pub(crate) fn unacknowledged(&self) -> io::Result<usize> {
+        if let Self::Tls(_) = self {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the descriptor is open for as long as `self` is borrowed, and this request writes
+        // one int, which outlives the call.
+        match unsafe { libc::ioctl(self.fd().as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) } {
+            0 => Ok(bytes as usize),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 

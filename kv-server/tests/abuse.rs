@@ -239,11 +239,8 @@ fn say_nonsense(process: &Process, bytes: &[u8]) {
     drop(stream.write_all(bytes));
     drop(stream.shutdown(std::net::Shutdown::Write));
     let mut rest = Vec::new();
-    match stream.read_to_end(&mut rest) {
-        Ok(_) => {}
-        Err(error) => {
-            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{}", bytes.escape_ascii())
-        }
+    if let Err(error) = stream.read_to_end(&mut rest) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{}", bytes.escape_ascii());
     }
 }
 

@@ -106,7 +106,8 @@ fn info_of(wire: &mut Wire, name: &str, known: &[&str]) -> String {
         names.sort();
         info[9] = Value::Simple(names.concat().into_bytes());
     }
-    info.iter().map(|field| format!("{field:?}\n")).collect()
+    let fields: Vec<String> = info.iter().map(|field| format!("{field:?}\n")).collect();
+    fields.concat()
 }
 
 #[test]

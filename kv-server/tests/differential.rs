@@ -50,7 +50,7 @@ fn script(grammar: &Grammar, seed: u64) -> (Vec<Step>, Times) {
     }
     while steps.len() < SCRIPT_LEN {
         let connection = dice.below(CONNECTIONS);
-        for left in (0..1 + dice.below(20)).rev() {
+        for left in (0..=dice.below(20)).rev() {
             let words = match dice.below(100) {
                 0 => wrong_arity(&mut dice),
                 _ => grammar.command(&mut dice, times),

@@ -341,3 +341,66 @@ fn shutdown_saves_when_told_to_and_not_when_told_not_to() {
     let mut wire = memory_alone.connect();
     wire.send("SHUTDOWN SAVE\r\n").expect("-ERR Errors trying to SHUTDOWN. Check logs.\r\n");
 }
+
+/// What many requests are answered with, each number once and in order.
+fn counted_up_to(count: usize) -> String {
+    let replies: Vec<String> = (1..=count).map(|number| format!(":{number}\r\n")).collect();
+    replies.concat()
+}
+
+/// What the server says that it has sent before this reply, and how long this reply is.
+fn bytes_sent(wire: &mut Wire) -> (usize, usize) {
+    let text = wire.text("INFO");
+    let field = "total_net_output_bytes:";
+    let value = text.lines().find_map(|line| line.strip_prefix(field)).expect(field);
+    (value.parse().expect("a number"), format!("${}\r\n{text}\r\n", text.len()).len())
+}
+
+#[test]
+fn replies_come_once_and_in_order_however_requests_meet_the_disk() {
+    const COUNT: usize = 500;
+    let data = Data::new();
+    let server = data.serve(&["--durability", "always"]);
+    let mut other = server.connect();
+    let (before, reply_bytes) = bytes_sent(&mut other);
+    // Each request in a packet of its own: some come before the reply to the one before is sent.
+    let mut wire = server.connect();
+    for _ in 0..COUNT {
+        wire.send("INCR counter\r\n");
+    }
+    let replies = counted_up_to(COUNT);
+    wire.expect(&replies).done_sending().expect_end();
+    assert_eq!(bytes_sent(&mut other).0, before + reply_bytes + replies.len());
+}
+
+#[test]
+fn a_client_that_ends_its_requests_at_once_is_still_answered_in_always() {
+    let data = Data::new();
+    let server = data.serve(&["--durability", "always"]);
+    for number in 1..=50 {
+        let mut wire = server.connect();
+        wire.send("INCR counter\r\n").done_sending();
+        wire.expect(format!(":{number}\r\n")).expect_end();
+    }
+    // Nobody answers with half a request, but what was whole is answered before.
+    let mut wire = server.connect();
+    wire.send("INCR counter\r\nSET half").expect(":51\r\n");
+}
+
+#[test]
+fn an_orderly_end_answers_what_waits_for_the_disk() {
+    let data = Data::new();
+    let server = data.serve(&["--durability", "always"]);
+    let mut wires: Vec<Wire> = (0..16).map(|_| server.connect()).collect();
+    for wire in &mut wires {
+        wire.send("PING\r\n").expect("+PONG\r\n").send("INCR counter\r\n");
+    }
+    // Whoever is answered knows that all before have arrived.
+    let mut last = server.connect();
+    eventually("all have been counted", || last.text("GET counter").trim_end() == "16");
+    end(server);
+    for wire in &mut wires {
+        assert!(wire.line().starts_with(':'));
+        wire.expect_end();
+    }
+}

@@ -54,8 +54,7 @@ fn kill(mut process: Process) {
 
 /// All that a server says to these lines, on a connection that it then ends.
 fn answers(wire: &mut Wire, lines: &[&str]) -> String {
-    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    shown(&wire.send(format!("{lines}QUIT\r\n")).rest())
+    shown(&wire.send(format!("{}\r\nQUIT\r\n", lines.join("\r\n"))).rest())
 }
 
 #[test]

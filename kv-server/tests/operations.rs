@@ -279,12 +279,12 @@ fn who_sleeps_lets_others_work_and_ends_with_its_client() {
 
 #[test]
 fn reading_is_no_use_of_a_key_for_who_does_not_touch() {
-    let served = Served::start();
-    let mut wire = served.connect();
-    wire.ask("SET k v", "+OK\r\n").ask("CLIENT NO-TOUCH on", "+OK\r\n");
     fn idle_s(wire: &mut Wire) -> u64 {
         wire.send("OBJECT IDLETIME k\r\n").line()[1..].parse().expect("a number")
     }
+    let served = Served::start();
+    let mut wire = served.connect();
+    wire.ask("SET k v", "+OK\r\n").ask("CLIENT NO-TOUCH on", "+OK\r\n");
     eventually("it is idle", || {
         wire.ask("GET k", "$1\r\nv\r\n").ask("MULTI", "+OK\r\n").ask("GET k", "+QUEUED\r\n");
         wire.ask("EXEC", "*1\r\n$1\r\nv\r\n");

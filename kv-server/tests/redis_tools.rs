@@ -46,8 +46,9 @@ fn redis_cli_asks_in_both_protocols() {
 #[test]
 fn redis_cli_loads_a_pipe_and_walks_the_keys() {
     let served = Served::start();
-    let lines: String = (0..5000).map(|number| format!("SET key:{number} {number}\r\n")).collect();
-    let Some(output) = run("redis-cli", &served, &["--pipe"], &lines) else { return };
+    let lines: Vec<String> =
+        (0..5000).map(|number| format!("SET key:{number} {number}\r\n")).collect();
+    let Some(output) = run("redis-cli", &served, &["--pipe"], &lines.concat()) else { return };
     assert!(said(&output).contains("errors: 0, replies: 5000"), "{output:?}");
     let walked = run("redis-cli", &served, &["--scan", "--pattern", "key:12*"], "");
     assert_eq!(said(&walked.expect("it is there")).lines().count(), 111);

@@ -46,10 +46,10 @@ pub(super) fn setbit(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
     let value = tx.peek(&key).map_or(&[][..], Entry::value);
     let (len, old) = (value.len(), value.get(at).copied());
     let new = old.unwrap_or_default() & !mask | if on { mask } else { 0 };
-    if old != Some(new) {
-        tx.splice(&key, len.max(at + 1), at, &[new]);
-    } else {
+    if old == Some(new) {
         tx.hold_as(&key, Form::Raw);
+    } else {
+        tx.splice(&key, len.max(at + 1), at, &[new]);
     }
     out.integer((old.unwrap_or_default() & mask != 0).into());
     Ok(())

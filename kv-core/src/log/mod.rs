@@ -14,6 +14,7 @@
 
 pub mod effect;
 mod error;
+mod notices;
 mod options;
 mod reader;
 pub mod record;
@@ -26,14 +27,16 @@ mod unmarked;
 mod waiters;
 mod writer;
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crossbeam::utils::CachePadded;
 
 use crate::storage::Storage;
+use notices::Notices;
 use segment::segment_name;
 use status::Status;
 use sync::{Exposed, Shared};
@@ -43,6 +46,7 @@ use writer::Writer;
 
 pub use effect::{Effect, EffectError, Effects};
 pub use error::{LogError, LogFailure, Torn};
+pub use notices::Notice;
 pub use options::{LogOptions, SyncMode};
 pub use reader::{LogEnd, LogStart, Record, Segment, cut, read};
 pub use tail::OpenRecord;
@@ -60,12 +64,12 @@ pub struct Exposure {
 /// killed.
 pub struct Log {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Log {
-    /// Begins a new segment where [`read`] found the log to end, and starts the thread that syncs.
-    /// What was read is durable then, too.
+    /// Begins a new segment where [`read`] found the log to end, and starts the threads that sync
+    /// and tell. What was read is durable then, too.
     ///
     /// # Errors
     /// [`LogError::Io`]; nothing was promised then and it can be tried again.
@@ -109,18 +113,24 @@ impl Log {
             clock: Exposed::new(),
             status: Status::default(),
             waiters: Waiters::default(),
+            notices: Notices::default(),
             wanted: sequence(),
             asleep: AtomicU32::new(0),
             is_stopping: AtomicBool::new(false),
             is_preparation_due: AtomicBool::new(false),
             storage,
         });
-        let thread = std::thread::Builder::new().name("log-sync".to_owned()).spawn({
-            let shared = Arc::clone(&shared);
-            move || shared.run()
-        });
-        let thread = Mutex::new(Some(thread.map_err(failed)?));
-        Ok(Self { shared, thread })
+        let log = Self { shared, threads: Mutex::default() };
+        log.spawn("log-sync", Shared::run).map_err(failed)?;
+        log.spawn("log-notice", Shared::run_notices).map_err(failed)?;
+        Ok(log)
+    }
+
+    fn spawn(&self, name: &str, run: fn(&Shared)) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || run(&shared))?;
+        self.threads.lock().expect("no panic while starting").push(thread);
+        Ok(())
     }
 
     /// When it is synced.
@@ -176,6 +186,19 @@ impl Log {
     /// As [`Log::wait_durable`], but answers `false` at the deadline.
     pub fn wait_durable_until(&self, sequence: u64, deadline: Instant) -> Result<bool, LogFailure> {
         self.shared.wait_durable(sequence, Some(deadline))
+    }
+
+    /// Whether [`Log::wait_durable`] would answer at once, be it with an error.
+    #[inline]
+    pub fn is_decided(&self, sequence: u64) -> bool {
+        self.shared.verdict(sequence).is_some()
+    }
+
+    /// Has a thread of the log call `notice` once [`Log::is_decided`] of these records. One that is left
+    /// when the log ends is never called.
+    #[inline]
+    pub fn notify(&self, sequence: u64, notice: Notice) {
+        self.shared.notify(sequence, notice);
     }
 
     /// Waits until the records up to `sequence` are as safe as the mode promises.
@@ -246,7 +269,7 @@ impl Log {
         self.shared.published.appended.load(Ordering::Relaxed)
     }
 
-    /// Writes and syncs everything, marks it as durable, and ends the thread. Changes are refused
+    /// Writes and syncs everything, marks it as durable, and ends the threads. Changes are refused
     /// from now on. Nobody makes records meanwhile.
     ///
     /// # Errors
@@ -279,10 +302,9 @@ impl Log {
     fn stop(&self) {
         self.shared.is_stopping.store(true, Ordering::SeqCst);
         self.shared.wake();
-        if let Some(thread) = self.thread.lock().expect("no panic while stopping").take()
-            && thread.join().is_err()
-        {
-            panic!("the thread that syncs the log panicked");
+        self.shared.notices.end();
+        for thread in self.threads.lock().expect("no panic while stopping").drain(..) {
+            assert!(thread.join().is_ok(), "a thread of the log panicked");
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam::utils::CachePadded;
 
 use super::error::LogFailure;
+use super::notices::{Notice, Notices};
 use super::options::{LogOptions, SyncMode};
 use super::status::Status;
 use super::tail::{Published, Tail};
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) clock: Exposed,
     pub(super) status: Status,
     pub(super) waiters: Waiters,
+    pub(super) notices: Notices,
     /// Somebody waits for this to be durable.
     pub(super) wanted: CachePadded<AtomicU64>,
     /// 1 while the thread sleeps.
@@ -213,6 +215,7 @@ impl Shared {
             self.tail().forget();
         }
         self.waiters.end_all();
+        self.notices.look();
         self.wake();
     }
 
@@ -245,7 +248,27 @@ impl Shared {
         self.durable.store(target, Ordering::Release);
         self.clock.sync_ended();
         self.waiters.end();
+        self.notices.look();
         result
+    }
+
+    /// Whether a record is durable, or why it won't be for now; `None` while that is open.
+    pub(super) fn verdict(&self, sequence: u64) -> Option<Result<(), LogFailure>> {
+        if self.durable.load(Ordering::Acquire) >= sequence {
+            return Some(Ok(()));
+        }
+        let failure = self.status.failure()?;
+        let is_lost = failure.lasting || self.written.load(Ordering::Acquire) < sequence;
+        is_lost.then_some(Err(failure))
+    }
+
+    /// Has a thread call `notice` once there is a verdict on a record.
+    pub(super) fn notify(&self, sequence: u64, notice: Notice) {
+        self.notices.push(sequence, notice);
+        match self.verdict(sequence) {
+            Some(_) => self.notices.look(),
+            None => self.want(sequence),
+        }
     }
 
     /// Waits until a record is durable; no longer than to the deadline, then answers `false`.
@@ -261,13 +284,8 @@ impl Shared {
         self.want(sequence);
         loop {
             let seen = self.waiters.look();
-            if self.durable.load(Ordering::Acquire) >= sequence {
-                return Ok(true);
-            }
-            if let Some(failure) = self.status.failure()
-                && (failure.lasting || self.written.load(Ordering::Acquire) < sequence)
-            {
-                return Err(failure);
+            if let Some(verdict) = self.verdict(sequence) {
+                return verdict.map(|()| true);
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left == Some(Duration::ZERO) {
@@ -310,6 +328,11 @@ impl Shared {
             }
             self.sleep(synced, tried);
         }
+    }
+
+    /// The other thread: tells who has left word.
+    pub(super) fn run_notices(&self) {
+        self.notices.run(|sequence| self.verdict(sequence).is_some());
     }
 
     /// Whether somebody waits for what a sync can give.

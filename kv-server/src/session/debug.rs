@@ -26,7 +26,9 @@ impl Session {
         match (args.at(1).to_ascii_lowercase().as_slice(), args.len()) {
             (b"help", 2) => {
                 out.array(HELP.len());
-                HELP.iter().for_each(|line| out.simple(line));
+                for line in HELP {
+                    out.simple(line);
+                }
             }
             (b"sleep", 3) if self.in_exec => {
                 self.fail(

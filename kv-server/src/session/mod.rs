@@ -7,6 +7,7 @@ mod config;
 mod connection_commands;
 mod debug;
 mod latency;
+mod outbox;
 mod persistence_commands;
 mod slowlog;
 mod transaction;
@@ -26,6 +27,7 @@ use crate::command_stats::CommandStats;
 use crate::counters::Totals;
 use crate::monitor::Feed;
 use crate::shared::Shared;
+use outbox::Outbox;
 use transaction::Queue;
 use unsettled::Unsettled;
 
@@ -57,6 +59,7 @@ pub(crate) struct Session {
     last_write: u64,
     /// Replies that have to wait until what they tell is kept.
     unsettled: Unsettled,
+    outbox: Outbox,
     command_stats: CommandStats,
     /// When the command before ended, within a batch: one reading of the clock serves both.
     clock: Option<Instant>,
@@ -96,6 +99,7 @@ impl Session {
     pub(crate) fn new(shared: Arc<Shared>, client: Arc<Client>, local: bool) -> Self {
         Self {
             authenticated: !shared.settings.has_password(),
+            outbox: Outbox::new(&shared, &client.stream),
             shared,
             client,
             local,
@@ -174,7 +178,18 @@ impl Session {
     /// Waits until the replies since the last call may be sent, or makes errors of those that never
     /// will.
     pub(crate) fn settle(&mut self, out: &mut Encoder) {
-        self.unsettled.settle(&self.shared.engine, out);
+        self.unsettled.settle(&self.shared.engine, out.bytes_mut());
+    }
+
+    /// Leaves replies that wait for the disk to who knows when it is done, if they may be left:
+    /// `out` is empty then.
+    pub(crate) fn hand_over(&mut self, out: &mut Encoder) -> bool {
+        self.feed.is_none() && self.outbox.hand_over(&mut self.unsettled, out.bytes_mut())
+    }
+
+    /// Takes replies back that were handed over and not sent yet, and tells whether there were any.
+    pub(crate) fn take_back(&mut self, out: &mut Encoder) -> bool {
+        self.outbox.take_back(&mut self.unsettled, out.bytes_mut())
     }
 
     /// Notes what became of a request that began then.

@@ -8,7 +8,6 @@ use std::ops::Range;
 
 use kv_core::Engine;
 use kv_core::log::Log;
-use kv_core::resp::Encoder;
 
 /// Where the dependent replies are in the buffer, in order, and on which change each depends.
 #[derive(Debug, Default)]
@@ -25,14 +24,21 @@ impl Unsettled {
         }
     }
 
-    pub(super) fn settle(&mut self, engine: &Engine, out: &mut Encoder) {
-        let Some(last) = self.replies.iter().map(|(_, depends_on)| *depends_on).max() else {
-            return;
-        };
+    /// The last change that any of them depends on.
+    pub(super) fn last(&self) -> Option<u64> {
+        self.replies.iter().map(|(_, depends_on)| *depends_on).max()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.replies.len()
+    }
+
+    pub(super) fn settle(&mut self, engine: &Engine, out: &mut Vec<u8>) {
+        let Some(last) = self.last() else { return };
         if let Err(failure) = engine.settle(last) {
             let error = format!("-MISCONF Errors writing to the AOF file: {}\r\n", failure.reason);
             let kept = engine.log().map_or(0, Log::kept);
-            self.replace(kept, error.as_bytes(), out.bytes_mut());
+            self.replace(kept, error.as_bytes(), out);
         }
         self.replies.clear();
     }

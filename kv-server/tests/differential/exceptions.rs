@@ -38,6 +38,7 @@ pub(crate) const NOT_SENT: &[(&str, &str)] = &[
 ];
 
 /// How the answers to a command must be alike in a script with such times.
+#[expect(clippy::match_same_arms, reason = "each exception stands under its own reason")]
 pub(crate) fn rule(words: &Words, times: Times) -> Alike {
     let lower = |index: usize| words.get(index).map(|word| word.to_ascii_lowercase());
     let (name, second) = (lower(0).unwrap_or_default(), lower(1).unwrap_or_default());
