@@ -1,6 +1,7 @@
 //! One connection: read what is there, run every complete request, write once.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -260,7 +261,8 @@ impl Connection {
         let bytes = self.out.bytes().len();
         let is_handed_over = self.sent == 0 && self.session.hand_over(&mut self.out);
         if is_handed_over {
-            self.count(0, bytes);
+            let counted = mem::take(&mut self.counted_ahead);
+            self.count(0, bytes - counted);
         }
         is_handed_over
     }

@@ -70,7 +70,7 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
 fn a_line_without_sense_is_named_with_file_and_line() {
     let cases = [
         ("port 7000\nnosuch 1\n", 2, "there is no setting 'nosuch'"),
-        ("port x", 1, "port x: must be a whole number"),
+        ("port x", 1, "port x: must be from 0 to 65535, or none"),
         (
             "durability foo",
             1,

@@ -11,7 +11,7 @@ mod conversation {
 mod support;
 
 use conversation::differences::{DIFFERENCES, alike};
-use conversation::transcripts::{GUARDED, OPEN};
+use conversation::transcripts::{ALONE, GUARDED, OPEN};
 use kv_core::command::COMMANDS;
 use kv_core::resp::reply::Value;
 use support::{Process, Redis, Served, Wire, eventually, shown};
@@ -56,6 +56,14 @@ fn answers_are_those_of_redis_in_resp2() {
 fn answers_are_those_of_redis_in_resp3() {
     let Some(redis) = Redis::start(&[]) else { return };
     compare(&redis, &Served::start(), OPEN, "HELLO 3\r\n");
+}
+
+#[test]
+fn who_kills_every_client_kills_itself() {
+    for greeting in ["", "HELLO 3\r\n"] {
+        let Some(redis) = Redis::start(&[]) else { return };
+        compare(&redis, &Served::start(), ALONE, greeting);
+    }
 }
 
 #[test]

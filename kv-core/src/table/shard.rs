@@ -199,6 +199,9 @@ impl Shard {
         version: u64,
         hasher: &impl Fn(&[u8]) -> u64,
     ) -> TakenDatabase {
+        if self.database(db).is_none() {
+            return TakenDatabase { _segments: None };
+        }
         let taken = self.with_database(db, std::mem::take);
         for ((watched_db, key), watch) in &mut self.watched_absent {
             if *watched_db == db && taken.find(hasher(key), key).is_some() {
