@@ -437,7 +437,7 @@ fn who_leaves_word_is_told_once_the_record_is_durable_and_not_before() {
         folder.wait_for_held_sync();
         let second = append(&log, &mut Random(2)).0;
         let told_second = leave_word(&log, second);
-        assert!(!log.is_decided(first), "{mode:?}");
+        assert!(log.verdict(first).is_none(), "{mode:?}");
         assert_eq!(told_first.0.load(Ordering::SeqCst), 0, "{mode:?}");
         folder.release_syncs();
         for (sequence, told) in [(first, told_first), (second, told_second)] {
@@ -459,7 +459,7 @@ fn who_leaves_word_is_told_when_the_log_fails() {
         folder.fail_next(Operation::SyncData, 1, EIO);
         let told = leave_word(&log, sequence);
         wait_until(|| told.0.load(Ordering::SeqCst) == 1);
-        assert!(log.is_decided(sequence) && log.wait_durable(sequence).is_err(), "{mode:?}");
+        assert!(log.verdict(sequence).is_some() && log.wait_durable(sequence).is_err(), "{mode:?}");
         assert!(told.1.load(Ordering::SeqCst) < sequence, "{mode:?}");
 
         let told = leave_word(&log, append(&log, &mut Random(2)).0);

@@ -1,7 +1,6 @@
 //! One connection: read what is there, run every complete request, write once.
 
 use std::io;
-use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -173,7 +172,10 @@ impl Connection {
 
     /// Runs every complete request in the buffer.
     fn run_requests(&mut self) -> io::Result<Flow> {
-        self.take_back();
+        if self.take_back() {
+            // They must not wait for what the next request waits for.
+            self.send()?;
+        }
         self.decoder.set_limits(self.request_limits());
         self.hold_output_limit()?;
         let mut authenticated = self.session.is_authenticated();
@@ -259,18 +261,20 @@ impl Connection {
     /// Leaves the replies to the thread that syncs the log, where they wait for it.
     fn hand_over(&mut self) -> bool {
         let bytes = self.out.bytes().len();
-        let is_handed_over = self.sent == 0 && self.session.hand_over(&mut self.out);
+        let is_new = self.sent == 0 && self.counted_ahead == 0;
+        let is_handed_over = is_new && self.session.hand_over(&mut self.out);
         if is_handed_over {
-            let counted = mem::take(&mut self.counted_ahead);
-            self.count(0, bytes - counted);
+            self.count(0, bytes);
         }
         is_handed_over
     }
 
-    fn take_back(&mut self) {
-        if self.session.take_back(&mut self.out) {
+    fn take_back(&mut self) -> bool {
+        let is_taken = self.session.take_back(&mut self.out);
+        if is_taken {
             self.counted_ahead = self.out.bytes().len();
         }
+        is_taken
     }
 
     /// Sends what the socket takes, once what it tells is kept.
@@ -286,6 +290,7 @@ impl Connection {
         self.count(0, sent - counted);
         if self.pending() == 0 {
             self.sent = 0;
+            self.counted_ahead = 0;
             self.over_soft_limit = None;
             shrink(self.out.bytes_mut());
         }

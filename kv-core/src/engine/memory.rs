@@ -96,15 +96,16 @@ impl Engine {
             _ => (bytes / (SHARDS * INACCURACY)).max(1),
         };
         settings.least.store(least, Ordering::Relaxed);
-        settings.limit.store(bytes, Ordering::Relaxed);
         // Not asked here: the caller may be a transaction, and hold their locks.
         self.memory.forget_total();
+        // Who sees the limit sees that the total is to be asked for.
+        settings.limit.store(bytes, Ordering::Release);
     }
 
     /// The limit of memory; 0 for none.
     #[inline]
     pub fn memory_limit(&self) -> usize {
-        self.memory.settings.limit.load(Ordering::Relaxed)
+        self.memory.settings.limit.load(Ordering::Acquire)
     }
 
     /// Chooses what goes when the limit is reached; at first nothing does.
@@ -151,14 +152,14 @@ impl Engine {
 
     /// The same as the limit is compared with: told by the shards, up to a 128th of the limit off.
     pub(super) fn told_bytes(&self) -> usize {
-        if self.memory.ask_all.load(Ordering::Relaxed)
-            && self.memory.ask_all.swap(false, Ordering::Relaxed)
-        {
+        // Whoever comes while another asks, asks too: what was told before may be far off.
+        if self.memory.ask_all.load(Ordering::Acquire) {
             for index in 0..SHARDS {
                 let mut shard =
                     self.table.shard(index).write().expect("no panic under a shard lock");
                 self.memory.take_all_from(&mut shard);
             }
+            self.memory.ask_all.store(false, Ordering::Release);
         }
         EMPTY_BYTES.saturating_add_signed(self.memory.told.load(Ordering::Relaxed))
     }

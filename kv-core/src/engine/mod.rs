@@ -194,7 +194,8 @@ impl Engine {
     pub fn tick(&self) {
         let elapsed_ms = self.clock.now_ms().saturating_sub(self.began_ms);
         let now = elapsed_ms * u64::from(ACCESS_TICKS_PER_S) / 1000;
-        self.access_now.store(now as u32, Ordering::Relaxed);
+        // Never back: what is used while a clock that was set back catches up would be the oldest.
+        self.access_now.fetch_max(now as u32, Ordering::Relaxed);
     }
 
     /// The access clock at the last [`Engine::tick`]: tenths of a second of the engine's life.

@@ -188,14 +188,15 @@ impl Log {
         self.shared.wait_durable(sequence, Some(deadline))
     }
 
-    /// Whether [`Log::wait_durable`] would answer at once, be it with an error.
+    /// What [`Log::wait_durable`] would answer at once; `None` where it would wait.
     #[inline]
-    pub fn is_decided(&self, sequence: u64) -> bool {
-        self.shared.verdict(sequence).is_some()
+    pub fn verdict(&self, sequence: u64) -> Option<Result<(), LogFailure>> {
+        self.shared.verdict(sequence)
     }
 
-    /// Has a thread of the log call `notice` once [`Log::is_decided`] of these records. One that is left
-    /// when the log ends is never called.
+    /// Has a thread of the log call `notice` once there is a [`Log::verdict`] on these records; by then
+    /// it may be open again, where a full disk has room again. A notice that is left when the log
+    /// ends is never called.
     #[inline]
     pub fn notify(&self, sequence: u64, notice: Notice) {
         self.shared.notify(sequence, notice);

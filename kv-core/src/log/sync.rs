@@ -254,6 +254,7 @@ impl Shared {
 
     /// Whether a record is durable, or why it won't be for now; `None` while that is open.
     pub(super) fn verdict(&self, sequence: u64) -> Option<Result<(), LogFailure>> {
+        let sequence = sequence.min(self.published.sequence.load(Ordering::Acquire));
         if self.durable.load(Ordering::Acquire) >= sequence {
             return Some(Ok(()));
         }
@@ -265,9 +266,10 @@ impl Shared {
     /// Has a thread call `notice` once there is a verdict on a record.
     pub(super) fn notify(&self, sequence: u64, notice: Notice) {
         self.notices.push(sequence, notice);
-        match self.verdict(sequence) {
-            Some(_) => self.notices.look(),
-            None => self.want(sequence),
+        // Also where the disk is full, which may change before the notice is looked at.
+        self.want(sequence);
+        if self.verdict(sequence).is_some() {
+            self.notices.look();
         }
     }
 

@@ -258,18 +258,18 @@ impl Entry {
         unsafe { self.0.as_mut() }.version = version;
     }
 
-    /// When the entry was last used, in seconds of the engine's access clock.
+    /// When the entry was last used, by the engine's access clock.
     pub fn accessed_at(&self) -> u32 {
         self.header().accessed_at.load(Ordering::Relaxed)
     }
 
-    /// Marks the entry as used; readers call it under a shared lock. The store is skipped within
-    /// the same second, which keeps hot entries' cache lines shared between cores.
+    /// Marks the entry as used; readers call it under a shared lock. The store is skipped while
+    /// the clock stands, which keeps hot entries' cache lines shared between cores.
     #[inline]
-    pub fn touch(&self, now_s: u32) {
+    pub fn touch(&self, now: u32) {
         let accessed_at = &self.header().accessed_at;
-        if accessed_at.load(Ordering::Relaxed) != now_s {
-            accessed_at.store(now_s, Ordering::Relaxed);
+        if accessed_at.load(Ordering::Relaxed) != now {
+            accessed_at.store(now, Ordering::Relaxed);
         }
     }
 }

@@ -62,7 +62,7 @@ impl Outbox {
         let Some(log) = self.letter.log().filter(|log| log.mode() == SyncMode::Always) else {
             return false;
         };
-        let Some(until) = unsettled.last().filter(|&last| !log.is_decided(last)) else {
+        let Some(until) = unsettled.last().filter(|&last| log.verdict(last).is_none()) else {
             return false;
         };
         let is_short = replies.len() <= REPLY_BYTES_MAX && unsettled.len() <= REPLIES_MAX;
@@ -108,17 +108,15 @@ impl Letter {
     /// another notice.
     fn send(&self) {
         let mut held = self.lock();
-        let is_decided = |until| self.log().is_some_and(|log| log.is_decided(until));
-        if !held.until.is_some_and(is_decided) {
-            return;
-        }
+        let verdict = |until| self.log().and_then(|log| log.verdict(until));
+        let Some(verdict) = held.until.and_then(verdict) else { return };
         held.until = None;
         let Held { replies, unsettled, .. } = &mut *held;
-        unsettled.settle(&self.shared.engine, replies);
+        unsettled.conclude(verdict, self.log(), replies);
         let sent = self.stream.try_send(replies);
         if !matches!(sent, Ok(sent) if sent == replies.len()) {
             // The client is gone, or the system has no memory for its replies.
-            log::debug!("closed a client that could not be sent {} bytes: {sent:?}", replies.len());
+            log::warn!("closed a client that could not be sent {} bytes: {sent:?}", replies.len());
             self.stream.shutdown(Shutdown::Both);
         }
         replies.clear();

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use kv_core::Engine;
-use kv_core::log::Log;
+use kv_core::log::{Log, LogFailure};
 
 /// Where the dependent replies are in the buffer, in order, and on which change each depends.
 #[derive(Debug, Default)]
@@ -33,11 +33,22 @@ impl Unsettled {
         self.replies.len()
     }
 
+    /// Waits until what they depend on is kept, and concludes.
     pub(super) fn settle(&mut self, engine: &Engine, out: &mut Vec<u8>) {
         let Some(last) = self.last() else { return };
-        if let Err(failure) = engine.settle(last) {
+        self.conclude(engine.settle(last), engine.log(), out);
+    }
+
+    /// Lets all replies stand, or makes errors of those that depend on what is not kept.
+    pub(super) fn conclude(
+        &mut self,
+        verdict: Result<(), LogFailure>,
+        log: Option<&Log>,
+        out: &mut Vec<u8>,
+    ) {
+        if let Err(failure) = verdict {
             let error = format!("-MISCONF Errors writing to the AOF file: {}\r\n", failure.reason);
-            let kept = engine.log().map_or(0, Log::kept);
+            let kept = log.map_or(0, Log::kept);
             self.replace(kept, error.as_bytes(), out);
         }
         self.replies.clear();

@@ -100,7 +100,6 @@ pub(crate) const OPEN: &[(&str, &[u8])] = &[
     ("slowlog's words", b"SLOWLOG\r\nSLOWLOG GET x\r\nSLOWLOG GET -2\r\nSLOWLOG GET 1 2\r\nSLOWLOG LEN x\r\nSLOWLOG RESET\r\nSLOWLOG nosuch\r\nSLOWLOG GET\r\nSLOWLOG LEN\r\n"),
     ("latency", b"LATENCY\r\nLATENCY RESET\r\nLATENCY RESET a b\r\nLATENCY LATEST\r\nLATENCY HISTORY x\r\nLATENCY HISTORY\r\nLATENCY GRAPH x\r\nLATENCY GRAPH\r\nLATENCY HISTOGRAM nosuch\r\nLATENCY nosuch\r\nLATENCY LATEST x\r\n"),
     ("role", b"ROLE\r\nROLE x\r\n"),
-    ("client kill", b"CLIENT KILL\r\nCLIENT KILL ID 99999\r\nCLIENT KILL 1.2.3.4:5\r\nCLIENT KILL ID x\r\nCLIENT KILL ID 0\r\nCLIENT KILL ID -1\r\nCLIENT KILL TYPE nosuch\r\nCLIENT KILL TYPE pubsub\r\nCLIENT KILL type Replica\r\nCLIENT KILL SKIPME maybe\r\nCLIENT KILL SKIPME yes\r\nCLIENT KILL addr\r\nCLIENT KILL USER nosuch\r\nCLIENT KILL USER default\r\nCLIENT KILL foo bar\r\nCLIENT KILL ID 5 ID\r\nCLIENT KILL LADDR 1.2.3.4:5 ADDR 1.2.3.4:6\r\n"),
     ("client list's filters", b"CLIENT LIST TYPE nosuch\r\nCLIENT LIST TYPE\r\nCLIENT LIST ID\r\nCLIENT LIST ID x\r\nCLIENT LIST what\r\nCLIENT LIST TYPE pubsub\r\nCLIENT LIST TYPE replica\r\nCLIENT LIST TYPE normal x\r\nCLIENT LIST ID 99999 99998\r\n"),
     ("client pause's words", b"CLIENT PAUSE\r\nCLIENT PAUSE x\r\nCLIENT PAUSE -1\r\nCLIENT PAUSE 1 what\r\nCLIENT PAUSE 0 write\r\nCLIENT UNPAUSE\r\nCLIENT UNPAUSE x\r\nSET k v\r\n"),
     ("client unblock", b"CLIENT UNBLOCK\r\nCLIENT UNBLOCK 99999\r\nCLIENT UNBLOCK x\r\nCLIENT UNBLOCK 5 what\r\nCLIENT UNBLOCK 99999 TIMEOUT\r\nCLIENT UNBLOCK 99999 error\r\n"),
@@ -115,7 +114,7 @@ pub(crate) const OPEN: &[(&str, &[u8])] = &[
     ("shutdown's options", b"SHUTDOWN what\r\nSHUTDOWN ABORT\r\nSHUTDOWN SAVE NOSAVE\r\nSHUTDOWN NOW ABORT\r\n"),
 ];
 
-/// On a server without other connections, also without such as have just ended.
+/// Each on a server of its own, where no connection is that has just ended.
 pub(crate) const ALONE: &[(&str, &[u8])] =
     &[("client kill of oneself", b"CLIENT KILL TYPE normal SKIPME no\r\nPING\r\n")];
 
