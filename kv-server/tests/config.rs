@@ -279,6 +279,17 @@ fn a_rewritten_file_holds_what_was_changed_and_nothing_else_is_touched() {
 }
 
 #[test]
+fn a_transaction_rewrites_no_file() {
+    let (_folder, path) = file("port 0\n");
+    let process = Process::spawn(with_file(&path));
+    let mut wire = process.connect();
+    wire.ask("MULTI", "+OK\r\n").ask("CONFIG SET timeout 5", "+QUEUED\r\n");
+    wire.ask("CONFIG REWRITE", "-ERR Command not allowed inside a transaction\r\n");
+    wire.ask("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "port 0\n");
+}
+
+#[test]
 fn a_file_that_cannot_be_rewritten_is_named_and_left_alone() {
     let (folder, path) = file("port 0\n");
     let process = Process::spawn(with_file(&path));
