@@ -98,6 +98,7 @@ fn twenty_megabytes_of_requests_before_the_first_read_are_all_answered() {
 
 #[test]
 fn the_client_sends_what_no_socket_holds_at_once() {
+    const REQUESTS: usize = 20_000;
     let files = Certificates::new();
     let served = serve(&files, AuthClients::No);
     let address = Address::tcp("localhost", served.address_for("tls:").port());
@@ -109,7 +110,6 @@ fn the_client_sends_what_no_socket_holds_at_once() {
     let big = vec![b'v'; 20 << 20];
     let ok = client.call(&[b"SET", b"big".as_slice(), &big]).expect("a reply");
     assert_eq!(ok, Value::Simple(b"OK".to_vec()));
-    const REQUESTS: usize = 20_000;
     let value = vec![b'w'; 1000];
     client.call(&[b"SET", b"k".as_slice(), &value]).expect("a reply");
     for _ in 0..REQUESTS {
