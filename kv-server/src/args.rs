@@ -1,30 +1,31 @@
 //! kv-server's command line: what was typed, and what it means.
 
+mod listening;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
 use kv_core::data_dir::Durability;
 use kv_core::engine::EvictionPolicy;
+use listening::Listening;
 use log::LevelFilter;
 
-use crate::config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT, TlsConfig};
+use crate::config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT};
 use crate::config_file;
 use crate::repair;
 use crate::server::Server;
 use crate::settings::{parse_bytes, policy_names};
-use crate::tls::TlsError;
 use crate::usage::{self, EXIT_USAGE};
 
 /// Who speaks in front of every complaint.
@@ -159,7 +160,7 @@ pub struct Args {
     data_dir: Option<PathBuf>,
 
     /// Check the store in --data-dir, say what is damaged and what repairing it would drop, and end
-    #[arg(long, requires = "data_dir")]
+    #[arg(long)]
     repair: bool,
 
     /// With --repair: drop it
@@ -188,8 +189,8 @@ pub struct Args {
     slowlog_log_slower_than: i64,
 
     /// Slow commands that are remembered
-    #[arg(long, value_name = "N", default_value_t = 128)]
-    slowlog_max_len: u32,
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    slowlog_max_len: u64,
 
     /// Record each request and its result in this file (`-`: standard error)
     #[arg(long, value_name = "FILE")]
@@ -204,6 +205,10 @@ pub struct Args {
     /// `kv.conf:3: bind`.
     #[arg(skip)]
     origins: BTreeMap<String, String>,
+
+    /// Those of them that a file cannot change.
+    #[arg(skip)]
+    overruling: BTreeMap<String, String>,
 }
 
 /// As long as Redis' `int` of seconds, which `CONFIG SET` takes as well.
@@ -321,7 +326,6 @@ impl Args {
         {
             usage::refuse(SPEAKER, "PORT cannot be used with --port: leave one of them out");
         }
-        args.origins = lines;
         for arg in command.get_arguments() {
             let Some(name) = arg.get_long() else { continue };
             let origin = match matches.value_source(arg.get_id().as_str()) {
@@ -331,8 +335,10 @@ impl Args {
                 }
                 _ => None,
             };
-            args.origins.extend(origin.map(|origin| (name.to_owned(), origin)));
+            args.overruling.extend(origin.map(|origin| (name.to_owned(), origin)));
         }
+        args.origins = lines;
+        args.origins.extend(args.overruling.clone());
         args
     }
 
@@ -346,17 +352,6 @@ impl Args {
     /// # Errors
     /// When an address is none; the message says what one looks like.
     pub fn config(&self) -> anyhow::Result<Config> {
-        let bind = match self.bind.as_slice() {
-            [none] if none == "none" => Vec::new(),
-            addresses => addresses
-                .iter()
-                .map(|text| parse_ip(text, &self.origin("bind")))
-                .collect::<Result<_, _>>()?,
-        };
-        if bind.is_empty() && self.unixsocket.is_none() {
-            let bind = self.origin("bind");
-            bail!("{bind} none leaves nothing to listen on: give --unixsocket PATH");
-        }
         if self.requirepass.as_deref() == Some("") {
             bail!("{} is empty: leave it out for no password", self.origin("requirepass"));
         }
@@ -365,11 +360,10 @@ impl Args {
             let origin = self.origin("durability");
             bail!("{origin} {durability} needs a folder to keep the data in: give --data-dir DIR");
         }
-        let port = self.positional_port.or(self.port.0);
-        if port.is_none() && self.tls_port.is_none() && self.unixsocket.is_none() {
-            bail!("--port none leaves nothing to listen on: give --tls-port or --unixsocket PATH");
+        if self.repair && self.data_dir.is_none() {
+            bail!("--repair needs the folder of the store: give --data-dir DIR");
         }
-        let tls = self.tls()?;
+        let Listening { bind, port, tls } = self.listening()?;
         let seconds = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
         Ok(Config {
             bind,
@@ -401,35 +395,12 @@ impl Args {
             durability,
             snapshot_interval: Duration::from_secs(self.snapshot_interval),
             config_file: self.config.clone(),
+            overruling: self.overruling.clone(),
             log_file: self.log_file.clone(),
             slowlog_slower_than_us: self.slowlog_log_slower_than,
             slowlog_entries_max: self.slowlog_max_len as usize,
             request_log: self.log_requests.clone(),
         })
-    }
-
-    fn tls(&self) -> anyhow::Result<Option<TlsConfig>> {
-        let files = [&self.tls_cert_file, &self.tls_key_file, &self.tls_ca_cert_file];
-        let Some(port) = self.tls_port else {
-            if files.iter().any(|file| file.is_some()) {
-                bail!("certificates are of no use without --tls-port");
-            }
-            return Ok(None);
-        };
-        let (Some(cert_file), Some(key_file)) = (&self.tls_cert_file, &self.tls_key_file) else {
-            bail!("--tls-port needs --tls-cert-file and --tls-key-file");
-        };
-        let auth_clients = self.tls_auth_clients.into();
-        if auth_clients != AuthClients::No && self.tls_ca_cert_file.is_none() {
-            bail!(TlsError::NoAuthority);
-        }
-        Ok(Some(TlsConfig {
-            port,
-            cert_file: cert_file.clone(),
-            key_file: key_file.clone(),
-            ca_cert_file: self.tls_ca_cert_file.clone(),
-            auth_clients,
-        }))
     }
 
     fn durability(&self) -> Durability {
@@ -497,15 +468,6 @@ fn parse_memory(text: &str) -> Result<usize, String> {
 
 fn parse_policy(text: &str) -> Result<EvictionPolicy, String> {
     text.parse().map_err(|_| format!("it is one of {}", policy_names()))
-}
-
-fn parse_ip(text: &str, origin: &str) -> anyhow::Result<IpAddr> {
-    match text.trim() {
-        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
-        text => text.parse().map_err(|_| {
-            anyhow!("{origin} takes IP addresses such as 127.0.0.1, 0.0.0.0 or ::1, not '{text}'")
-        }),
-    }
 }
 
 /// The server could not start or go on.

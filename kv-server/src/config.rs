@@ -1,5 +1,6 @@
 //! What a server is told to be: validated once, then passed around.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub struct Config {
     pub snapshot_interval: Duration,
     /// The file that settings came from, for people to know.
     pub config_file: Option<PathBuf>,
+    /// Settings that the file cannot change, by name, and what came before it: a flag or a variable.
+    pub overruling: BTreeMap<String, String>,
     /// Where the log goes, for people to know.
     pub log_file: Option<PathBuf>,
     /// Commands that take at least so many microseconds go to `SLOWLOG`; negative: none does.
@@ -146,6 +149,7 @@ impl Default for Config {
             durability: Durability::None,
             snapshot_interval: Duration::from_secs(5),
             config_file: None,
+            overruling: BTreeMap::new(),
             log_file: None,
             slowlog_slower_than_us: 10_000,
             slowlog_entries_max: 128,

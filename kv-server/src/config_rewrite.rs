@@ -1,8 +1,9 @@
 //! `CONFIG REWRITE`: what `CONFIG SET` has changed, in the file that the server was started with.
 //! Everything else in it, comments and order included, stays as its author left it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -25,7 +26,10 @@ pub(crate) enum RewriteError {
     NoFile,
     #[error("no thread to rewrite it: {0}")]
     NoThread(io::Error),
-    #[error("a file holds text, and requirepass is none")]
+    #[error(
+        "a file holds text, and requirepass is none: all else is written, and that stays as the \
+         file has it"
+    )]
     NotText,
     #[error("cannot rewrite {}: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
@@ -40,7 +44,7 @@ pub(crate) struct Kept(Mutex<Vec<(&'static str, String)>>);
 impl Kept {
     /// Takes what the settings are now for what is kept.
     pub(crate) fn note(&self, shared: &Shared) {
-        let now = current(shared).unwrap_or_default();
+        let now = current(shared).0;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
@@ -60,50 +64,65 @@ impl Kept {
         let failed = |source| RewriteError::Write { path: path.to_owned(), source };
         // Two clients at once must not write over each other.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = current(shared).ok_or(RewriteError::NotText)?;
+        let (now, password_is_text) = current(shared);
         let changed: Vec<_> = now.iter().filter(|setting| !kept.contains(setting)).collect();
         let old = fs::read_to_string(path).map_err(failed)?;
         let text = rewritten(&old, &changed);
         config_file::check_text(&Args::augment_args(Command::new("kv-server")), &text, path)?;
         replace(path, &text).map_err(failed)?;
+        for (name, _) in changed {
+            if let Some(origin) = shared.settings.overruling.get(*name) {
+                log::warn!(
+                    "{name} in {} changes nothing at the next start if {origin} is given again",
+                    path.display()
+                );
+            }
+        }
+        // What is not in there was not written, and counts as changed.
         *kept = now;
-        Ok(())
+        if password_is_text { Ok(()) } else { Err(RewriteError::NotText) }
     }
 }
 
-/// The settings that may change and that a file can hold; none when one of them is no text.
-fn current(shared: &Shared) -> Option<Vec<(&'static str, String)>> {
+/// The settings that may change and that a file can hold, and whether the password is one of them:
+/// it may be no text.
+fn current(shared: &Shared) -> (Vec<(&'static str, String)>, bool) {
     let flags = Args::augment_args(Command::new("kv-server"));
     let changes = SETTINGS.iter().filter(|setting| !matches!(setting.change, Change::Never));
     let mut now: Vec<(&str, String)> = changes
         .filter(|setting| flags.get_arguments().any(|arg| arg.get_long() == Some(setting.name)))
         .map(|setting| (setting.name, (setting.get)(shared)))
         .collect();
-    now.push(("requirepass", String::from_utf8(shared.settings.password()).ok()?));
-    Some(now)
+    let password = String::from_utf8(shared.settings.password()).ok();
+    let is_text = password.is_some();
+    now.extend(password.map(|password| ("requirepass", password)));
+    (now, is_text)
 }
 
 /// The text with each changed setting in the place where it was, or at the end. A setting without a
 /// value, which only a password can be, has no line.
 fn rewritten(old: &str, changed: &[&(&'static str, String)]) -> String {
-    let mut lines: Vec<String> = old.lines().map(str::to_owned).collect();
+    let end = if old.contains("\r\n") { "\r\n" } else { "\n" };
+    let whole =
+        |line: &str| if line.ends_with('\n') { line.to_owned() } else { format!("{line}{end}") };
+    let mut lines: Vec<String> = old.split_inclusive('\n').map(whole).collect();
     for (name, value) in changed {
-        let new = (!value.is_empty()).then(|| format!("{name} {}", quoted(value)));
+        let new = (!value.is_empty()).then(|| format!("{name} {}{end}", quoted(value)));
         let place =
             lines.iter().position(|line| config_file::name_of(line).as_deref() == Some(name));
         match (place, new) {
             (Some(at), Some(new)) => lines[at] = new,
             (Some(at), None) => drop(lines.remove(at)),
             (None, Some(new)) => {
-                if !lines.iter().any(|line| line == HEADER) {
-                    lines.push(HEADER.to_owned());
+                if !lines.iter().any(|line| line.trim_end() == HEADER) {
+                    lines.push(format!("{HEADER}{end}"));
                 }
                 lines.push(new);
             }
             (None, None) => {}
         }
     }
-    lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    lines.concat()
 }
 
 /// A value as a line holds it.
@@ -129,9 +148,17 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}.tmp", std::process::id()));
+    // One that a crash has left.
+    drop(fs::remove_file(&temporary));
     let written = (|| {
-        let mut file = File::create(&temporary)?;
-        file.set_permissions(fs::metadata(&path)?.permissions())?;
+        // Nobody else sees a password in it before it is as closed as the old one.
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let (old, new) = (fs::metadata(&path)?, file.metadata()?);
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
+        file.set_permissions(old.permissions())?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&temporary, &path)?;
@@ -146,6 +173,14 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn line_ends_stay_as_they_are() {
+        let changed = [&("timeout", "9".to_owned()), &("maxclients", "7".to_owned())];
+        let text = rewritten("# mine\r\ntimeout 5\r\nport 7000", &changed);
+        let expected = format!("# mine\r\ntimeout 9\r\nport 7000\r\n{HEADER}\r\nmaxclients 7\r\n");
+        assert_eq!(text, expected);
+    }
 
     #[test]
     fn all_but_the_changed_lines_stay() {

@@ -87,9 +87,9 @@ fn clients(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
 /// `allocator_allocated`.
 fn memory(shared: &Shared, sizes: &[DatabaseSize], text: &mut String) {
     let allocated_bytes = allocated_bytes();
-    let keys_bytes = sizes.iter().map(|size| size.bytes).sum::<usize>();
-    field(text, "used_memory", EMPTY_BYTES + keys_bytes);
-    field(text, "used_memory_dataset", keys_bytes);
+    let used_bytes = used_bytes(sizes);
+    field(text, "used_memory", used_bytes);
+    field(text, "used_memory_dataset", used_bytes - EMPTY_BYTES);
     field(text, "used_memory_rss", resident_bytes().unwrap_or(allocated_bytes));
     field(text, "allocator_allocated", allocated_bytes);
     field(text, "maxmemory", shared.engine.memory_limit());
@@ -177,6 +177,11 @@ fn keyspace(_: &Shared, sizes: &[DatabaseSize], text: &mut String) {
             format_args!("keys={},expires={},avg_ttl=0", size.keys, size.expiring),
         );
     }
+}
+
+/// Bytes that the keys take, as `maxmemory` counts them.
+pub(crate) fn used_bytes(sizes: &[DatabaseSize]) -> usize {
+    EMPTY_BYTES + sizes.iter().map(|size| size.bytes).sum::<usize>()
 }
 
 /// Bytes that the allocator has given out.

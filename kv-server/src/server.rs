@@ -287,6 +287,7 @@ impl Server {
         let protected = shared.settings.protected_mode.load(Ordering::Relaxed);
         if protected && !shared.settings.has_password() && !stream.is_local() {
             shared.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+            complaint.about("refused a client on another machine: protected mode, no password");
             send_off(
                 &stream,
                 "DENIED this server runs in protected mode: without a password it serves only \

@@ -1,5 +1,6 @@
 //! What all threads of a server share.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -75,6 +76,7 @@ pub(crate) struct Settings {
     pub(crate) log_file: String,
     pub(crate) log_requests: String,
     pub(crate) config_file: Option<PathBuf>,
+    pub(crate) overruling: BTreeMap<String, String>,
     password: RwLock<Option<Password>>,
 }
 
@@ -147,6 +149,7 @@ impl Settings {
             log_file: shown(&config.log_file),
             log_requests: shown(&config.request_log),
             config_file: config.config_file.clone(),
+            overruling: config.overruling.clone(),
             password: RwLock::new(
                 config.password.clone().map(|text| Password::new(text.into_bytes())),
             ),

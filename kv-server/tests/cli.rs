@@ -281,6 +281,15 @@ fn the_password_comes_from_the_flag_or_the_environment() {
         command.env(variable, "secret").args(["-3", "-p", &port.to_string(), "ping"]);
         command.assert().success().stdout("PONG\n");
     }
+    // To the system this is this machine, too, but kv-cli has no way to know of every address.
+    let elsewhere = |variable: &str| {
+        let mut command = kv_cli();
+        command.env(variable, "secret").args(["-h", "0.0.0.0", "-p", &port.to_string(), "ping"]);
+        command.assert()
+    };
+    elsewhere("KVCLI_AUTH").success().stdout("PONG\n").stderr("");
+    let kept = stderr(&elsewhere("KV_REQUIREPASS").code(1).stdout(""));
+    assert!(kept.starts_with("kv-cli: KV_REQUIREPASS is not sent to another machine"), "{kept}");
     let wrong = run(port, &["-a", "wrong", "ping"], "").code(1).stdout("");
     let expected = format!("kv-cli: 127.0.0.1:{port} refused the login: WRONGPASS");
     assert!(stderr(&wrong).starts_with(&expected), "{}", stderr(&wrong));

@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -79,6 +80,12 @@ fn a_line_without_sense_is_named_with_file_and_line() {
         ("durability always", 1, "durability always needs a folder"),
         ("\nbind nowhere", 2, "bind takes IP addresses"),
         ("requirepass ''", 1, "requirepass is empty"),
+        ("\ntls-port 1\nport none", 2, "tls-port needs --tls-cert-file"),
+        (
+            "port none\ntls-port 1\ntls-cert-file c\ntls-key-file k\ntls-auth-clients optional",
+            5,
+            "tls-auth-clients: clients cannot show certificates without an authority",
+        ),
         ("\n\nport", 3, "'port' needs a value"),
         ("port 1 2", 1, "'port' takes one value: put quotes around blanks"),
         ("allow-shutdown maybe", 1, "'allow-shutdown' is yes or no"),
@@ -112,7 +119,17 @@ fn words_without_sense_get_one_line_that_names_the_fix() {
         (&["--loglevel", "loud"], &[], "--loglevel loud: must be one of off, error, warn, info,"),
         (&["--timeout", "-1"], &[], "--timeout -1: must not be below 0 (such as --timeout 0)"),
         (&["--timeout", "9999999999"], &[], "--timeout 9999999999: must be from 0 to 2147483647"),
-        (&["--yes"], &[], "--data-dir <DIR> and --repair are missing (usage: "),
+        (&["--yes"], &[], "--repair is missing (usage: "),
+        (&["--repair"], &[], "--repair needs the folder of the store: give --data-dir DIR"),
+        (
+            &["--bind", "none", "--unixsocket", "s", "--tls-port", "1"],
+            &[],
+            "--tls-port needs an address, and --bind is none",
+        ),
+        (&["--bind", "none", "--unixsocket", "s", "1"], &[], "PORT needs an address, and --bind"),
+        (&["--port", "0", "--tls-port", "1"], &[], "--port 0 opens a free port without TLS beside"),
+        (&["--tls-port", "1"], &[("KV_PORT", "0")], "KV_PORT 0 opens a free port without TLS"),
+        (&["--tls-auth-clients", "no"], &[], "--tls-auth-clients is of no use without --tls-port"),
         (&["--prot", "1"], &[], "there is no flag --prot: did you mean --port?"),
         (&["--port", "1", "--port", "2"], &[], "--port is given twice: give it once"),
         (&["--protected-mode", "maybe"], &[], "--protected-mode maybe: must be one of yes, no"),
@@ -279,12 +296,59 @@ fn a_rewritten_file_holds_what_was_changed_and_nothing_else_is_touched() {
 }
 
 #[test]
+fn a_rewritten_file_is_as_closed_as_before_and_what_overrules_it_is_named() {
+    let (_folder, path) = file("port 0\n");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("our own file");
+    let mut command = with_file(&path);
+    command.args(["--timeout", "66"]);
+    let process = Process::spawn(command);
+    let mut wire = process.connect();
+    let longest = i64::MAX;
+    wire.ask(&format!("CONFIG SET timeout 5 slowlog-max-len {longest}"), "+OK\r\n");
+    wire.ask("CONFIG REWRITE", "+OK\r\n");
+    let mode = fs::metadata(&path).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    let log = process.log();
+    assert!(
+        log.contains("kv.conf changes nothing at the next start if --timeout is given"),
+        "{log}"
+    );
+    assert!(!log.contains("slowlog"), "{log}");
+}
+
+#[test]
+fn a_store_whose_folder_the_file_names_is_checked() {
+    let store = tempfile::tempdir().expect("a temporary folder");
+    let (_folder, path) = file(&format!("data-dir {}\n", store.path().display()));
+    let mut command = with_file(&path);
+    command.arg("--repair");
+    let output = Process::outcome(command);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn a_transaction_rewrites_no_file() {
+    let (_folder, path) = file("port 0\n");
+    let process = Process::spawn(with_file(&path));
+    let mut wire = process.connect();
+    wire.ask("MULTI", "+OK\r\n").ask("CONFIG SET timeout 5", "+QUEUED\r\n");
+    wire.ask("CONFIG REWRITE", "-ERR Command not allowed inside a transaction\r\n");
+    wire.ask("EXEC", "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "port 0\n");
+}
+
+#[test]
 fn a_file_that_cannot_be_rewritten_is_named_and_left_alone() {
     let (folder, path) = file("port 0\n");
     let process = Process::spawn(with_file(&path));
     let mut wire = process.connect();
     wire.ask("CONFIG SET requirepass \"\\xff\"", "+OK\r\n");
-    wire.ask("CONFIG REWRITE", "-ERR a file holds text, and requirepass is none\r\n");
+    wire.ask("CONFIG SET maxclients 9", "+OK\r\n").send("CONFIG REWRITE\r\n");
+    assert!(
+        wire.line().starts_with("-ERR a file holds text, and requirepass is none: all else is")
+    );
+    let text = fs::read_to_string(&path).expect("the file");
+    assert!(text.ends_with(":\nmaxclients 9\n") && !text.contains("requirepass"), "{text}");
     wire.ask("CONFIG SET requirepass ''", "+OK\r\n").ask("CONFIG SET timeout 5", "+OK\r\n");
     fs::write(&path, "port 0\nnonsense\n").expect("the file");
     wire.send("CONFIG REWRITE\r\n");

@@ -10,8 +10,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
 use support::{Process, Wire, eventually, skip};
@@ -148,8 +148,12 @@ fn expect_all(wire: &mut Wire<UnixStream>) {
     }
 }
 
+/// The signal of a broken lease goes to the whole process: one test at a time waits for it.
+static LEASES: Mutex<()> = Mutex::new(());
+
 #[test]
 fn clients_are_told_that_the_store_is_loading_until_it_is_there() {
+    let _alone = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = store();
     for name in ["snapshot-", "log-"] {
         let Some((lease, mut server, mut wire)) = held_at(folder.path(), name) else { return };
@@ -185,6 +189,7 @@ fn clients_are_told_that_the_store_is_loading_until_it_is_there() {
 
 #[test]
 fn a_signal_ends_a_server_that_is_still_loading_and_harms_nothing() {
+    let _alone = LEASES.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = store();
     for name in ["snapshot-", "log-"] {
         let Some((lease, mut server, mut wire)) = held_at(folder.path(), name) else { return };

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Served, Wire, request, skip};
+use support::{Namespace, Served, Wire, eventually, request, skip};
 
 fn serve() -> Served {
     Served::with(|config| config.metrics_port = Some(0))
@@ -92,6 +92,9 @@ fn figures_count_what_was_asked() {
         ("kv_command_run_seconds_count{family=\"read\"}", 2.0),
         ("kv_command_run_seconds_count{family=\"write\"}", 12.0),
         ("kv_command_run_seconds_bucket{le=\"+Inf\",family=\"write\"}", 12.0),
+        ("kv_evicted_keys_total", 0.0),
+        ("kv_memory_max_bytes", 0.0),
+        ("kv_memory_used_bytes", wire.info("used_memory") as f64),
         ("kv_loading", 0.0),
         ("kv_writes_refused", 0.0),
         ("kv_durability_info{mode=\"none\"}", 1.0),
@@ -121,6 +124,35 @@ fn what_is_no_scrape_is_answered_in_the_words_of_http() {
     }
     let (head, body) = get(&served, "HEAD /metrics HTTP/1.1\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK") && body.is_empty());
+}
+
+#[test]
+fn scrapes_within_a_second_cost_one_page() {
+    let served = serve();
+    let mut wire = served.connect();
+    let mut keys = 0;
+    eventually("one page is shown twice", || {
+        let first = page(&served);
+        keys += 1;
+        wire.ask(&format!("SET {keys} v"), "+OK\r\n");
+        page(&served) == first
+    });
+    eventually("a new page is made", || {
+        (figure(&page(&served), "kv_keys{db=\"0\"}") - f64::from(keys)).abs() < 1e-9
+    });
+}
+
+#[test]
+fn a_scraper_on_another_machine_is_told_of_protected_mode() {
+    let Some(elsewhere) = Namespace::create() else { return };
+    let served = Served::with(|config| {
+        config.bind = vec![elsewhere.host];
+        config.metrics_port = Some(0);
+    });
+    let ask = || get(&served, "GET /metrics HTTP/1.1\r\n\r\n");
+    let (head, body) = elsewhere.enter(ask);
+    assert!(head.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{head}");
+    assert!(body.contains("protected mode"), "{body}");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kv_core::tls::{read_certificates, read_key};
+use kv_core::client::{Address, Client, ConnectOptions};
+use kv_core::resp::reply::Value;
+use kv_core::tls::{TlsConnector, TlsOptions, read_certificates, read_key};
 use kv_server::{AuthClients, TlsConfig};
 use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
@@ -92,6 +94,32 @@ fn twenty_megabytes_of_requests_before_the_first_read_are_all_answered() {
         assert!(wire.read(reply.len()) == reply, "reply {number}");
     }
     wire.ask("QUIT", "+OK\r\n").expect_end();
+}
+
+#[test]
+fn the_client_sends_what_no_socket_holds_at_once() {
+    const REQUESTS: usize = 20_000;
+    let files = Certificates::new();
+    let served = serve(&files, AuthClients::No);
+    let address = Address::tcp("localhost", served.address_for("tls:").port());
+    let tls = TlsOptions { ca_cert: Some(files.path("ca.crt").into()), ..TlsOptions::default() };
+    let tls = Some(TlsConnector::new(&tls).expect("an authority"));
+    let mut client =
+        Client::connect(&address, &ConnectOptions { tls, ..ConnectOptions::default() })
+            .expect("a server");
+    let big = vec![b'v'; 20 << 20];
+    let ok = client.call(&[b"SET", b"big".as_slice(), &big]).expect("a reply");
+    assert_eq!(ok, Value::Simple(b"OK".to_vec()));
+    let value = vec![b'w'; 1000];
+    client.call(&[b"SET", b"k".as_slice(), &value]).expect("a reply");
+    for _ in 0..REQUESTS {
+        client.send(&[b"MGET", b"k".as_slice(), &value]).expect("room");
+    }
+    for number in 0..REQUESTS {
+        let reply = client.receive().expect("a reply");
+        let expected = Value::Array(vec![Value::Bulk(value.clone()), Value::Null]);
+        assert!(reply == expected, "reply {number}");
+    }
 }
 
 #[test]
@@ -242,7 +270,7 @@ fn files_of_no_use_are_refused_in_one_line() {
     std::fs::write(&empty, "nothing\n").expect("room for a file");
     let start = |cert: &str, key: &str, more: &[&str]| {
         let mut command = Process::command();
-        command.args(["--port", "0", "--tls-port", "0"]);
+        command.args(["--port", "none", "--tls-port", "0"]);
         command.args(["--tls-cert-file", cert, "--tls-key-file", key]).args(more);
         Process::outcome(command)
     };

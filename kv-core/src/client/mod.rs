@@ -263,8 +263,15 @@ impl Client {
 
     fn wait_to_write(&mut self) -> io::Result<()> {
         let ready = self.stream.wait(true, self.reply_timeout)?;
-        if ready.read && self.read_available()? == 0 {
-            self.write_closed = true;
+        if !ready.read {
+            return Ok(());
+        }
+        match self.read_available() {
+            Ok(0) => self.write_closed = true,
+            Ok(_) => {}
+            // With TLS, what has come may be half a record, or for TLS itself.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }

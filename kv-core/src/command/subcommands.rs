@@ -110,7 +110,7 @@ pub(super) const CONFIG: &[Spec] = &[
     subcommand!("server": "config|resetstat", 2, ["admin" "noscript" "loading" "stale"],
         "",
         "Lets the figures of INFO begin anew.", Config),
-    subcommand!("server": "config|rewrite", 2, ["admin" "noscript" "loading" "stale"],
+    subcommand!("server": "config|rewrite", 2, ["admin" "noscript" "loading" "stale" "no_multi"],
         "",
         "Writes the settings to the configuration file.", Config),
     subcommand!("server": "config|set", -4, ["admin" "noscript" "loading" "stale"],

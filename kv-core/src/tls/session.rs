@@ -105,10 +105,18 @@ impl Session {
             if self.ended {
                 return Ok(Some(0));
             }
-            // Hardly ever: a peer that does not even read what TLS itself has to say.
-            if self.flush(socket)? && !flags.contains(RecvFlags::DONTWAIT) {
-                wait(socket, true, None)?;
-                flags = RecvFlags::DONTWAIT;
+            match self.flush(socket) {
+                // Hardly ever: a peer that does not even read what TLS itself has to say.
+                Ok(true) if !flags.contains(RecvFlags::DONTWAIT) => {
+                    wait(socket, true, None)?;
+                    flags = RecvFlags::DONTWAIT;
+                }
+                Ok(_) => {}
+                // What the peer sent before it left is still to be read.
+                Err(error) => match self.take(socket, RecvFlags::DONTWAIT)? {
+                    0 if !self.ended => return Err(error),
+                    _ => continue,
+                },
             }
             if self.take(socket, flags)? == 0 && !self.ended {
                 return Ok(None);
@@ -165,11 +173,14 @@ impl Session {
         Ok(false)
     }
 
-    /// Tells the peer that nothing more comes.
-    pub fn close(&mut self, socket: impl AsFd) {
+    /// Tells the peer that nothing more comes; answers whether that is still to be
+    /// [flushed](Self::flush).
+    ///
+    /// # Errors
+    /// The connection has failed.
+    pub fn close(&mut self, socket: impl AsFd) -> io::Result<bool> {
         self.connection.send_close_notify();
-        // A peer that does not read is no concern of one who leaves.
-        drop(self.flush(socket));
+        self.flush(socket)
     }
 
     /// Whether bytes that were taken off the socket have not been read yet.
@@ -224,7 +235,11 @@ impl Session {
                 self.taken += taken as u64;
                 Ok(taken)
             }
-            Err(Errno::INTR | Errno::AGAIN) => Ok(0),
+            Err(Errno::INTR) => Ok(0),
+            Err(Errno::AGAIN) => {
+                self.emptied = true;
+                Ok(0)
+            }
             Err(errno) => Err(errno.into()),
         }
     }

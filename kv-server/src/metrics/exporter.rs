@@ -16,7 +16,7 @@ use super::request::{Asked, REQUEST_BYTES_MAX};
 use crate::shared::Shared;
 use crate::stream::is_local;
 
-/// Connections at a time; with more, the oldest is closed.
+/// Connections at a time; with more, the oldest is closed that is not being answered.
 const VISITORS_MAX: usize = 16;
 
 /// How long a whole exchange may take.
@@ -90,7 +90,7 @@ impl Exporter {
         let (listeners, visitors) = ready[1..].split_at(self.listeners.len());
         let now = Instant::now();
         let mut ready = visitors.iter();
-        let figures = &self.figures;
+        let figures = &mut self.figures;
         self.visitors.retain_mut(|visitor| {
             let is_ready = ready.next().copied().unwrap_or(false);
             visitor.deadline > now && (!is_ready || visitor.advance(figures))
@@ -114,27 +114,33 @@ impl Exporter {
         };
         let settings = &self.shared.settings;
         let open = settings.has_password() || !settings.protected_mode.load(Ordering::Relaxed);
-        if !(open || is_local(&stream)) || stream.set_nonblocking(true).is_err() {
+        if stream.set_nonblocking(true).is_err() {
             return;
         }
+        let stage = if open || is_local(&stream) {
+            Stage::Asking(Vec::new())
+        } else {
+            Stage::Answering(Asked::FromAfar.answer(CONTENT_TYPE, String::new))
+        };
         if self.visitors.len() == VISITORS_MAX {
-            self.visitors.remove(0);
+            let is_idle = |visitor: &Visitor| !matches!(visitor.stage, Stage::Answering(_));
+            self.visitors.remove(self.visitors.iter().position(is_idle).unwrap_or(0));
         }
         let deadline = Instant::now() + EXCHANGE_TIME;
-        self.visitors.push(Visitor { stream, deadline, stage: Stage::Asking(Vec::new()) });
+        self.visitors.push(Visitor { stream, deadline, stage });
     }
 }
 
 impl Visitor {
     /// Goes on as far as the socket allows; answers whether there is anything left to do.
-    fn advance(&mut self, figures: &Figures) -> bool {
+    fn advance(&mut self, figures: &mut Figures) -> bool {
         match self.try_advance(figures) {
             Ok(goes_on) => goes_on,
             Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         }
     }
 
-    fn try_advance(&mut self, figures: &Figures) -> io::Result<bool> {
+    fn try_advance(&mut self, figures: &mut Figures) -> io::Result<bool> {
         let mut chunk = [0; REQUEST_BYTES_MAX];
         match &mut self.stage {
             Stage::Asking(request) => {
@@ -145,7 +151,8 @@ impl Visitor {
                 if asked == Asked::More {
                     return Ok(size > 0);
                 }
-                self.stage = Stage::Answering(asked.answer(CONTENT_TYPE, || figures.page()));
+                self.stage =
+                    Stage::Answering(asked.answer(CONTENT_TYPE, || figures.page().to_owned()));
                 self.try_advance(figures)
             }
             Stage::Answering(answer) => {

@@ -1,8 +1,10 @@
-//! Every figure of the server by name. `INFO` tells the same ones.
+//! The server's figures by name: those of `INFO` that change and mean something over time, and some
+//! besides.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use kv_core::data_dir::DataDir;
 use kv_core::log::Log;
@@ -19,20 +21,30 @@ use crate::shared::Shared;
 /// The page that [`Figures::page`] makes is this.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The figures as they are whenever they are asked for.
-pub(super) struct Figures(Registry);
+/// A page serves for so long. Making it takes locks that clients need, among them the allocator's,
+/// and who scrapes is not asked for a password.
+const PAGE_TIME: Duration = Duration::from_secs(1);
+
+/// The figures as they were within the last second.
+pub(super) struct Figures {
+    registry: Registry,
+    page: Option<(Instant, String)>,
+}
 
 impl Figures {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Source(shared)));
-        Self(registry)
+        Self { registry, page: None }
     }
 
-    pub(super) fn page(&self) -> String {
-        let mut page = String::new();
-        text::encode(&mut page, &self.0).expect("writing to memory");
-        page
+    pub(super) fn page(&mut self) -> &str {
+        if self.page.as_ref().is_none_or(|(made, _)| made.elapsed() >= PAGE_TIME) {
+            let mut page = String::new();
+            text::encode(&mut page, &self.registry).expect("writing to memory");
+            self.page = Some((Instant::now(), page));
+        }
+        self.page.as_ref().map_or("", |(_, page)| page)
     }
 }
 
@@ -135,6 +147,12 @@ fn keyspace(shared: &Shared, sheet: &mut Sheet<'_>) -> fmt::Result {
     sheet.gauges(Name::new("kv_keys", "Keys in each database"), keys)?;
     let expiring = used().map(|(db, size)| (("db", db), size.expiring as u64));
     sheet.gauges(Name::new("kv_expiring_keys", "Keys that have an expiry"), expiring)?;
+    let evicted = Name::new("kv_evicted_keys", "Keys that went to make room");
+    sheet.counter(evicted, shared.engine.evicted_keys())?;
+    let used = Name::bytes("kv_memory_used", "What the keys take, which the maximum limits");
+    sheet.gauge(used, info::used_bytes(&sizes) as u64)?;
+    let max = Name::bytes("kv_memory_max", "What the keys may take; 0: no limit");
+    sheet.gauge(max, shared.engine.memory_limit() as u64)?;
     let allocated = Name::bytes("kv_memory_allocated", "What the allocator has given out");
     sheet.gauge(allocated, info::allocated_bytes())
 }

@@ -23,6 +23,8 @@ pub(super) enum Asked {
     AnotherMethod,
     TooLong,
     Nonsense,
+    /// Whatever it is, it comes from a machine that is not served.
+    FromAfar,
 }
 
 impl Asked {
@@ -57,6 +59,14 @@ impl Asked {
             Self::Root => ("200 OK", said("kv-server: the figures are at /metrics")),
             Self::Elsewhere => ("404 Not Found", said("the figures are at /metrics")),
             Self::AnotherMethod => ("405 Method Not Allowed", said("GET /metrics is all there is")),
+            Self::FromAfar => (
+                "403 Forbidden",
+                said(
+                    "this server runs in protected mode: without a password it serves only its own \
+                     machine. Start it with --requirepass, or with --protected-mode no where nobody \
+                     else can reach it",
+                ),
+            ),
             Self::TooLong => {
                 ("431 Request Header Fields Too Large", said("GET /metrics needs no more"))
             }

@@ -15,6 +15,9 @@ use crate::stream::{Ready, poll_socket};
 /// How long a peer whose handshake has failed may take to notice.
 const REFUSAL_TIME: Duration = Duration::from_millis(250);
 
+/// How long a peer that does not read may keep the end from being told.
+const GOODBYE_TIME: Duration = Duration::from_millis(250);
+
 /// Only the connection's own thread asks anything but for the addresses and for the end, so that
 /// nobody ever waits for the lock.
 #[derive(Debug)]
@@ -97,9 +100,20 @@ impl TlsStream {
         self.session().taken()
     }
 
-    /// Tells the peer that nothing more comes. By the connection's own thread.
+    /// Tells the peer that nothing more comes, which it may have to make room for. By the
+    /// connection's own thread.
     pub(crate) fn close_write(&self) {
-        self.session().close(&self.socket);
+        let (deadline, socket) = (Instant::now() + GOODBYE_TIME, self.socket.as_fd());
+        let mut session = self.session();
+        let mut unsent = session.close(socket);
+        while matches!(unsent, Ok(true)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || poll_socket(socket, Ready::WRITE, None, Some(left)).is_err() {
+                break;
+            }
+            unsent = session.flush(socket);
+        }
+        // A peer that is gone, or does not read, is no concern of one who leaves.
         drop(self.socket.shutdown(Shutdown::Write));
     }
 }

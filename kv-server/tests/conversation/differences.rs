@@ -46,6 +46,11 @@ pub(crate) const DIFFERENCES: &[Difference] = &[
         reason: "Redis' DEBUG can do anything and is refused; ours can only wait, on one connection",
     },
     Difference {
+        request: b"MULTI\r\nCONFIG REWRITE\r\nEXEC\r\n",
+        reply: b"+OK\r\n-ERR Command not allowed inside a transaction\r\n-EXECABORT Transaction discarded because of previous errors.\r\n+OK\r\n",
+        reason: "a transaction holds locks, and nobody should wait at them for a disk",
+    },
+    Difference {
         request: b"SET a 5\r\nCOPY a b\r\nOBJECT REFCOUNT a\r\nOBJECT REFCOUNT b\r\n",
         reply: b"+OK\r\n:1\r\n:2147483647\r\n:2147483647\r\n+OK\r\n",
         reason: "nothing is shared here; that Redis shares small integers, but not copies of them, is not worth a bit in each entry",

@@ -1,13 +1,14 @@
 //! kv-cli's command line: what was typed, and what it means.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{ArgAction, Parser};
-use kv_core::client::{Address, ConnectOptions};
+use kv_core::client::{Address, ConnectOptions, Endpoint};
 use kv_core::resp::Protocol;
 use kv_core::ring::RingMode;
 use kv_core::ring_client::RingClient;
@@ -58,7 +59,7 @@ pub(crate) struct Args {
     socket: Option<PathBuf>,
 
     /// Password; better given as `KVCLI_AUTH` or `REDISCLI_AUTH` in the environment, where the
-    /// server's own `KV_REQUIREPASS` serves, too
+    /// server's own `KV_REQUIREPASS` serves, too, on its own machine and with --tls
     #[arg(short = 'a', long, env = "KVCLI_AUTH", hide_env_values = true)]
     password: Option<String>,
 
@@ -156,9 +157,15 @@ impl Args {
 
     /// The servers to talk to. Connects to none yet.
     pub(crate) fn session(&self) -> anyhow::Result<Session> {
+        let (addresses, to) = if self.servers.is_empty() {
+            (vec![self.address()?], To::Only)
+        } else {
+            let addresses = self.servers.iter().map(|text| listed(text)).collect::<Result<_, _>>();
+            (addresses.context("--servers")?, if self.all_servers { To::All } else { To::Owner })
+        };
         let mut options = ConnectOptions {
             username: self.user.clone(),
-            password: self.password.clone().or_else(password_of_environment),
+            password: self.password_for(&addresses),
             db: self.db,
             protocol: if self.resp3 { Protocol::Resp3 } else { Protocol::Resp2 },
             tls: self.tls().context("--tls")?,
@@ -171,14 +178,25 @@ impl Args {
             options.connect_timeout = timeout;
             options.reply_timeout = Some(timeout);
         }
-        let (addresses, to) = if self.servers.is_empty() {
-            (vec![self.address()?], To::Only)
-        } else {
-            let addresses = self.servers.iter().map(|text| listed(text)).collect::<Result<_, _>>();
-            (addresses.context("--servers")?, if self.all_servers { To::All } else { To::Owner })
-        };
         let client = RingClient::new(self.ring, addresses, options).context("--servers")?;
         Ok(Session::new(client, to))
+    }
+
+    /// Beside the server, as in its image's health check, the variable that set its password is
+    /// there. Nobody has meant that one for other machines, so it goes to none in the clear.
+    fn password_for(&self, addresses: &[Address]) -> Option<String> {
+        let typed = self.password.clone().or_else(|| std::env::var("REDISCLI_AUTH").ok());
+        typed.or_else(|| {
+            let servers = std::env::var("KV_REQUIREPASS").ok()?;
+            if self.tls || addresses.iter().all(is_local) {
+                return Some(servers);
+            }
+            crate::complain(
+                "kv-cli: KV_REQUIREPASS is not sent to another machine in the clear: give --tls, \
+                 or KVCLI_AUTH if you mean it",
+            );
+            None
+        })
     }
 
     fn tls(&self) -> Result<Option<TlsConnector>, TlsOptionsError> {
@@ -224,9 +242,15 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a time above 0, such as 2, 500ms or 1m".to_owned())
 }
 
-/// Beside the server, as in its image's health check, the variable that set its password is there.
-fn password_of_environment() -> Option<String> {
-    ["REDISCLI_AUTH", "KV_REQUIREPASS"].iter().find_map(|name| std::env::var(name).ok())
+/// Whether what is sent there stays on this machine.
+fn is_local(address: &Address) -> bool {
+    match address.endpoint() {
+        Endpoint::Unix(_) => true,
+        Endpoint::Tcp(host, _) => match host.parse::<IpAddr>() {
+            Ok(ip) => ip.is_loopback(),
+            Err(_) => host == "localhost",
+        },
+    }
 }
 
 #[cfg(test)]
