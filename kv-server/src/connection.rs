@@ -98,6 +98,9 @@ impl Connection {
     pub(crate) fn serve(mut self) {
         let time = self.shared.settings.partial_time();
         if let Err(error) = self.stream.handshake(time, &self.shared.shutdown) {
+            if self.shared.shutdown.is_raised() && error.kind() == io::ErrorKind::Interrupted {
+                return;
+            }
             self.shared.stats.tls_failed.fetch_add(1, Ordering::Relaxed);
             return self.shared.complaint.about(format_args!(
                 "closed client {} ({}): no TLS: {}",
@@ -163,6 +166,10 @@ impl Connection {
         self.bytes_in += bytes as u64;
         self.count(bytes, 0);
         if is_first && self.input.starts_with(&[TLS_HANDSHAKE]) {
+            self.shared.complaint.about(format_args!(
+                "closed client {} ({}): it speaks TLS to a port without",
+                self.client.id, self.client.address
+            ));
             self.out.error("ERR this port does not speak TLS");
             self.flush_and_close()?;
             return Err(io::Error::other("it speaks TLS to a port without"));
