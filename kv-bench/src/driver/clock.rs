@@ -10,6 +10,7 @@ pub fn now_ns() -> u64 {
 
 /// What the calling thread has cost until a moment, in nanoseconds.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "units end names")]
 pub(super) struct Cost {
     /// The moment, on the monotonic clock.
     pub(super) at_ns: u64,
