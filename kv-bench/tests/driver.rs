@@ -12,12 +12,11 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kv_bench::driver::clock::schedstat_wait_ns;
 use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
 use kv_bench::report;
 use kv_bench::result::RunResult;
 use kv_bench::target::{Address, Credentials, Endpoint, Resp};
-use kv_bench::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
+use kv_bench::workload::{KeyDistribution, Keys, Kind, Values, Workload};
 use scripted::{Answer, Server};
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -538,15 +537,6 @@ fn live_percentiles_go_on_when_a_worker_has_finished() {
     assert!(measured.expect("an event loop").stopped, "the median stayed at {slowest_ns} ns");
 }
 
-#[test]
-fn a_kernel_that_does_not_count_waiting_is_not_taken_for_no_waiting() {
-    assert_eq!(schedstat_wait_ns("0 0 0\n"), None);
-    assert_eq!(schedstat_wait_ns("5126 0 1\n"), Some(0));
-    assert_eq!(schedstat_wait_ns("5126 77 1\n"), Some(77));
-    assert_eq!(schedstat_wait_ns(""), None);
-    assert_eq!(schedstat_wait_ns("5126 seven 1\n"), None);
-}
-
 /// A whole run of the program against `server`.
 fn result_of(server: &Server, words: &[&str]) -> RunResult {
     let dir = tempfile::TempDir::new().expect("a folder");
@@ -595,28 +585,5 @@ fn a_process_that_is_not_as_old_as_the_server_is_not_taken_for_it() {
         assert_eq!(result.servers[0].cpu_s.is_some(), expected, "{uptime_s}");
         child.kill().expect("it sleeps");
         child.wait().expect("it was ours");
-    }
-}
-
-#[test]
-fn a_preload_queues_fewer_long_values_and_waits_for_them() {
-    let pipeline = |size| Shape::preload(2, size, Duration::from_millis(1)).pipeline;
-    let sizes = [0, 1, 16 << 10, (16 << 10) + 1, 1 << 20, 512 << 20];
-    assert_eq!(sizes.map(pipeline), [64, 64, 64, 63, 1, 1]);
-    let timeout = |timeout| Shape::preload(2, 1, timeout).timeout;
-    assert_eq!(timeout(Duration::from_millis(1)), Duration::from_secs(5));
-    assert_eq!(timeout(Duration::from_mins(1)), Duration::from_mins(1));
-}
-
-#[test]
-fn a_mix_draws_in_its_proportions() {
-    let mix: Mix = "get=90,put=9,delete=1".parse().expect("a mix");
-    let mut drawn = [0u32; 3];
-    let step = u64::from(u32::MAX) / 99_999;
-    for number in 0..100_000u64 {
-        drawn[mix.pick((number * step) as u32).index()] += 1;
-    }
-    for (count, expected) in drawn.into_iter().zip([90_000i64, 9_000, 1_000]) {
-        assert!((i64::from(count) - expected).abs() < 10, "{drawn:?}");
     }
 }

@@ -42,10 +42,10 @@ impl Server {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (script, number): (Arc<Script>, _) = (Arc::new(script), Arc::new(AtomicUsize::new(0)));
         let (record, refuses) = (Arc::clone(&seen), Arc::new(AtomicBool::new(false)));
-        let refused = Arc::clone(&refuses);
+        let hang_up = Arc::clone(&refuses);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                if refused.load(Ordering::SeqCst) {
+                if hang_up.load(Ordering::SeqCst) {
                     continue;
                 }
                 let (script, number, record) = (script.clone(), number.clone(), record.clone());
