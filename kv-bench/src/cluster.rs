@@ -7,9 +7,10 @@ use anyhow::{Context as _, bail};
 use kv_core::ring::Ring;
 
 use crate::interrupt::Interrupt;
+use crate::patience::End;
 use crate::probe::{Identity, probe};
 use crate::progress::Progress;
-use crate::scenario::{Place, Scenario, is_local, plural};
+use crate::scenario::{Place, Scenario, plural};
 use crate::scratch::Scratch;
 use crate::spawn::{Plan, Servers};
 use crate::target::{Endpoint, Resp};
@@ -17,6 +18,9 @@ use crate::target::{Endpoint, Resp};
 /// How long a running server may take until it listens: who starts one and measures it does not
 /// wait in between.
 const START_TIME: Duration = Duration::from_secs(3);
+/// How long one that was away may take to answer at the end: apart from `--timeout`, which may be
+/// shorter than the answer of a healthy server takes.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -82,20 +86,28 @@ impl Cluster {
         if *name == address { address } else { format!("{name} ({address})") }
     }
 
-    /// Whether server number `index` does not answer now.
-    pub(crate) fn is_lost(&self, index: usize, timeout: Duration) -> bool {
-        probe(&self.endpoints[index], timeout).is_err()
+    /// What became of server number `index`, which was away. It has `ANSWER_TIME` to answer.
+    pub(crate) fn end_of(&self, index: usize, interrupt: &Interrupt) -> End {
+        let deadline = Instant::now() + ANSWER_TIME;
+        loop {
+            // A user who wants the end does not wait for an answer.
+            if interrupt.is_wanted() {
+                return End::NotSeen;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left < LOOK_EVERY {
+                return End::Lost;
+            }
+            if probe(&self.endpoints[index], left).is_ok() {
+                return End::Back;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     /// Whether they are ours.
     pub(crate) fn is_spawned(&self) -> bool {
         self.spawned.is_some()
-    }
-
-    /// Whether the process of each that runs on this machine is known.
-    pub(crate) fn local_servers_known(&self) -> bool {
-        let mut both = self.endpoints.iter().zip(&self.identities);
-        both.all(|(endpoint, identity)| identity.pid.is_some() || !is_local(&endpoint.address))
     }
 
     /// Their processes, where they run on this machine.

@@ -32,8 +32,6 @@ pub(crate) struct Plan {
     pub shape: Shape,
     /// The servers' processes, where they are ours to look at.
     pub server_pids: Vec<Option<u32>>,
-    /// Each server on this machine is among them.
-    pub local_servers_known: bool,
     /// They are ours.
     pub spawned: bool,
     /// The command line's words after the program.
@@ -73,9 +71,19 @@ pub(crate) fn measure(
         pids.map(|pid| pid.and_then(ProcessCpu::read)).collect()
     };
     let (processes, disturbance) = (read(), Disturbance::read());
-    let measured = fleet.run(&plan.workload, until, &mut watch)?;
-    let disturbed = (disturbance, Disturbance::read());
-    let mut server_cpu: Vec<Option<CpuUsed>> = read()
+    let mut at_end = None;
+    let measured = fleet.run(&plan.workload, until, |live| {
+        let next = watch(live);
+        let is_over = matches!(until, Until::Elapsed(time) if live.elapsed >= time);
+        if is_over || next.is_break() {
+            // What comes now is the wait for what is outstanding, and the workers leave it out too.
+            at_end.get_or_insert_with(|| (read(), Disturbance::read()));
+        }
+        next
+    })?;
+    let (processes_now, now) = at_end.unwrap_or_else(|| (read(), Disturbance::read()));
+    let disturbed = (disturbance, now);
+    let mut server_cpu: Vec<Option<CpuUsed>> = processes_now
         .into_iter()
         .zip(processes)
         .map(|(after, before)| Some(after?.since(&before?)))
@@ -102,11 +110,10 @@ fn facts(
     let waits: Option<u64> = outcomes.iter().map(|o| o.run_queue_wait_ns).sum();
     let worker_ns: u64 = outcomes.iter().map(|o| o.wall_ns).sum();
     let servers_s: f64 = server_cpu.iter().flatten().map(|cpu| cpu.total_s).sum();
-    // A server that ended took its figures with it.
-    let gone =
-        plan.server_pids.iter().zip(server_cpu).any(|(pid, cpu)| pid.is_some() && cpu.is_none());
-    let known_s =
-        own_cpu.filter(|_| plan.local_servers_known && !gone).map(|cpu| cpu.total_s + servers_s);
+    // A server that ended took its figures with it, and one that we cannot look at may be here under
+    // any address.
+    let all_known = server_cpu.iter().all(Option::is_some);
+    let known_s = own_cpu.filter(|_| all_known).map(|cpu| cpu.total_s + servers_s);
     Facts {
         cores: machine::cores(),
         threads: plan.shape.threads,

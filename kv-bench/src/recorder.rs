@@ -108,6 +108,17 @@ pub enum Failure<'a> {
     Server(&'a [u8]),
 }
 
+/// Why there was no reply to an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// It, or one before it on its connection, took longer than a client waits.
+    TimedOut,
+    /// Its connection was lost, or could not be had.
+    Away,
+    /// The run was broken off.
+    BrokenOff,
+}
+
 /// Counts of one kind of operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct KindCounts {
@@ -124,6 +135,8 @@ pub struct Outage {
     pub connections_lost: u64,
     /// Operations that failed with them, or for want of them.
     pub failed: u64,
+    /// Operations that timed out on a ready connection, and those behind them on it.
+    pub timed_out: u64,
     /// The longest time for which a worker had no connection to it.
     pub longest_ns: u64,
     /// A worker had none at the end.
@@ -134,6 +147,7 @@ impl Outage {
     fn add(&mut self, other: &Self) {
         self.connections_lost += other.connections_lost;
         self.failed += other.failed;
+        self.timed_out += other.timed_out;
         self.longest_ns = self.longest_ns.max(other.longest_ns);
         self.lasts |= other.lasts;
     }
@@ -236,10 +250,15 @@ impl Recorder {
         self.latencies.record(kind.index(), latency_ns);
     }
 
-    /// That an operation failed is the doing of `node`, which did not answer until `at_ns`.
+    /// An operation failed that `node` had not answered until `at_ns`.
     #[cold]
-    pub fn lost(&mut self, node: usize, at_ns: u64) {
-        self.counts.outages[node].failed += 1;
+    pub fn lost(&mut self, node: usize, why: Unanswered, at_ns: u64) {
+        let outage = &mut self.counts.outages[node];
+        match why {
+            Unanswered::TimedOut => outage.timed_out += 1,
+            Unanswered::Away => outage.failed += 1,
+            Unanswered::BrokenOff => {}
+        }
         self.counts.last_failure_ns = self.counts.last_failure_ns.max(Some(at_ns));
     }
 

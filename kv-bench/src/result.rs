@@ -137,7 +137,8 @@ pub struct Point {
     pub rate_asked_ops_s: Option<f64>,
     /// Successes per second of `duration_s`.
     pub throughput_ops_s: f64,
-    /// Sent → reply.
+    /// Of successes: sent → reply. An operation whose connection was down counts from when its
+    /// client wanted to send it.
     pub service_us: Option<Percentiles>,
     /// Intended start → reply; `null` in a closed loop.
     pub response_us: Option<Percentiles>,
@@ -181,8 +182,12 @@ pub struct OperationResult {
     pub hits: u64,
     /// Did not (get and delete).
     pub misses: u64,
+    /// Of successes: sent → reply. An operation whose connection was down counts from when its
+    /// client wanted to send it.
     pub service_us: Option<Percentiles>,
+    /// Intended start → reply; `null` in a closed loop.
     pub response_us: Option<Percentiles>,
+    /// Intended start → sent; `null` in a closed loop.
     pub lateness_us: Option<Percentiles>,
 }
 

@@ -17,6 +17,8 @@ use crate::workload::{KEYS_MAX, KeyDistribution, Keys, Kind, Mix, MixError, Valu
 const THREADS_MAX: u32 = 1024;
 const SERVERS_MAX: u32 = 64;
 const PIPELINE_MAX: u32 = 10_000;
+/// Who waits longer for one reply waits for nobody.
+const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 /// Redis' largest string.
 const VALUE_BYTES_MAX: u64 = 512 << 20;
 /// A closed loop over more connections is beyond any descriptor limit that we could raise to.
@@ -248,6 +250,13 @@ fn shape(callers: &CallerArgs) -> Result<Shape, ScenarioError> {
     range("pipeline", callers.pipeline.into(), (1, PIPELINE_MAX.into()), 16)?;
     if callers.timeout < Duration::from_millis(1) {
         return Err(too_short("timeout", callers.timeout, "1ms"));
+    }
+    if callers.timeout > TIMEOUT_MAX {
+        return Err(ScenarioError::Value {
+            flag: "timeout",
+            value: format!("{:?}", callers.timeout),
+            problem: "must be at most 1h (such as --timeout 10s)".to_owned(),
+        });
     }
     Ok(Shape {
         threads: callers.threads,

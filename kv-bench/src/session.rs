@@ -17,7 +17,7 @@ use crate::machine;
 use crate::measurement::{Measurement, Plan, measure};
 use crate::number::grouped;
 use crate::outputs::Outputs;
-use crate::patience;
+use crate::patience::{self, End, GivenUp};
 use crate::percentiles::thin_kinds_warning;
 use crate::progress::{Progress, complain, say};
 use crate::recorder::Outage;
@@ -37,8 +37,20 @@ const UNTRUSTED: u8 = 5;
 /// Why a run ended early.
 enum Halt {
     Interrupted,
-    /// A server ended, stays away, or did not come back.
+    /// A server ended or did not come back.
     ServerLost(String),
+    /// A server stays away, or nobody answers.
+    GivenUp(GivenUp),
+}
+
+impl Halt {
+    /// What the loss of a server is told by.
+    fn loss(&self) -> Option<&str> {
+        match self {
+            Self::Interrupted => None,
+            Self::ServerLost(text) | Self::GivenUp(GivenUp { text, .. }) => Some(text),
+        }
+    }
 }
 
 /// Everything that lives as long as the run.
@@ -187,7 +199,6 @@ impl Session<'_> {
             until,
             shape,
             server_pids: cluster.pids(),
-            local_servers_known: cluster.local_servers_known(),
             spawned: cluster.is_spawned(),
             arguments: self.arguments.clone(),
         };
@@ -202,8 +213,8 @@ impl Session<'_> {
         let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
         let counts = &measurement.measured.counts;
         let trust = with_outcome(measurement.trust, counts.attempted(), counts.failed());
-        measurement.outages = self.outages(&counts.outages, cluster, shape.timeout);
-        let lost = matches!(self.halt, Some(Halt::ServerLost(_)));
+        measurement.outages = self.outages(&counts.outages, cluster);
+        let lost = self.halt.as_ref().is_some_and(|halt| halt.loss().is_some());
         measurement.trust = with_outages(trust, &measurement.outages, lost);
         // Too short to be watched: then it has only just ended.
         let started_at = started_at
@@ -222,40 +233,42 @@ impl Session<'_> {
         let name = |node| cluster.name(node);
         self.progress.show(live, until, patience::waited_for(live, name));
         if self.halt.is_none() {
-            let lost = patience::given_up(live, until, timeout, name);
-            self.halt = match cluster.obituary().or(lost) {
-                Some(lost) => Some(Halt::ServerLost(lost)),
-                None => self.interrupt.is_wanted().then_some(Halt::Interrupted),
-            };
+            let given_up = patience::given_up(live, until, timeout, name).map(Halt::GivenUp);
+            let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
+            self.halt = cluster.obituary().map(Halt::ServerLost).or(given_up).or(interrupted);
         }
         if self.halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// What is to be told of servers that were away during a measurement. One that does not answer
     /// now is lost: the measurement was cut short, whoever started it.
-    fn outages(
-        &mut self,
-        outages: &[Outage],
-        cluster: &mut Cluster,
-        timeout: Duration,
-    ) -> Vec<String> {
+    fn outages(&mut self, outages: &[Outage], cluster: &mut Cluster) -> Vec<String> {
         let mut texts = Vec::new();
         for (node, outage) in outages.iter().enumerate() {
+            if *outage == Outage::default() {
+                continue;
+            }
             let name = cluster.name(node);
-            // A user who wants the end does not wait for an answer.
-            let interrupted = matches!(self.halt, Some(Halt::Interrupted));
-            let away = *outage != Outage::default() && !interrupted;
-            let lost = away && cluster.is_lost(node, timeout);
-            if lost && self.halt.is_none() {
+            let end = match &self.halt {
+                // Who answers a look may answer no operation.
+                Some(Halt::GivenUp(given_up)) if given_up.node.is_none_or(|n| n == node) => {
+                    End::Lost
+                }
+                _ => cluster.end_of(node, &self.interrupt),
+            };
+            if end == End::NotSeen && self.halt.is_none() {
+                self.halt = Some(Halt::Interrupted);
+            }
+            if end == End::Lost && self.halt.is_none() {
                 let told = cluster.obituary().unwrap_or_else(|| {
                     format!(
                         "{name} does not answer any more: see whether it runs and what its log \
-                             says"
+                         says"
                     )
                 });
                 self.halt = Some(Halt::ServerLost(told));
             }
-            texts.extend(patience::told(&name, outage, lost));
+            texts.extend(patience::told(&name, outage, end));
         }
         texts
     }
@@ -273,10 +286,9 @@ impl Session<'_> {
         let mut fleet = Fleet::launch(target, shape)?;
         let measured =
             fleet.run(&workload, until, |live| self.watch(live, until, cluster, shape.timeout))?;
-        match self.halt.take() {
-            Some(Halt::Interrupted) => bail!("interrupted while preloading; nothing was measured"),
-            Some(Halt::ServerLost(obituary)) => bail!("{obituary}; nothing was measured"),
-            None => {}
+        if let Some(halt) = self.halt.take() {
+            let why = halt.loss().unwrap_or("interrupted while preloading");
+            bail!("{why}; nothing was measured");
         }
         let counts = &measured.counts;
         let stored = counts.attempted() - counts.failed();
@@ -435,11 +447,9 @@ impl Session<'_> {
         } else {
             "not all results could be written"
         };
-        match &self.halt {
-            Some(Halt::Interrupted) => complain(format_args!("interrupted: {kept}")),
-            Some(Halt::ServerLost(obituary)) => {
-                complain(format_args!("error: {obituary}; {kept}"));
-            }
+        match self.halt.as_ref().map(Halt::loss) {
+            Some(None) => complain(format_args!("interrupted: {kept}")),
+            Some(Some(loss)) => complain(format_args!("error: {loss}; {kept}")),
             None => {}
         }
         let dir = written?;

@@ -199,8 +199,8 @@ impl Spawned {
     fn describe_end(&self, status: ExitStatus) -> String {
         let how = match (status.signal(), status.code()) {
             (Some(signal), _) => format!("was killed by signal {signal}"),
-            // As shells report what a signal ended.
-            (None, Some(code @ 129..)) if self.supervised => {
+            // As shells report what a signal ended, of which there are 64.
+            (None, Some(code @ 129..=192)) if self.supervised => {
                 format!("ended with exit code {code} (killed by signal {})", code - 128)
             }
             (None, Some(code)) => format!("ended with exit code {code}"),

@@ -42,7 +42,7 @@ pub struct Facts {
     /// Share of all cores' time that the hypervisor took.
     pub steal_share: f64,
     /// Share of all cores' time that processes used which are neither ours nor the servers'; `None`
-    /// where a server runs here whose process is not known.
+    /// where the process of a server is not known.
     pub others_share: Option<f64>,
     /// Per server; `None` where it runs elsewhere.
     pub servers: Vec<Option<ServerLoad>>,

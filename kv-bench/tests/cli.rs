@@ -65,6 +65,7 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         (&["--name", "../x"], "only letters, digits"),
         (&["--keys", "0"], "--keys 0: must be from 1"),
         (&["--timeout", "0"], "--timeout 0s: must be"),
+        (&["--timeout", "61m"], "--timeout 3660s: must be at most 1h"),
         (&["--servers", ""], "--servers '': must be a number or addresses (such as --servers 4)"),
         (
             &["--target", "127.0.0.1:1,127.0.0.1:2"],

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kv_bench::curve::{Ladder, Level};
+use kv_bench::driver::Shape;
 use kv_bench::schedule::{Schedule, share};
 use kv_bench::target::{Address, Endpoint};
 use kv_bench::units;
@@ -166,5 +167,28 @@ proptest! {
         let _ = text.parse::<Mix>();
         // Without dots and letters there is no host to look up.
         let _ = Endpoint::parse(&text.replace(|c: char| c.is_alphanumeric() || c == '.', "/"));
+    }
+}
+
+#[test]
+fn a_preload_queues_fewer_long_values_and_waits_for_them() {
+    let pipeline = |size| Shape::preload(2, size, Duration::from_millis(1)).pipeline;
+    let sizes = [0, 1, 16 << 10, (16 << 10) + 1, 1 << 20, 512 << 20];
+    assert_eq!(sizes.map(pipeline), [64, 64, 64, 63, 1, 1]);
+    let timeout = |timeout| Shape::preload(2, 1, timeout).timeout;
+    assert_eq!(timeout(Duration::from_millis(1)), Duration::from_secs(5));
+    assert_eq!(timeout(Duration::from_mins(1)), Duration::from_mins(1));
+}
+
+#[test]
+fn a_mix_draws_in_its_proportions() {
+    let mix: Mix = "get=90,put=9,delete=1".parse().expect("a mix");
+    let mut drawn = [0u32; 3];
+    let step = u64::from(u32::MAX) / 99_999;
+    for number in 0..100_000u64 {
+        drawn[mix.pick((number * step) as u32).index()] += 1;
+    }
+    for (count, expected) in drawn.into_iter().zip([90_000i64, 9_000, 1_000]) {
+        assert!((i64::from(count) - expected).abs() < 10, "{drawn:?}");
     }
 }

@@ -181,11 +181,18 @@ fn the_summary_marks_what_is_missing_and_what_is_thin() {
 fn a_limit_that_was_not_found_is_a_sentence() {
     let mut result = sample::result();
     result.trust.limited_by = Limit::Unknown;
-    for (word, sentence) in [
-        (Verdict::Trusted, "rusted: the limit was not found: nothing was saturated\n"),
-        (Verdict::Untrusted, "rusted: the limit was not found\n"),
+    let cpu_s = result.servers[1].cpu_s;
+    for (word, cpu_s, sentence) in [
+        (Verdict::Trusted, cpu_s, "rusted: the limit was not found: nothing was saturated\n"),
+        (
+            Verdict::Trusted,
+            None,
+            "rusted: the limit was not found: the servers' CPU is not ours to read\n",
+        ),
+        (Verdict::Untrusted, None, "rusted: the limit was not found\n"),
     ] {
         result.trust.verdict = word;
+        result.servers[1].cpu_s = cpu_s;
         let terminal = report::text::summary(&result).replace("TRUSTED", "trusted");
         assert!(terminal.contains(sentence), "{terminal}");
         let page = file(&written(&result, false), "report.md").replace("**", "");

@@ -1,5 +1,6 @@
 //! The verdict on a measurement follows from the facts about it, each at its threshold.
 
+use kv_bench::driver::clock::schedstat_wait_ns;
 use kv_bench::result::{Limit, Verdict};
 use kv_bench::trust::{Facts, ServerLoad, judge, with_outages, with_outcome};
 
@@ -249,4 +250,13 @@ fn a_server_that_was_lost_makes_the_measurement_untrusted_and_one_that_came_back
         assert_eq!((trust.verdict, trust.limited_by), expected);
         assert_eq!(trust.reasons[0], "a: away");
     }
+}
+
+#[test]
+fn a_kernel_that_does_not_count_waiting_is_not_taken_for_no_waiting() {
+    assert_eq!(schedstat_wait_ns("0 0 0\n"), None);
+    assert_eq!(schedstat_wait_ns("5126 0 1\n"), Some(0));
+    assert_eq!(schedstat_wait_ns("5126 77 1\n"), Some(77));
+    assert_eq!(schedstat_wait_ns(""), None);
+    assert_eq!(schedstat_wait_ns("5126 seven 1\n"), None);
 }

@@ -8,15 +8,27 @@ pub fn now_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::Monotonic))
 }
 
-/// CPU time that the calling thread has used, in nanoseconds.
-pub fn thread_cpu_ns() -> u64 {
-    nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
+/// What the calling thread has cost until a moment, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "units end names")]
+pub(super) struct Cost {
+    /// The moment, on the monotonic clock.
+    pub(super) at_ns: u64,
+    /// CPU time that it has used.
+    pub(super) cpu_ns: u64,
+    /// Time that it has waited for a core; `None` where the kernel does not tell.
+    pub(super) wait_ns: Option<u64>,
 }
 
-/// Time that the calling thread has waited for a core, in nanoseconds; `None` where the kernel does
-/// not tell.
-pub fn run_queue_wait_ns() -> Option<u64> {
-    schedstat_wait_ns(&std::fs::read_to_string("/proc/thread-self/schedstat").ok()?)
+impl Cost {
+    pub(super) fn read() -> Self {
+        let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+        Self {
+            at_ns: now_ns(),
+            cpu_ns: nanoseconds(clock_gettime(ClockId::ThreadCPUTime)),
+            wait_ns: schedstat.and_then(|text| schedstat_wait_ns(&text)),
+        }
+    }
 }
 
 /// The second field of `/proc/*/schedstat`: nanoseconds on a CPU, waiting for one, and time slices.

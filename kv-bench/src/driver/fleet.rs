@@ -14,6 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::clock::now_ns;
 use super::collector::{Collector, Percentile};
 use super::handover::{Handover, Published};
+use super::outage::NOT_CONCERNED;
 use super::worker::Worker;
 use super::{Message, Outcome, Phase, Shape, Until};
 use crate::interrupt;
@@ -152,6 +153,9 @@ impl Fleet {
             published.attempted.store(0, Ordering::Relaxed);
             published.failed.store(0, Ordering::Relaxed);
             published.last_reply_ns.store(0, Ordering::Relaxed);
+            for away_since_ns in &published.away_since_ns {
+                away_since_ns.store(0, Ordering::Relaxed);
+            }
         }
         for inbox in &self.phases {
             // A worker that is gone is missed below, where its outcome is awaited.
@@ -208,10 +212,10 @@ impl Fleet {
     fn away(&self, now_ns: u64) -> Option<(usize, Duration)> {
         let since = |node: usize| {
             let of = |p: &CachePadded<Published>| p.away_since_ns[node].load(Ordering::Relaxed);
+            let concerned = || self.published.iter().map(of).filter(|&ns| ns != NOT_CONCERNED);
             // For one worker that has a connection it is 0: then it is not away for all.
-            let times: Option<Vec<u64>> =
-                self.published.iter().map(|p| Some(of(p)).filter(|&at_ns| at_ns > 0)).collect();
-            let since_ns = times?.into_iter().max()?;
+            let is_away = concerned().all(|since_ns| since_ns > 0);
+            let since_ns = concerned().max().filter(|_| is_away)?;
             Some((node, Duration::from_nanos(now_ns.saturating_sub(since_ns))))
         };
         let nodes = self.published.first().map_or(0, |p| p.away_since_ns.len());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, Sender};
 use crossbeam::utils::CachePadded;
 
-use super::outage::Reach;
+use super::outage::{NOT_CONCERNED, Reach};
 use super::{Message, Phase};
 use crate::recorder::{Counts, Latencies};
 
@@ -23,7 +23,8 @@ pub(super) struct Published {
     pub(super) failed: AtomicU64,
     /// The clock's reading at the last reply; 0 before the first.
     pub(super) last_reply_ns: AtomicU64,
-    /// Per node, when the worker lost its last connection to it; 0 while it has one.
+    /// Per node, when the worker lost its last connection to it; 0 while it has one, and
+    /// [`NOT_CONCERNED`] when it has nothing left to do.
     pub(super) away_since_ns: Box<[AtomicU64]>,
 }
 
@@ -93,6 +94,13 @@ impl Handover {
         published.failed.store(counts.failed(), Ordering::Relaxed);
         published.last_reply_ns.store(counts.last_reply_ns.unwrap_or(0), Ordering::Relaxed);
         reach.publish(&published.away_since_ns);
+    }
+
+    /// Tells that who is away is no matter to this worker any more.
+    pub(super) fn publish_end(&self) {
+        for away_since_ns in &self.published[self.worker].away_since_ns {
+            away_since_ns.store(NOT_CONCERNED, Ordering::Relaxed);
+        }
     }
 
     fn send(&self, latencies: Box<Latencies>, end_ns: u64) {

@@ -81,7 +81,8 @@ pub struct Outcome {
     /// Time that the thread was ready to run and waited for a core; `None` where the kernel does
     /// not tell.
     pub run_queue_wait_ns: Option<u64>,
-    /// From the worker's begin to its end.
+    /// From the worker's begin to its end, or to the end of the phase if it came before the last
+    /// outcome; so are the other times.
     pub wall_ns: u64,
 }
 

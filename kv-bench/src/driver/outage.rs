@@ -23,7 +23,7 @@ pub(super) struct Held {
 /// A server as one worker sees it.
 #[derive(Debug, Clone, Copy, Default)]
 struct Node {
-    /// Connections that may be used.
+    /// Connections that may be used, of clients that have anything left to do.
     ready: u32,
     /// When the last of them was lost.
     away_since_ns: Option<u64>,
@@ -32,11 +32,29 @@ struct Node {
 /// Which servers one worker can reach.
 pub(super) struct Reach {
     nodes: Vec<Node>,
+    /// When the phase began.
+    start_ns: u64,
 }
+
+/// What is published of a server by a worker that has nothing left to do.
+pub(super) const NOT_CONCERNED: u64 = u64::MAX;
 
 impl Reach {
     pub(super) fn new(nodes: usize) -> Self {
-        Self { nodes: vec![Node::default(); nodes] }
+        Self { nodes: vec![Node::default(); nodes], start_ns: 0 }
+    }
+
+    /// A phase begins, with the connections to the nodes that `ready` names, one by one.
+    pub(super) fn begin(&mut self, start_ns: u64, ready: impl Iterator<Item = usize>) {
+        self.start_ns = start_ns;
+        self.nodes.iter_mut().for_each(|node| node.ready = 0);
+        for node in ready {
+            self.nodes[node].ready += 1;
+        }
+        for node in &mut self.nodes {
+            let since_ns = node.away_since_ns.unwrap_or(start_ns);
+            node.away_since_ns = (node.ready == 0).then_some(since_ns);
+        }
     }
 
     /// A connection is ready.
@@ -46,25 +64,34 @@ impl Reach {
         if let (Some(since_ns), Some(outage)) =
             (state.away_since_ns.take(), counts.outages.get_mut(node))
         {
-            outage.longest_ns = outage.longest_ns.max(now_ns.saturating_sub(since_ns));
+            let away_ns = now_ns.saturating_sub(since_ns.max(self.start_ns));
+            outage.longest_ns = outage.longest_ns.max(away_ns);
         }
     }
 
     /// A ready connection was lost.
-    pub(super) fn lose(&mut self, node: usize, now_ns: u64, counts: &mut Counts) {
+    pub(super) fn lose(&mut self, node: usize, now_ns: u64) {
         let state = &mut self.nodes[node];
         state.ready -= 1;
         if state.ready == 0 {
             state.away_since_ns = Some(now_ns);
         }
-        counts.outages[node].connections_lost += 1;
     }
 
-    /// Adds the outages that go on at the end of a phase that began at `start_ns`.
-    pub(super) fn end(&self, start_ns: u64, now_ns: u64, outages: &mut [Outage]) {
+    /// The client of a ready connection has nothing left to do; `is_last` when no other has either.
+    pub(super) fn retire(&mut self, node: usize, now_ns: u64, is_last: bool) {
+        let state = &mut self.nodes[node];
+        state.ready -= 1;
+        if state.ready == 0 && !is_last {
+            state.away_since_ns = Some(now_ns);
+        }
+    }
+
+    /// Adds the outages that go on at the end of the phase.
+    pub(super) fn end(&self, now_ns: u64, outages: &mut [Outage]) {
         for (node, outage) in self.nodes.iter().zip(outages) {
             if let Some(since_ns) = node.away_since_ns {
-                let away_ns = now_ns.saturating_sub(since_ns.max(start_ns));
+                let away_ns = now_ns.saturating_sub(since_ns.max(self.start_ns));
                 outage.longest_ns = outage.longest_ns.max(away_ns);
                 outage.lasts = true;
             }

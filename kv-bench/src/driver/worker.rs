@@ -12,13 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::client::Client;
-use super::clock::{now_ns, run_queue_wait_ns, thread_cpu_ns};
+use super::clock::{Cost, now_ns};
 use super::connection::{Connection, InFlight, Received, State};
 use super::handover::Handover;
 use super::outage::{Held, Reach};
 use super::poll::{Poll, Ready};
 use super::{Outcome, Phase, Shape, Until};
-use crate::recorder::{Counts, Failure, Recorder};
+use crate::recorder::{Counts, Failure, Recorder, Unanswered};
 use crate::schedule::share;
 use crate::target::{Codec, Operation, Reply, Target};
 use crate::workload::{KeyBuffer, Kind};
@@ -67,6 +67,8 @@ pub(super) struct Worker<T: Target> {
     timeout_ns: u64,
     /// When a run that was broken off gives up what is outstanding.
     give_up_ns: u64,
+    /// Read when the phase was to end, if anything was outstanding then.
+    cost: Option<Cost>,
     stop: Arc<AtomicBool>,
 }
 
@@ -102,6 +104,7 @@ impl<T: Target> Worker<T> {
             deadline_ns: u64::MAX,
             timeout_ns: shape.timeout.as_nanos() as u64,
             give_up_ns: u64::MAX,
+            cost: None,
             stop,
         })
     }
@@ -186,7 +189,10 @@ impl<T: Target> Worker<T> {
                 }
                 let bytes = std::mem::take(&mut connection.partial);
                 let taken = connection.greet(&self.codec, &bytes)?;
-                if connection.state == State::Ready && !was_ready {
+                // Before a phase nobody is a client yet, and the phase counts what is ready.
+                let client = self.clients.get(id / self.nodes);
+                let wanted = client.is_some_and(|client| !client.finished);
+                if connection.state == State::Ready && !was_ready && wanted {
                     self.reach.gain(id % self.nodes, now_ns(), &mut self.recorder.counts);
                 }
                 if connection.keep(bytes, taken) {
@@ -200,7 +206,7 @@ impl<T: Target> Worker<T> {
 
     /// Drives one phase until every operation has its outcome.
     pub(super) fn run(&mut self, phase: &Phase, handover: &mut Handover) -> io::Result<Outcome> {
-        let (cpu, wait, wall) = (thread_cpu_ns(), run_queue_wait_ns(), now_ns());
+        let begun = Cost::read();
         self.begin(phase);
         handover.begin(phase);
         for client in 0..self.clients.len() {
@@ -223,14 +229,16 @@ impl<T: Target> Worker<T> {
                 handover.hand_over(&mut self.recorder.latencies, self.now_ns);
             }
         }
-        self.reach.end(phase.start_ns, now_ns(), &mut self.recorder.counts.outages);
+        self.reach.end(now_ns(), &mut self.recorder.counts.outages);
         handover.publish(&self.recorder.counts, &self.reach);
+        handover.publish_end();
         handover.hand_over(&mut self.recorder.latencies, now_ns());
+        let cost = self.cost.take().unwrap_or_else(Cost::read);
         Ok(Outcome {
             counts: std::mem::take(&mut self.recorder.counts),
-            cpu_ns: thread_cpu_ns() - cpu,
-            run_queue_wait_ns: run_queue_wait_ns().zip(wait).map(|(after, before)| after - before),
-            wall_ns: now_ns() - wall,
+            cpu_ns: cost.cpu_ns - begun.cpu_ns,
+            run_queue_wait_ns: cost.wait_ns.zip(begun.wait_ns).map(|(end, begin)| end - begin),
+            wall_ns: cost.at_ns - begun.at_ns,
         })
     }
 
@@ -242,8 +250,8 @@ impl<T: Target> Worker<T> {
             Until::Operations(_) => u64::MAX,
             Until::Elapsed(time) => phase.start_ns.saturating_add(time.as_nanos() as u64),
         };
-        self.timeout_ns = self.shape.timeout.as_nanos() as u64;
         self.give_up_ns = u64::MAX;
+        self.cost = None;
         let per_worker = u64::from(self.shape.clients);
         let clients = per_worker * u64::from(self.shape.threads);
         self.clients.clear();
@@ -258,6 +266,8 @@ impl<T: Target> Worker<T> {
         }
         self.active = self.clients.len();
         self.paused.clear();
+        let ready = self.connections.iter().enumerate().filter(|(_, c)| c.state == State::Ready);
+        self.reach.begin(phase.start_ns, ready.map(|(id, _)| id % self.nodes));
     }
 
     /// Gives a client all the operations it has room for and sends them.
@@ -309,6 +319,18 @@ impl<T: Target> Worker<T> {
         if client.remaining == 0 && client.outstanding == 0 && !client.finished {
             client.finished = true;
             self.active -= 1;
+            self.retire(client_id);
+        }
+    }
+
+    /// Whom a client that has come to its end could reach matters no more.
+    #[cold]
+    fn retire(&mut self, client_id: usize) {
+        let now_ns = now_ns();
+        for node in 0..self.nodes {
+            if self.connections[client_id * self.nodes + node].state == State::Ready {
+                self.reach.retire(node, now_ns, self.active == 0);
+            }
         }
     }
 
@@ -382,6 +404,7 @@ impl<T: Target> Worker<T> {
             taken += size;
             connection.in_flight.pop_front();
             client.outstanding -= 1;
+            self.recorder.counts.last_reply_ns = Some(self.now_ns);
             let latency_ns = self.now_ns - sent_ns;
             match reply {
                 Reply::Hit => self.recorder.success(kind, Some(true), latency_ns),
@@ -392,7 +415,6 @@ impl<T: Target> Worker<T> {
                 }
             }
         }
-        self.recorder.counts.last_reply_ns = Some(self.now_ns);
         Ok(taken)
     }
 
@@ -403,15 +425,24 @@ impl<T: Target> Worker<T> {
         let now_ns = now_ns();
         let timeout_ns = self.timeout_ns;
         let (client_id, node) = (id / self.nodes, id % self.nodes);
+        let why = match first {
+            Failure::Timeout => Unanswered::TimedOut,
+            _ if now_ns >= self.give_up_ns => Unanswered::BrokenOff,
+            _ => Unanswered::Away,
+        };
         let connection = &mut self.connections[id];
-        if connection.state == State::Ready {
-            self.reach.lose(node, now_ns, &mut self.recorder.counts);
+        if connection.state == State::Ready && why != Unanswered::BrokenOff {
+            if !self.clients[client_id].finished {
+                self.reach.lose(node, now_ns);
+            }
+            let lost = u64::from(why == Unanswered::Away);
+            self.recorder.counts.outages[node].connections_lost += lost;
         }
         connection.close(now_ns);
         let mut failure = first;
         while let Some(InFlight { kind, sent_ns }) = connection.in_flight.pop_front() {
             self.recorder.failure(kind, failure, now_ns.saturating_sub(sent_ns));
-            self.recorder.lost(node, now_ns.min(self.deadline_ns));
+            self.recorder.lost(node, why, now_ns.min(self.deadline_ns));
             self.clients[client_id].outstanding -= 1;
             let next_sent_ns = connection.in_flight.front().map_or(now_ns, |next| next.sent_ns);
             let timed_out = now_ns.saturating_sub(next_sent_ns) >= timeout_ns;
@@ -477,7 +508,8 @@ impl<T: Target> Worker<T> {
         let timed_out = waited_ns >= self.timeout_ns && !is_down;
         let failure = if timed_out { Failure::Timeout } else { Failure::Connection };
         self.recorder.failure(held.kind, failure, waited_ns);
-        self.recorder.lost(held.connection % self.nodes, self.now_ns.min(self.deadline_ns));
+        let (node, at_ns) = (held.connection % self.nodes, self.now_ns.min(self.deadline_ns));
+        self.recorder.lost(node, Unanswered::Away, at_ns);
     }
 
     #[cold]
@@ -522,21 +554,22 @@ impl<T: Target> Worker<T> {
             let patience_ns = self.shape.timeout.min(STOP_PATIENCE).as_nanos() as u64;
             self.give_up_ns = self.give_up_ns.min(self.now_ns + patience_ns);
         }
-        if self.now_ns >= self.give_up_ns {
-            self.timeout_ns = 0;
-        }
         if self.now_ns >= self.deadline_ns {
+            // Who waits from here on for what is outstanding is idle, and would pass for at leisure.
+            self.cost.get_or_insert_with(Cost::read);
             for client_id in 0..self.clients.len() {
                 self.clients[client_id].remaining = 0;
                 self.settle(client_id);
             }
         }
-        let timeout_ns = self.timeout_ns;
+        let is_broken_off = self.now_ns >= self.give_up_ns;
         for id in 0..self.connections.len() {
             let connection = &self.connections[id];
             let waited_ns = connection.waiting_since_ns().map(|at| self.now_ns.saturating_sub(at));
-            if waited_ns.is_some_and(|waited_ns| waited_ns >= timeout_ns) {
+            if waited_ns.is_some_and(|waited_ns| waited_ns >= self.timeout_ns) {
                 self.lose(id, Failure::Timeout);
+            } else if waited_ns.is_some() && is_broken_off {
+                self.lose(id, Failure::Connection);
             } else if matches!(connection.state, State::Down { retry_at_ns } if retry_at_ns <= self.now_ns)
             {
                 self.reopen(id);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::number::{duration, grouped, short};
-use crate::result::{Limit, Point, RunResult, Trust, Verdict};
+use crate::result::{Limit, Point, RunResult, Verdict};
 use crate::scenario::plural;
 
 /// The loop, in the words of the laws of measuring.
@@ -73,9 +73,15 @@ pub(crate) fn curve_claim(points: &[Point]) -> String {
     claim
 }
 
-/// What limited a measurement: `limited by server`, or that it is not known.
-pub(crate) fn limit(trust: &Trust) -> String {
+/// What limited the headline: `limited by server`, or that it is not known.
+pub(crate) fn limit(result: &RunResult) -> String {
+    let trust = &result.trust;
     match (trust.limited_by, trust.verdict) {
+        (Limit::Unknown, Verdict::Trusted)
+            if result.servers.iter().any(|server| server.cpu_s.is_none()) =>
+        {
+            "the limit was not found: the servers' CPU is not ours to read".to_owned()
+        }
         (Limit::Unknown, Verdict::Trusted) => {
             "the limit was not found: nothing was saturated".to_owned()
         }

@@ -47,7 +47,7 @@ fn trust(result: &RunResult) -> String {
         Verdict::Trusted => "Trusted",
         Verdict::Untrusted => "Not trusted",
     };
-    let mut out = format!("**{word}**: {}", describe::limit(&result.trust));
+    let mut out = format!("**{word}**: {}", describe::limit(result));
     for reason in text::distinct(&result.trust.reasons) {
         let _ = write!(out, "\n- {}", Medium::Markdown.escape(reason));
     }

@@ -6,7 +6,7 @@ use super::describe;
 use super::tables::{self, Medium, THIN};
 use crate::number::{decimal, duration, grouped};
 use crate::percentiles::TAIL_SAMPLES_MIN;
-use crate::result::{Part, RunResult, Trust, Verdict};
+use crate::result::{Part, RunResult, Verdict};
 
 /// The result as text: what was measured, per operation, per server, per point; whether to believe
 /// it and why; what to know before quoting it. Ends with a newline.
@@ -27,7 +27,7 @@ pub fn summary(result: &RunResult) -> String {
         push_block(&mut out, &tables::points(&result.points, Medium::Terminal));
         let _ = writeln!(out, "{}\n", describe::curve_claim(&result.points));
     }
-    out.push_str(&verdict(&result.trust));
+    out.push_str(&verdict(result));
     if !result.warnings.is_empty() {
         out.push('\n');
     }
@@ -83,13 +83,13 @@ fn push_block(out: &mut String, block: &str) {
     let _ = writeln!(out, "{block}\n");
 }
 
-fn verdict(trust: &Trust) -> String {
-    let word = match trust.verdict {
+fn verdict(result: &RunResult) -> String {
+    let word = match result.trust.verdict {
         Verdict::Trusted => "TRUSTED",
         Verdict::Untrusted => "NOT TRUSTED",
     };
-    let mut out = format!("{word}: {}\n", describe::limit(trust));
-    for reason in distinct(&trust.reasons) {
+    let mut out = format!("{word}: {}\n", describe::limit(result));
+    for reason in distinct(&result.trust.reasons) {
         let _ = writeln!(out, "  - {}", Medium::Terminal.escape(reason));
     }
     out

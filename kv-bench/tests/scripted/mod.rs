@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ pub(crate) struct Server {
     pub address: SocketAddr,
     /// Every operation that came, in order of arrival; the handshake's PING is none.
     pub seen: Arc<Mutex<Vec<Vec<String>>>>,
+    refuses: Arc<AtomicBool>,
 }
 
 impl Server {
@@ -40,15 +41,24 @@ impl Server {
         let address = listener.local_addr().expect("bound");
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (script, number): (Arc<Script>, _) = (Arc::new(script), Arc::new(AtomicUsize::new(0)));
-        let record = Arc::clone(&seen);
+        let (record, refuses) = (Arc::clone(&seen), Arc::new(AtomicBool::new(false)));
+        let hang_up = Arc::clone(&refuses);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                if hang_up.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let (script, number, record) = (script.clone(), number.clone(), record.clone());
                 // A client that goes away in the middle is part of the tests.
                 std::thread::spawn(move || serve(&stream, &*script, &number, &record));
             }
         });
-        Self { address, seen }
+        Self { address, seen, refuses }
+    }
+
+    /// Closes every connection from now on that is new.
+    pub(crate) fn refuse(&self) {
+        self.refuses.store(true, Ordering::SeqCst);
     }
 }
 
