@@ -24,9 +24,10 @@ struct Cursor {
 }
 
 impl Cursor {
-    /// What C's `strtoul` reads, as in Redis: nothing is 0, and a sign is no error. A cursor beyond
-    /// the end is the end.
+    /// What C's `strtoul` reads, as in Redis: nothing is 0, a sign is no error, and a zero byte is the
+    /// end. A cursor beyond the end is the end.
     fn parse(text: &[u8]) -> Result<Self, CommandError> {
+        let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
         let unsigned = text.strip_prefix(b"-").or(text.strip_prefix(b"+")).unwrap_or(text);
         let is_number =
             unsigned.iter().all(u8::is_ascii_digit) && unsigned.is_empty() == text.is_empty();

@@ -23,6 +23,9 @@ pub(crate) enum Alike {
 /// Milliseconds that may pass between the same command on one server and the other.
 const PATIENCE_MS: i64 = 30_000;
 
+/// How far apart the same command may come to both.
+const DRIFT_MS: i64 = 500;
+
 /// Commands that are never sent, or only with arguments that no command takes, and why.
 pub(crate) const NOT_SENT: &[(&str, &str)] = &[
     ("bgrewriteaof", "begins a snapshot: durability.rs has it"),
@@ -68,6 +71,9 @@ pub(crate) fn rule(words: &Words, times: Times) -> Alike {
             Alike::Within(PATIENCE_MS / 1000)
         }
         (b"pttl" | b"pexpiretime", _) if times == Times::Relative => Alike::Within(PATIENCE_MS),
+        // A word that was meant for something else may have become a relative time.
+        (b"expiretime", _) => Alike::Within(1),
+        (b"pexpiretime", _) => Alike::Within(DRIFT_MS),
         (b"ttl", _) => Alike::Within(PATIENCE_MS / 1000),
         (b"pttl", _) => Alike::Within(PATIENCE_MS),
         // All settings: each server has its own.
