@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use kv_core::log::{Log, LogFailure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::persistence::Persistence;
@@ -32,6 +33,7 @@ fn run(shared: &Arc<Shared>) {
     let mut ticks = 0u32;
     let mut second_began = Instant::now();
     let mut commands_before = 0;
+    let mut refusal = None;
     while !shared.shutdown.is_raised() {
         wait(shared);
         shared.engine.tick();
@@ -48,6 +50,7 @@ fn run(shared: &Arc<Shared>) {
         shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
         shared.engine.evict(EVICTION_TIME);
         Persistence::tick(shared);
+        tell_refusal(shared, &mut refusal);
         if ticks.is_multiple_of(TICKS_PER_S) {
             let commands = shared.clients.totals().commands;
             let elapsed_s = second_began.elapsed().as_secs_f64();
@@ -57,6 +60,23 @@ fn run(shared: &Arc<Shared>) {
             close_idle(shared);
         }
     }
+}
+
+/// Says once that writes are refused and why, and once that they are taken again.
+fn tell_refusal(shared: &Shared, told: &mut Option<LogFailure>) {
+    let refusal = shared.engine.log().and_then(Log::refusal);
+    let was_lasting = told.as_ref().map(|failure| failure.lasting);
+    match &refusal {
+        Some(failure) if failure.lasting && was_lasting != Some(true) => {
+            log::error!("writes are refused until a restart: {failure}");
+        }
+        Some(failure) if was_lasting.is_none() => {
+            log::error!("writes are refused until there is room again: {failure}");
+        }
+        None if was_lasting.is_some() => log::info!("writes are taken again"),
+        _ => {}
+    }
+    *told = refusal;
 }
 
 /// Sleeps for a tick, or until the shutdown is raised.
