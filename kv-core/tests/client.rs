@@ -146,7 +146,8 @@ fn a_pipeline_sent_before_anything_is_read_does_not_deadlock() {
 
 #[test]
 fn a_dead_server_is_named_with_the_reason() {
-    let address = Address::tcp("127.0.0.1", free_port());
+    // An address of its own: at another test's the port would not stay free.
+    let address = Address::tcp("127.0.0.77", free_port());
     let error = Client::connect(&address, &ConnectOptions::default()).unwrap_err();
     let expected =
         format!("cannot reach {address}: connection refused; is the server running there?");
