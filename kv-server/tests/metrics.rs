@@ -2,12 +2,11 @@
 
 mod support;
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::{Namespace, Served, Wire, eventually, request, skip};
+use support::{Namespace, Served, Wire, eventually, python_with, request};
 
 fn serve() -> Served {
     Served::with(|config| config.metrics_port = Some(0))
@@ -35,20 +34,9 @@ fn figure(page: &str, name: &str) -> f64 {
     value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{name} in {page}"))
 }
 
-/// A Python that has Prometheus' own client: the one that `KV_PYTHON` names, or `python3`.
-fn python() -> Option<OsString> {
-    let python = std::env::var_os("KV_PYTHON").unwrap_or_else(|| "python3".into());
-    let imports = Command::new(&python).args(["-c", "import prometheus_client"]).output();
-    if imports.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    skip("python3 with PyPI's prometheus-client");
-    None
-}
-
 #[test]
 fn the_page_is_what_prometheus_reads() {
-    let Some(python) = python() else { return };
+    let Some(python) = python_with("prometheus_client") else { return };
     let served = serve();
     served.connect().ask("SET k v", "+OK\r\n").ask("GET k", "$1\r\nv\r\n").send("NO\r\n").line();
     let page = page(&served);

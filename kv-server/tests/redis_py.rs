@@ -2,25 +2,13 @@
 
 mod support;
 
-use std::ffi::OsString;
 use std::process::Command;
 
-use support::{Served, skip};
-
-/// A Python that has redis-py: the one that `KV_PYTHON` names, or `python3`.
-fn python() -> Option<OsString> {
-    let python = std::env::var_os("KV_PYTHON").unwrap_or_else(|| "python3".into());
-    let imports = Command::new(&python).args(["-c", "import redis"]).output();
-    if imports.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    skip("python3 with PyPI's redis");
-    None
-}
+use support::{Served, python_with};
 
 #[test]
 fn redis_py_works_in_both_protocols() {
-    let Some(python) = python() else { return };
+    let Some(python) = python_with("redis") else { return };
     for protocol in ["2", "3"] {
         let served = Served::start();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/redis_py/smoke.py");

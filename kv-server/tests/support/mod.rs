@@ -9,6 +9,8 @@ mod process;
 mod served;
 mod wire;
 
+use std::ffi::OsString;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub(crate) use certificates::Certificates;
@@ -28,4 +30,15 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "it never came true that {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A Python that has `module`: the one that `KV_PYTHON` names, or `python3`.
+pub(crate) fn python_with(module: &str) -> Option<OsString> {
+    let python = std::env::var_os("KV_PYTHON").unwrap_or_else(|| "python3".into());
+    let imports = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+    if imports.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    skip(&format!("python3 with the module {module}"));
+    None
 }
