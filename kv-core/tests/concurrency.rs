@@ -5,7 +5,7 @@ mod store;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use kv_core::engine::Tally;
+use kv_core::engine::{KeysAhead, Tally};
 use kv_core::resp::Encoder;
 use kv_core::resp::reply::{Value, decode};
 use kv_core::resp::request::OwnedArgs;
@@ -35,6 +35,32 @@ fn batch(engine: &Engine, lines: &[&str]) -> Vec<Value> {
         bytes = &bytes[consumed..];
     }
     replies
+}
+
+/// What a pipelined batch is about to ask for may be looked at by its connection while another one
+/// writes there; it must neither wait for that nor be noticed.
+#[test]
+fn bringing_keys_near_waits_for_no_lock_and_changes_nothing() {
+    let engine = Engine::default();
+    run(&engine, "set here 1");
+    let queued: OwnedArgs = split("set here 2").iter().collect();
+    let write = [call(&queued, 0)];
+    let mut transaction = engine.transaction(&write);
+    let mut ahead = KeysAhead::default();
+    for key in [&b"here"[..], b"absent", b"", b"here"] {
+        engine.expect(&mut ahead, key);
+    }
+    engine.warm(0, &mut ahead); // this very thread holds the lock for writing
+    transaction.run(&write[0], &mut Encoder::default());
+    transaction.commit(&mut Tally::default());
+    for key in (0..100).map(|n| format!("key:{n}")) {
+        engine.expect(&mut ahead, key.as_bytes());
+    }
+    assert!(ahead.is_full(), "a hundred keys are more than it takes");
+    engine.warm(3, &mut ahead);
+    assert!(!ahead.is_full(), "and then it is ready for the next");
+    assert_eq!(run(&engine, "get here"), Value::Bulk(b"2".to_vec()));
+    assert_eq!(run(&engine, "dbsize"), Value::Integer(1));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use kv_core::resp::{Encoder, Protocol, ProtocolError, RequestDecoder, RequestLim
 use crate::clients::Client;
 use crate::counters::Totals;
 use crate::monitor::Feed;
+use crate::scout::Scout;
 use crate::session::{Flow, Session};
 use crate::shared::Shared;
 use crate::stream::{Ready, Stream};
@@ -51,6 +52,8 @@ pub(crate) struct Connection {
     stream: Arc<Stream>,
     session: Session,
     decoder: RequestDecoder,
+    /// Looks at requests before they run.
+    scout: Scout,
     input: Vec<u8>,
     /// Bytes of `input` that were run.
     consumed: usize,
@@ -81,6 +84,7 @@ impl Connection {
             stream,
             session,
             decoder: RequestDecoder::default(),
+            scout: Scout::new(),
             input: Vec::with_capacity(READ_BYTES),
             consumed: 0,
             missing_bytes: 1,
@@ -186,6 +190,7 @@ impl Connection {
         self.decoder.set_limits(self.request_limits());
         self.hold_output_limit()?;
         let mut authenticated = self.session.is_authenticated();
+        self.scout.restart();
         loop {
             match self.decoder.decode(&self.input[self.consumed..]) {
                 Ok(Decoded::Request { args, consumed }) => {
@@ -197,6 +202,8 @@ impl Connection {
                     if self.out.overflowed() {
                         return Err(self.overflow());
                     }
+                    let (engine, db) = (&self.shared.engine, self.session.db());
+                    self.scout.look(engine, db, &self.input, self.consumed);
                 }
                 Ok(Decoded::More { missing_bytes }) => {
                     self.missing_bytes = missing_bytes;

@@ -39,6 +39,7 @@ mod persistence;
 mod repair;
 mod request_log;
 mod scheduling;
+mod scout;
 mod secrets;
 mod server;
 mod session;

@@ -13,6 +13,7 @@ mod memory;
 mod replay;
 mod snapshot;
 mod transaction;
+mod warm;
 mod watch;
 
 use std::sync::OnceLock;
@@ -32,6 +33,7 @@ pub(crate) use replay::Numbered;
 pub use snapshot::PointInTime;
 pub(crate) use transaction::Expiry;
 pub use transaction::{Tally, Transaction};
+pub use warm::KeysAhead;
 pub use watch::Watch;
 
 use guards::Guards;

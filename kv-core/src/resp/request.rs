@@ -229,6 +229,12 @@ impl RequestDecoder {
         self.limits = limits;
     }
 
+    /// Forgets a request under way: the next input begins one.
+    pub fn restart(&mut self) {
+        self.missing = 0;
+        self.bulk_len = None;
+    }
+
     /// Decodes the request at the start of `input`.
     ///
     /// # Errors

@@ -52,8 +52,13 @@ impl Key<'_> {
     /// The shard that holds this key in every database.
     #[inline]
     pub fn shard(&self) -> usize {
-        (self.hash >> (u64::BITS - TAG_BITS - SHARD_BITS)) as usize % SHARDS
+        shard_index(self.hash)
     }
+}
+
+#[inline]
+fn shard_index(hash: u64) -> usize {
+    (hash >> (u64::BITS - TAG_BITS - SHARD_BITS)) as usize % SHARDS
 }
 
 /// All keys.
@@ -93,5 +98,11 @@ impl Table {
     #[inline]
     pub(crate) fn shard(&self, index: usize) -> &RwLock<Shard> {
         &self.shards[index]
+    }
+
+    /// The shard that holds the keys of this hash.
+    #[inline]
+    pub(crate) fn shard_of(&self, hash: u64) -> &RwLock<Shard> {
+        self.shard(shard_index(hash))
     }
 }

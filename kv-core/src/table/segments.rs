@@ -111,6 +111,14 @@ impl Segments {
         self.tables[self.index(segment_bits(hash))].find(hash, |entry| entry.key() == key)
     }
 
+    #[inline]
+    pub(super) fn first_with_hash(&self, hash: u64) -> Option<&Entry> {
+        if self.tables.is_empty() {
+            return None;
+        }
+        self.tables[self.index(segment_bits(hash))].iter_hash(hash).next()
+    }
+
     /// Lets `act` change an entry, if it is there.
     #[inline]
     pub(super) fn change<R>(

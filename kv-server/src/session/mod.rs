@@ -393,6 +393,10 @@ impl Session {
         self.refuse(&CommandError::unknown_command(&args), out)
     }
 
+    pub(crate) fn db(&self) -> u8 {
+        self.db
+    }
+
     fn set_db(&mut self, db: u8) {
         self.db = db;
         self.client.db.store(db, Ordering::Relaxed);
