@@ -451,6 +451,24 @@ fn who_leaves_word_is_told_once_the_record_is_durable_and_not_before() {
 }
 
 #[test]
+fn one_who_comes_alone_after_a_crowd_is_served_too() {
+    let (folder, storage) = folder();
+    let log = Arc::new(begin(&storage, options(SyncMode::Always)));
+    folder.hold_syncs();
+    let word = |seed| leave_word(&log, append(&log, &mut Random(seed)).0);
+    let first = word(0);
+    folder.wait_for_held_sync();
+    // A sync that takes long, and a crowd that comes meanwhile: the next one serves them together.
+    let crowd: Vec<_> = (1..100).map(word).chain([first]).collect();
+    folder.release_syncs();
+    for told in crowd {
+        wait_until(|| told.0.load(Ordering::SeqCst) == 1);
+    }
+    let alone = word(100);
+    wait_until(|| alone.0.load(Ordering::SeqCst) == 1);
+}
+
+#[test]
 fn who_leaves_word_is_told_when_the_log_fails() {
     for mode in MODES {
         let (folder, storage) = folder();

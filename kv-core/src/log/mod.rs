@@ -14,6 +14,7 @@
 
 pub mod effect;
 mod error;
+mod gathering;
 mod notices;
 mod options;
 mod reader;
@@ -115,6 +116,7 @@ impl Log {
             waiters: Waiters::default(),
             notices: Notices::default(),
             wanted: sequence(),
+            gathering: CachePadded::default(),
             asleep: AtomicU32::new(0),
             is_stopping: AtomicBool::new(false),
             is_preparation_due: AtomicBool::new(false),

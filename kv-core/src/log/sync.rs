@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam::utils::CachePadded;
 
 use super::error::LogFailure;
+use super::gathering::{Gathering, Rhythm};
 use super::notices::{Notice, Notices};
 use super::options::{LogOptions, SyncMode};
 use super::status::Status;
@@ -40,6 +41,7 @@ pub(super) struct Shared {
     pub(super) notices: Notices,
     /// Somebody waits for this to be durable.
     pub(super) wanted: CachePadded<AtomicU64>,
+    pub(super) gathering: CachePadded<Gathering>,
     /// 1 while the thread sleeps.
     pub(super) asleep: AtomicU32,
     pub(super) is_stopping: AtomicBool,
@@ -299,6 +301,7 @@ impl Shared {
 
     pub(super) fn want(&self, sequence: u64) {
         self.wanted.fetch_max(sequence, Ordering::SeqCst);
+        self.gathering.come();
         self.wake();
     }
 
@@ -313,6 +316,7 @@ impl Shared {
     /// makes the next segment's file ahead of need.
     pub(super) fn run(&self) {
         let (mut synced, mut tried) = (Instant::now(), Instant::now());
+        let mut rhythm = Rhythm::new();
         while !self.is_stopping.load(Ordering::SeqCst) {
             if !self.status.is_well() && tried.elapsed() >= self.options.retry_interval {
                 tried = Instant::now();
@@ -321,9 +325,12 @@ impl Shared {
             let is_time = self.options.mode == SyncMode::Everysec
                 && synced.elapsed() >= self.options.sync_interval;
             if self.is_wanted() || is_time && !self.status.is_poisoned() {
+                if !is_time {
+                    self.gathering.wait(&rhythm);
+                }
                 synced = Instant::now();
                 // A failure is kept in `status`, where everybody finds it.
-                let _ = self.sync();
+                self.gathering.serve(&mut rhythm, || drop(self.sync()));
             }
             if self.is_preparation_due.swap(false, Ordering::SeqCst) && self.status.is_well() {
                 self.prepare();

@@ -52,19 +52,19 @@ struct AbsentWatch {
 #[inline]
 fn database<'s>(
     first: &'s Segments,
-    others: &'s Option<Box<Others>>,
+    others: impl FnOnce() -> Option<&'s Others>,
     db: u8,
 ) -> Option<&'s Segments> {
     match db {
         0 => Some(first),
-        _ => others.as_ref().map(|others| &others[usize::from(db) - 1]),
+        _ => others().map(|others| &others[usize::from(db) - 1]),
     }
 }
 
 impl Shard {
     #[inline]
     pub(super) fn database(&self, db: u8) -> Option<&Segments> {
-        database(&self.first, &self.others, db)
+        database(&self.first, || self.others.as_deref(), db)
     }
 
     fn database_mut(&mut self, db: u8) -> &mut Segments {
@@ -155,8 +155,8 @@ impl Shard {
     #[cold]
     fn save(&mut self, db: u8, key: &Key) {
         let Self { first, others, cut: Some(cut), .. } = self else { return };
-        if let Some(entry) =
-            database(first, others, db).and_then(|segments| segments.find(key.hash, key.bytes))
+        if let Some(entry) = database(first, || others.as_deref(), db)
+            .and_then(|segments| segments.find(key.hash, key.bytes))
         {
             cut.save(db, position(key.hash), entry);
         }
@@ -248,7 +248,8 @@ impl Shard {
         for ((db, key), watch) in watched_absent {
             // Made since it was watched, and gone from this database now.
             let holds = |segments: &Segments| segments.find(hasher(key), key).is_some();
-            if [a, b].contains(db) && database(first, others, *db).is_some_and(holds) {
+            if [a, b].contains(db) && database(first, || others.as_deref(), *db).is_some_and(holds)
+            {
                 watch.removed_at = version;
             }
         }
