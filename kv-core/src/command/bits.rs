@@ -107,8 +107,7 @@ fn find_bit(value: &[u8], bits: Range<usize>, wanted: bool) -> Option<usize> {
     while at < bits.end {
         let byte = value[at / 8];
         if at.is_multiple_of(8) && byte == skipped {
-            let run = value[at / 8..].iter().position(|byte| *byte != skipped)?;
-            at += run * 8;
+            at += run_len(&value[at / 8..], skipped) * 8;
         } else if (byte & mask(at) != 0) == wanted {
             return Some(at);
         } else {
@@ -116,6 +115,13 @@ fn find_bit(value: &[u8], bits: Range<usize>, wanted: bool) -> Option<usize> {
         }
     }
     None
+}
+
+/// How many bytes at the beginning are `skipped`, found eight at a time.
+fn run_len(bytes: &[u8], skipped: u8) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let run = 8 * words.iter().take_while(|word| **word == [skipped; 8]).count();
+    run + bytes[run..].iter().take_while(|byte| **byte == skipped).count()
 }
 
 pub(super) fn bitcount(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
@@ -179,27 +185,27 @@ pub(super) fn bitpos(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encode
     })
 }
 
-/// `AND`, `OR` or `XOR` of two bytes.
-type Combine = fn(u8, u8) -> u8;
+/// Makes the first the `AND`, `OR` or `XOR` of both.
+type Merge = fn(&mut Vec<u8>, &[u8]);
 
 pub(super) fn bitop(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder) -> Outcome {
-    let combine: Option<Combine> = match call.args.at(1).to_ascii_lowercase().as_slice() {
-        b"and" => Some(|one, other| one & other),
-        b"or" => Some(|one, other| one | other),
-        b"xor" => Some(|one, other| one ^ other),
+    let merge: Option<Merge> = match call.args.at(1).to_ascii_lowercase().as_slice() {
+        b"and" => Some(|result, value| combine(result, value, |one, other| one & other)),
+        b"or" => Some(|result, value| combine(result, value, |one, other| one | other)),
+        b"xor" => Some(|result, value| combine(result, value, |one, other| one ^ other)),
         b"not" => None,
         _ => return Err(CommandError::Syntax),
     };
-    if combine.is_none() && call.args.len() != 4 {
+    if merge.is_none() && call.args.len() != 4 {
         return Err(CommandError::BitNotOfSeveral);
     }
     let mut result: Option<Vec<u8>> = None;
     for source in call.args.from(3) {
         tx.read(&tx.key(source), |entry| {
             let value = entry.map_or(&[][..], Entry::value);
-            match (&mut result, combine) {
+            match (&mut result, merge) {
                 (None, Some(_)) => result = Some(value.to_vec()),
-                (Some(result), Some(combine)) => merge(result, value, combine),
+                (Some(result), Some(merge)) => merge(result, value),
                 (_, None) => result = Some(value.iter().map(|byte| !byte).collect()),
             }
         });
@@ -215,11 +221,11 @@ pub(super) fn bitop(tx: &mut Transaction<'_>, call: &Call<'_>, out: &mut Encoder
     Ok(())
 }
 
-/// The shorter one counts as if zeros followed.
-fn merge(result: &mut Vec<u8>, value: &[u8], combine: Combine) {
+/// The shorter one counts as if zeros followed. Made anew for each operation, so that it takes as many
+/// bytes at a time as the processor can.
+fn combine(result: &mut Vec<u8>, value: &[u8], operation: impl Fn(u8, u8) -> u8) {
     result.resize(result.len().max(value.len()), 0);
-    let padded = value.iter().copied().chain(std::iter::repeat(0));
-    for (byte, other) in result.iter_mut().zip(padded) {
-        *byte = combine(*byte, other);
-    }
+    let (shared, behind) = result.split_at_mut(value.len());
+    shared.iter_mut().zip(value).for_each(|(byte, other)| *byte = operation(*byte, *other));
+    behind.iter_mut().for_each(|byte| *byte = operation(*byte, 0));
 }
