@@ -1,7 +1,7 @@
 //! The two servers, and what is said to both on connections that belong together.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use kv_core::resp::reply::{Scanner, Value, decode};
@@ -9,6 +9,9 @@ use kv_core::resp::reply::{Scanner, Value, decode};
 use super::exceptions::{Alike, alike, alike_values, rule};
 use super::grammar::{Times, Words};
 use super::support::{PATIENCE, request, shown};
+
+/// Of a longer answer only a part is shown.
+const EXCERPT_BYTES: usize = 4_000;
 
 /// A command, on which connection, and whether its answer is awaited before the next one is sent.
 #[derive(Debug, Clone)]
@@ -38,8 +41,9 @@ struct End {
 impl End {
     fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("the server listens");
+        // Some commands make values of 512 MB, and long runs go at the lowest of priorities.
         stream.set_nodelay(true).expect("a socket option");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        stream.set_read_timeout(Some(10 * PATIENCE)).expect("a socket option");
         Self { stream, received: Vec::new(), taken: 0 }
     }
 
@@ -55,12 +59,14 @@ impl End {
                     return Ok(self.received[range].to_vec());
                 }
                 Ok(None) => {}
-                Err(error) => return Err(format!("{error}: {}", shown(&self.received))),
+                Err(error) => return Err(format!("{error}: {}", excerpt(&self.received, 0))),
             }
-            let mut chunk = [0; 16 * 1024];
+            let mut chunk = [0; 256 * 1024];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err("the connection ended".to_owned()),
                 Ok(read) => self.received.extend_from_slice(&chunk[..read]),
+                // Whoever suspends a long run ends its calls with a deadline when it goes on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(format!("no reply: {error}")),
             }
         }
@@ -138,10 +144,7 @@ impl Pair {
                     Err(error) => Err(error.to_string()),
                 });
                 if !queues[connection].accepts(step, times, &replies) {
-                    let [theirs, ours] = replies.map(|reply| match reply {
-                        Ok(bytes) => shown(&bytes),
-                        Err(why) => why,
-                    });
+                    let [theirs, ours] = both_shown(replies);
                     return Some(Difference { step: first + index, theirs, ours });
                 }
             }
@@ -191,6 +194,26 @@ fn alike_each(rules: &VecDeque<Alike>, theirs: &[u8], ours: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Two answers, to be read; of long ones what stands near the first difference.
+fn both_shown(replies: [Result<Vec<u8>, String>; 2]) -> [String; 2] {
+    let at = match &replies {
+        [Ok(theirs), Ok(ours)] => theirs.iter().zip(ours).take_while(|(a, b)| a == b).count(),
+        _ => 0,
+    };
+    replies.map(|reply| reply.map_or_else(|why| why, |bytes| excerpt(&bytes, at)))
+}
+
+/// Bytes as text: all, or some thousand around `at`, as there are values of 512 MB.
+fn excerpt(bytes: &[u8], at: usize) -> String {
+    let start = at.saturating_sub(EXCERPT_BYTES / 2).min(bytes.len().saturating_sub(EXCERPT_BYTES));
+    let end = bytes.len().min(start + EXCERPT_BYTES);
+    let text = shown(&bytes[start..end]);
+    if end - start == bytes.len() {
+        return text;
+    }
+    format!("(bytes {start} to {end} of {}) {text}", bytes.len())
 }
 
 fn encode(step: &Step) -> Vec<u8> {
