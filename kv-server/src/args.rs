@@ -23,6 +23,7 @@ use log::LevelFilter;
 
 use crate::config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT};
 use crate::config_file;
+use crate::file_limit::survive_file_limit;
 use crate::repair;
 use crate::server::Server;
 use crate::settings::{parse_bytes, policy_names};
@@ -475,6 +476,7 @@ const EXIT_FAILED: u8 = 1;
 
 /// Runs a server as the command line says, to its end.
 pub fn serve(args: &Args) -> ExitCode {
+    survive_file_limit();
     let fail = |error: &anyhow::Error, code: u8| {
         // The exit code says it too, and there is nowhere left to complain.
         let _ = writeln!(io::stderr(), "{SPEAKER}: {error:#}");

@@ -29,6 +29,7 @@ mod config_file;
 mod config_rewrite;
 mod connection;
 mod counters;
+mod file_limit;
 mod info;
 mod latency_histogram;
 mod listener;
@@ -55,6 +56,7 @@ mod wakeup;
 
 pub use args::{Args, serve};
 pub use config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT, TlsConfig};
+pub use file_limit::survive_file_limit;
 pub use server::{Server, ServerError};
 pub use shutdown::Shutdown;
 pub use tls::TlsError;

@@ -56,9 +56,12 @@ impl RequestLog {
         let (messages, received) = bounded(LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let log = Self { messages, dropped: Arc::clone(&dropped) };
+        let file = path.display().to_string();
         thread::Builder::new().name("request-log".to_owned()).spawn(move || {
             if let Err(error) = write_lines(&received, &dropped, BufWriter::new(out)) {
-                log::error!("request log: {error}; requests are no longer recorded");
+                log::error!(
+                    "request log {file}: {error}; requests are not recorded until a restart"
+                );
             }
         })?;
         Ok(log)

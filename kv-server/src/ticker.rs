@@ -64,19 +64,25 @@ fn run(shared: &Arc<Shared>) {
 
 /// Says once that writes are refused and why, and once that they are taken again.
 fn tell_refusal(shared: &Shared, told: &mut Option<LogFailure>) {
-    let refusal = shared.engine.log().and_then(Log::refusal);
+    let log = shared.engine.log();
+    let refusal = log.and_then(Log::refusal);
     let was_lasting = told.as_ref().map(|failure| failure.lasting);
     match &refusal {
         Some(failure) if failure.lasting && was_lasting != Some(true) => {
-            log::error!("writes are refused until a restart: {failure}");
+            tell("writes are refused until a restart", log, failure);
         }
         Some(failure) if was_lasting.is_none() => {
-            log::error!("writes are refused until there is room again: {failure}");
+            tell("writes are refused until there is room again", log, failure);
         }
         None if was_lasting.is_some() => log::info!("writes are taken again"),
         _ => {}
     }
     *told = refusal;
+}
+
+fn tell(what: &str, log: Option<&Log>, failure: &LogFailure) {
+    let file = log.map(Log::file).unwrap_or_default();
+    log::error!("{what}: {file}: {failure}; {}", failure.remedy());
 }
 
 /// Sleeps for a tick, or until the shutdown is raised.

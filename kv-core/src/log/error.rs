@@ -92,6 +92,7 @@ pub struct LogFailure {
     pub reason: Arc<str>,
     /// Whether this lasts until restart. Otherwise the log goes on by itself once there is space.
     pub lasting: bool,
+    kind: io::ErrorKind,
 }
 
 impl std::fmt::Display for LogFailure {
@@ -104,18 +105,33 @@ impl std::error::Error for LogFailure {}
 
 impl LogFailure {
     pub(super) fn new(cause: &io::Error, lasting: bool) -> Self {
-        Self { reason: strerror(cause).into(), lasting }
+        Self { reason: strerror(cause).into(), lasting, kind: cause.kind() }
     }
 
     pub(super) fn closed() -> Self {
-        Self { reason: "the log is closed".into(), lasting: true }
+        Self { reason: "the log is closed".into(), lasting: true, kind: io::ErrorKind::Other }
+    }
+
+    /// What lets the log take changes again.
+    pub fn remedy(&self) -> &'static str {
+        match self.kind {
+            _ if self.lasting => "see to the disk, then restart the server",
+            io::ErrorKind::FileTooLarge => {
+                "raise the limit on the size of files (prlimit --fsize, ulimit -f, LimitFSIZE=)"
+            }
+            io::ErrorKind::QuotaExceeded => "remove files, or raise the quota",
+            _ => "make room on that disk",
+        }
     }
 }
 
-/// Whether the disk or the quota is full: the one failure of a write that says what became of it,
-/// and that passes.
+/// Whether the disk, the quota or the file is full: the one failure of a write that says what became
+/// of it, and that passes.
 pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }
 
 /// The system's words alone, as Redis repeats them.

@@ -243,6 +243,12 @@ impl Log {
         self.shared.status.failure()
     }
 
+    /// The file that is being written, with its folder, for messages. May wait for a write.
+    pub fn file(&self) -> String {
+        let number = self.shared.writer().segment();
+        self.shared.storage.path(&segment_name(number))
+    }
+
     /// Begins a new segment, unless the last has no record yet, and waits until it and all before it
     /// are durable; answers its number. Records made from now on are in it or later ones.
     ///

@@ -88,6 +88,11 @@ impl Writer {
         self.written_bytes
     }
 
+    /// The number of the segment that is being written.
+    pub(super) fn segment(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.number)
+    }
+
     /// Whether all of the batch is written.
     pub(super) fn is_done(&self) -> bool {
         self.batch.bytes.is_empty()

@@ -15,12 +15,13 @@ use std::io::{self, IsTerminal, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use kv_server::usage;
+use kv_server::{survive_file_limit, usage};
 
 use args::Args;
 use run::{Printer, Status};
 
 fn main() -> ExitCode {
+    survive_file_limit();
     let typed = usage::matches(<Args as CommandFactory>::command(), std::env::args_os(), "kv-cli");
     let args = Args::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     match run(&args) {
@@ -28,6 +29,10 @@ fn main() -> ExitCode {
         Err(error) => match error.downcast_ref::<io::Error>() {
             // Nobody reads our output any more: that is their choice, not our failure.
             Some(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Some(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                complain("kv-cli: the output is larger than files may be: raise ulimit -f");
+                Status::Failed.into()
+            }
             _ => {
                 complain(format_args!("kv-cli: {error:#}"));
                 Status::Usage.into()
