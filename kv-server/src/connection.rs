@@ -171,7 +171,7 @@ impl Connection {
         self.count(bytes, 0);
         if is_first && self.input.starts_with(&[TLS_HANDSHAKE]) {
             self.shared.complaint.about(format_args!(
-                "closed client {} ({}): it speaks TLS to a port without",
+                "closed client {} ({}): it speaks TLS to a port without; --tls-port is for that",
                 self.client.id, self.client.address
             ));
             self.out.error("ERR this port does not speak TLS");

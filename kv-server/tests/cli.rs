@@ -274,7 +274,17 @@ fn all_servers_are_asked_each_and_dead_ones_named() {
 fn the_password_comes_from_the_flag_or_the_environment() {
     let server = Spawned::start(&["--requirepass", "secret"]);
     let port = server.port;
-    assert_one_line(run(port, &["ping"], ""), 1, "kv-cli: NOAUTH Authentication required.");
+    let asked = "NOAUTH Authentication required; give the password with --password (-a), or as \
+                 KVCLI_AUTH";
+    assert_one_line(run(port, &["ping"], ""), 1, &format!("kv-cli: {asked}"));
+    assert_one_line(run(port, &[], "ping\n"), 1, &format!("kv-cli: line 1: {asked}"));
+    let wrong = "kv-cli: WRONGPASS invalid username-password pair or user is disabled; check \
+                 --password (-a), or KVCLI_AUTH, REDISCLI_AUTH or KV_REQUIREPASS in the \
+                 environment, and --user";
+    assert_one_line(run(port, &["auth", "wrong"], ""), 1, wrong);
+    // Who reads JSON gets the server's words alone.
+    let json = "{\"error\":\"NOAUTH Authentication required.\"}\n";
+    run(port, &["--json", "ping"], "").code(1).stdout(json).stderr("");
     run(port, &["-a", "secret", "ping"], "").success().stdout("PONG\n");
     for variable in ["KVCLI_AUTH", "REDISCLI_AUTH", "KV_REQUIREPASS"] {
         let mut command = kv_cli();
@@ -293,6 +303,11 @@ fn the_password_comes_from_the_flag_or_the_environment() {
     let wrong = run(port, &["-a", "wrong", "ping"], "").code(1).stdout("");
     let expected = format!("kv-cli: 127.0.0.1:{port} refused the login: WRONGPASS");
     assert!(stderr(&wrong).starts_with(&expected), "{}", stderr(&wrong));
+    assert!(
+        stderr(&wrong).contains("; check --password (-a), or KVCLI_AUTH"),
+        "{}",
+        stderr(&wrong)
+    );
 }
 
 #[test]

@@ -19,11 +19,15 @@ fn serve(files: &Certificates, auth_clients: AuthClients) -> Served {
     })
 }
 
-fn run(port: u16, words: &[&str]) -> Assert {
+fn kv_cli() -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_kv-cli"));
     command.env_remove("KVCLI_AUTH").env_remove("REDISCLI_AUTH").env_remove("KV_REQUIREPASS");
+    command
+}
+
+fn run(port: u16, words: &[&str]) -> Assert {
     let port = port.to_string();
-    command.args(["-h", "localhost", "-p", &port, "--tls"]).args(words).assert()
+    kv_cli().args(["-h", "localhost", "-p", &port, "--tls"]).args(words).assert()
 }
 
 /// Exit code, and one line on standard error with this in it.
@@ -79,10 +83,24 @@ fn who_is_not_trusted_is_told_why_in_one_line() {
     assert_line(ping(&["--cacert", &stranger]), 3, "nobody we trust has signed");
     assert_line(ping(&["--cacert", &ca, "--sni", "other.example"]), 3, "other.example");
     let plain = served.address.port();
-    assert_line(run(plain, &["--insecure", "ping"]), 3, "does not speak TLS on this port");
+    let hint = "does not speak TLS on this port: leave out --tls, or name its port for TLS";
+    assert_line(run(plain, &["--insecure", "ping"]), 3, hint);
     let strict = serve(&files, AuthClients::Yes);
     let port = strict.address_for("tls:").port();
     assert_line(run(port, &["--cacert", &ca, "ping"]), 3, "asks for a certificate of ours");
+}
+
+/// All that it said once was that the reply "starts with byte 0x15".
+#[test]
+fn who_forgets_tls_is_told_to_add_it() {
+    let files = Certificates::new();
+    let served = serve(&files, AuthClients::No);
+    let address = served.address_for("tls:");
+    for words in [&["ping"][..], &["-3", "ping"], &["-a", "secret", "ping"], &["-n", "2", "ping"]] {
+        let mut command = kv_cli();
+        let assert = command.args(["-p", &address.port().to_string()]).args(words).assert();
+        assert_line(assert, 3, &format!("{address}: this port speaks TLS: add --tls"));
+    }
 }
 
 #[test]

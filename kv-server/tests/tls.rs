@@ -211,7 +211,8 @@ fn requests_without_tls_to_the_tls_port_are_refused_and_logged() {
     plain.send("PING\r\n");
     let reply = plain.rest();
     assert_eq!(reply.first(), Some(&21), "an alert, not {reply:?}");
-    eventually("the log says why", || process.log().contains("it does not speak TLS"));
+    let said = "no TLS: it speaks plain RESP, or anything else, to the port for TLS";
+    eventually("the log says why", || process.log().contains(said));
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub enum ClientError {
         cause: io::Error,
     },
     /// What came back is no RESP.
-    #[error("{address}: {cause}")]
+    #[error("{address}: {}", protocol_reason(cause))]
     Protocol {
         /// The server.
         address: Address,
@@ -95,7 +95,7 @@ fn tls_reason(error: &io::Error) -> String {
             "it asks for a certificate of ours (--cert, --key)"
         }
         (Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)), _) => {
-            "it does not speak TLS on this port"
+            "it does not speak TLS on this port: leave out --tls, or name its port for TLS"
         }
         (Some(error), _) => return error.to_string(),
         (None, io::ErrorKind::TimedOut) => "it did not finish the handshake in time",
@@ -108,6 +108,22 @@ fn tls_reason(error: &io::Error) -> String {
         (None, _) => return reason(error),
     };
     words.to_owned()
+}
+
+/// How a server that expects a TLS handshake says that a request is none (RFC 8446, 5.1: the content
+/// type of an alert), which no reply begins with.
+const TLS_ALERT: u8 = 21;
+
+/// What is wrong with what came back, and what may help.
+fn protocol_reason(error: &ReplyError) -> String {
+    match error {
+        ReplyError::UnknownType(TLS_ALERT) => {
+            "this port speaks TLS: add --tls, with --cacert FILE where the system does not know who \
+             signed its certificate"
+                .to_owned()
+        }
+        error => error.to_string(),
+    }
 }
 
 /// The operating system's words without its "(os error 111)".

@@ -43,7 +43,9 @@ pub(crate) fn in_words(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|error| error.downcast_ref::<Error>());
     match (tls, error.kind()) {
         (Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)), _) => {
-            "it does not speak TLS, and this port speaks nothing else".to_owned()
+            "it speaks plain RESP, or anything else, to the port for TLS; it should connect with TLS \
+             (kv-cli --tls), or to a port without"
+                .to_owned()
         }
         (Some(Error::NoCertificatesPresented), _) => {
             "it shows no certificate (--tls-auth-clients)".to_owned()

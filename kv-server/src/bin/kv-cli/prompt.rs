@@ -9,7 +9,7 @@ use rustyline::error::ReadlineError;
 
 use crate::format::Format;
 use crate::line;
-use crate::run::{Printer, Status, is_leave};
+use crate::run::{Printer, Status, in_words, is_leave};
 use crate::session::Session;
 
 const HELP: &str = "\
@@ -81,7 +81,7 @@ fn save(editor: &mut DefaultEditor, history: Option<&PathBuf>, printer: &Printer
 fn greet(session: &mut Session, printer: &Printer) -> Option<Status> {
     let refusals: Vec<Option<ClientError>> = session.connect();
     for error in refusals.iter().flatten() {
-        printer.complain(&error.to_string());
+        printer.complain(&in_words(error));
     }
     let worst = refusals.iter().map(|error| error.as_ref().map(Status::from));
     worst.min().flatten()

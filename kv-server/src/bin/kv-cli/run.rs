@@ -104,7 +104,7 @@ impl Printer {
         Ok(match followed {
             Ok(()) => status,
             Err(error) => {
-                self.complain(&error.to_string());
+                self.complain(&in_words(&error));
                 Status::from(&error)
             }
         })
@@ -121,7 +121,7 @@ impl Printer {
         let value = match &answer.outcome {
             Ok(value) => value,
             Err(error) => {
-                self.complain(&error.to_string());
+                self.complain(&in_words(error));
                 return Ok(error.into());
             }
         };
@@ -197,6 +197,29 @@ pub(crate) fn is_leave(word: &[u8]) -> bool {
     word.eq_ignore_ascii_case(b"quit") || word.eq_ignore_ascii_case(b"exit")
 }
 
+/// Why a server gave no reply.
+pub(crate) fn in_words(error: &ClientError) -> String {
+    match error {
+        ClientError::Auth { address, message } => {
+            format!("{address} refused the login: {}", with_hint(message))
+        }
+        error => error.to_string(),
+    }
+}
+
+/// A server's error, and behind it what the user of this program can do about it.
+fn with_hint(error: &str) -> String {
+    let hint = match error.split(' ').next() {
+        Some("NOAUTH") => "give the password with --password (-a), or as KVCLI_AUTH",
+        Some("WRONGPASS") => {
+            "check --password (-a), or KVCLI_AUTH, REDISCLI_AUTH or KV_REQUIREPASS in the \
+             environment, and --user"
+        }
+        _ => return error.to_owned(),
+    };
+    format!("{}; {hint}", error.trim_end_matches('.'))
+}
+
 /// Why a reply is not what was hoped for.
 fn trouble(args: &[Vec<u8>], value: &Value) -> Option<String> {
     let named =
@@ -206,7 +229,7 @@ fn trouble(args: &[Vec<u8>], value: &Value) -> Option<String> {
         format!("key '{}' not found", &shown[1..shown.len() - 1])
     };
     match (value, args) {
-        (Value::Error(text), _) => Some(String::from_utf8_lossy(text).into_owned()),
+        (Value::Error(text), _) => Some(with_hint(&String::from_utf8_lossy(text))),
         (Value::Null, [_, key, ..]) if named(&["get", "getdel", "getex", "dump"]) => {
             Some(missing(key))
         }
