@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, FromArgMatches, ValueEnum};
@@ -23,10 +23,12 @@ use log::LevelFilter;
 
 use crate::config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT};
 use crate::config_file;
+use crate::file_hint::file_hint;
 use crate::file_limit::survive_file_limit;
 use crate::repair;
-use crate::server::Server;
+use crate::server::{Server, ServerError};
 use crate::settings::{parse_bytes, policy_names};
+use crate::tls::TlsError;
 use crate::usage::{self, EXIT_USAGE};
 
 /// Who speaks in front of every complaint.
@@ -412,6 +414,16 @@ impl Args {
         }
     }
 
+    /// Names a setting as it was given.
+    fn blame(&self, error: ServerError) -> anyhow::Error {
+        match error {
+            ServerError::Tls(TlsError::File { setting, cause }) => {
+                anyhow!("{}: {cause}", self.origin(setting))
+            }
+            error => error.into(),
+        }
+    }
+
     /// What is legal and perhaps not meant.
     fn warn(&self, config: &Config) {
         if config.durability == Durability::None {
@@ -447,11 +459,11 @@ impl Args {
         // CONFIG SET may ask for more later; until then the limit below keeps the rest away.
         builder.filter_level(LevelFilter::Trace).format_target(false);
         if let Some(path) = &self.log_file {
-            let file = OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
-                .with_context(|| format!("cannot open the log file {}", path.display()))?;
+            let file =
+                OpenOptions::new().create(true).append(true).open(path).map_err(|cause| {
+                    let (path, hint) = (path.display(), file_hint(&cause));
+                    anyhow!("cannot open the log file {path}: {cause}{hint}")
+                })?;
             builder.target(env_logger::Target::Pipe(Box::new(file)));
         }
         // A program that embeds the server may have its own logger already.
@@ -506,7 +518,7 @@ fn announce(lines: &str) -> io::Result<()> {
 
 fn try_serve(args: &Args, config: &Config) -> anyhow::Result<()> {
     args.init_log()?;
-    let mut server = Server::bind(config)?;
+    let mut server = Server::bind(config).map_err(|error| args.blame(error))?;
     server.shutdown().on_signals().context("cannot handle signals")?;
     let tcp =
         server.labelled_addrs().into_iter().map(|(label, address)| format!("{label}{address}"));

@@ -29,6 +29,7 @@ mod config_file;
 mod config_rewrite;
 mod connection;
 mod counters;
+mod file_hint;
 mod file_limit;
 mod info;
 mod latency_histogram;

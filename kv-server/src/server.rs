@@ -1,10 +1,12 @@
 //! The server: sockets to listen on, a thread for each connection, and the end.
 
 use std::fmt::Display;
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
@@ -25,6 +27,7 @@ use crate::complaint::Complaint;
 use crate::config::Config;
 use crate::config_rewrite::Kept;
 use crate::connection::Connection;
+use crate::file_hint::file_hint;
 use crate::listener::{Listener, Listeners};
 use crate::metrics;
 use crate::monitor::Monitors;
@@ -58,13 +61,13 @@ const STACK_BYTES: usize = 256 * 1024;
 pub enum ServerError {
     #[error("cannot listen on {address}: {cause}{}", tcp_hint(cause, flag))]
     Tcp { address: SocketAddr, flag: &'static str, cause: io::Error },
-    #[error("cannot listen on {}: {cause}{}", path.display(), unix_hint(cause))]
+    #[error("cannot listen on {}: {cause}{}", path.display(), unix_hint(path, cause))]
     Unix { path: PathBuf, cause: io::Error },
     #[error("nothing to listen on: give an address with --bind or a path with --unixsocket")]
     NothingToListenOn,
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("cannot open the request log {}: {cause}", path.display())]
+    #[error("cannot open the request log {}: {cause}{}", path.display(), file_hint(cause))]
     RequestLog { path: PathBuf, cause: io::Error },
     #[error("--durability {0} needs a folder to keep the data in: give --data-dir DIR")]
     NoDataDir(Durability),
@@ -91,12 +94,18 @@ fn tcp_hint(error: &io::Error, flag: &str) -> String {
     }
 }
 
-fn unix_hint(error: &io::Error) -> &'static str {
+fn unix_hint(path: &Path, error: &io::Error) -> &'static str {
+    let is_socket = |file: fs::Metadata| file.file_type().is_socket();
     match error.kind() {
-        io::ErrorKind::AddrInUse => {
+        io::ErrorKind::AddrInUse if fs::symlink_metadata(path).is_ok_and(is_socket) => {
             "; stop the server that listens there, or choose another --unixsocket"
         }
-        _ => "",
+        io::ErrorKind::AddrInUse => {
+            "; what is there is no socket and was left as it is: choose another --unixsocket, or move \
+             it away"
+        }
+        io::ErrorKind::InvalidInput => "; choose a --unixsocket of at most 107 bytes",
+        _ => file_hint(error),
     }
 }
 

@@ -107,6 +107,23 @@ fn a_line_without_sense_is_named_with_file_and_line() {
     }
 }
 
+/// They were blamed on flags that nobody had typed.
+#[test]
+fn a_file_for_tls_that_cannot_be_read_is_blamed_on_the_line_that_names_it() {
+    let (folder, path) = file(
+        "port none\ntls-port 0\ntls-auth-clients no\ntls-cert-file /nowhere/c\ntls-key-file k\n",
+    );
+    let output = Process::outcome(with_file(&path));
+    let error = String::from_utf8(output.stderr).expect("text");
+    let file = folder.path().join("kv.conf");
+    let place = format!("kv-server: {}:4: tls-cert-file: cannot read /nowhere/c", file.display());
+    assert!(error.starts_with(&place), "{error}");
+    let mut typed = with_file(&path);
+    typed.args(["--tls-cert-file", "/nowhere/typed"]);
+    let error = String::from_utf8(Process::outcome(typed).stderr).expect("text");
+    assert!(error.starts_with("kv-server: --tls-cert-file: cannot read /nowhere/typed"), "{error}");
+}
+
 #[test]
 fn words_without_sense_get_one_line_that_names_the_fix() {
     /// Words, variables, and what the line says of them.

@@ -449,14 +449,20 @@ fn a_living_servers_unix_socket_is_left_alone_and_so_is_any_other_file() {
     let _process = Process::start(&flags);
     let precious = folder.path().join("precious");
     std::fs::write(&precious, "data").expect("a new file");
-    for path in [&living, &precious] {
+    for (path, remedy) in [
+        (&living, "stop the server that listens there, or choose another --unixsocket"),
+        (
+            &precious,
+            "no socket and was left as it is: choose another --unixsocket, or move it away",
+        ),
+    ] {
         let mut command = Process::command();
         command.args(["--bind", "none", "--unixsocket"]).arg(path);
         let output = Process::outcome(command);
         assert_eq!(output.status.code(), Some(1));
         let error = String::from_utf8(output.stderr).expect("text");
         assert!(error.contains(path.to_str().expect("ASCII")), "{error}");
-        assert!(error.contains("choose another --unixsocket"), "{error}");
+        assert!(error.contains(remedy), "{error}");
     }
     assert_eq!(std::fs::read(&precious).expect("it is still there"), b"data");
     Wire::to_path(&living).ask("PING", "+PONG\r\n");

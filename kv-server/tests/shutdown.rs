@@ -254,13 +254,34 @@ fn nobody_to_hear_it_is_no_reason_to_fail_otherwise() {
 fn what_cannot_be_done_is_one_clear_line_and_exit_code_1() {
     for (args, named) in [
         (&["--port", "0", "--bind", "192.0.2.1"][..], "--bind takes addresses of this machine"),
-        (&["--port", "0", "--log-file", "/nowhere/log"], "/nowhere/log"),
-        (&["--port", "0", "--log-requests", "/nowhere/requests"], "/nowhere/requests"),
+        (
+            &["--port", "0", "--log-file", "/nowhere/log"],
+            "/nowhere/log: No such file or directory (os error 2); make the folder it is to lie in",
+        ),
+        (
+            &["--port", "0", "--log-requests", "/nowhere/requests"],
+            "/nowhere/requests: No such file or directory (os error 2); make the folder it is to lie",
+        ),
+        (
+            &["--port", "0", "--log-requests", "/"],
+            "Is a directory (os error 21); name a file in it",
+        ),
+        (
+            &["--port", "0", "--data-dir", "/dev/full"],
+            "/dev/full: /dev/full is a file; name a folder, which need not exist",
+        ),
+        (
+            &["--port", "0", "--data-dir", "/dev/full/store"],
+            "/dev/full/store: /dev/full is a file; name a folder",
+        ),
         (
             &["--port", "0", "--data-dir", "/proc/nowhere"],
             "cannot create the data folder /proc/nowhere",
         ),
-        (&["--bind", "none", "--unixsocket", "/nowhere/kv.sock"], "/nowhere/kv.sock"),
+        (
+            &["--bind", "none", "--unixsocket", "/nowhere/kv.sock"],
+            "/nowhere/kv.sock: No such file or directory (os error 2); make the folder",
+        ),
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(1), "{args:?}");

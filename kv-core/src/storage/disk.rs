@@ -17,6 +17,11 @@ const FILE_MODE: u32 = 0o600;
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
+    #[error(
+        "cannot use the data folder {}: {} is a file; name a folder, which need not exist",
+        dir.display(), file.display()
+    )]
+    NotAFolder { dir: PathBuf, file: PathBuf },
     #[error("cannot create the data folder {}", dir.display())]
     Create { dir: PathBuf, source: io::Error },
     #[error("cannot lock the data folder {}", dir.display())]
@@ -41,7 +46,11 @@ impl Disk {
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, DiskError> {
         let dir = dir.into();
         if let Err(source) = create(&dir) {
-            return Err(DiskError::Create { dir, source });
+            let file = dir.ancestors().find(|path| path.exists() && !path.is_dir());
+            return Err(match file.map(Path::to_owned) {
+                Some(file) => DiskError::NotAFolder { dir, file },
+                None => DiskError::Create { dir, source },
+            });
         }
         let lock = OpenOptions::new()
             .write(true)

@@ -25,7 +25,7 @@ impl Acceptor {
     /// # Errors
     /// When they don't: clients would only find out one by one.
     pub(crate) fn new(config: &TlsConfig) -> Result<Self, TlsError> {
-        let file = |flag| move |cause| TlsError::File { flag, cause };
+        let file = |setting| move |cause| TlsError::File { setting, cause };
         let chain = read_certificates(&config.cert_file).map_err(file("tls-cert-file"))?;
         check_validity(&chain, &config.cert_file)?;
         let key = read_key(&config.key_file).map_err(file("tls-key-file"))?;
@@ -96,7 +96,7 @@ fn client_verifier(
     let path = config.ca_cert_file.as_ref().ok_or(TlsError::NoAuthority)?;
     let unusable = |cause: String| TlsError::Authority { path: path.clone(), cause };
     let mut roots = RootCertStore::empty();
-    let file = |cause| TlsError::File { flag: "tls-ca-cert-file", cause };
+    let file = |cause| TlsError::File { setting: "tls-ca-cert-file", cause };
     for authority in read_certificates(path).map_err(file)? {
         roots.add(authority).map_err(|error| unusable(error.to_string()))?;
     }

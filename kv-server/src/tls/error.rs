@@ -10,8 +10,8 @@ use thiserror::Error;
 /// Why there can be no TLS.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    #[error("--{flag}: {cause}")]
-    File { flag: &'static str, cause: PemError },
+    #[error("{setting}: {cause}")]
+    File { setting: &'static str, cause: PemError },
     #[error(
         "the key in {} is not the one of the certificate in {}: give the two that were made together",
         key.display(), certificate.display()
