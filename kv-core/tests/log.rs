@@ -278,6 +278,43 @@ fn a_refused_log_can_be_repaired_where_the_error_says() {
     assert_eq!(end.torn, None);
 }
 
+/// Damage behind the last mark was once taken for a crash's work, and cut: all that a server had
+/// written before it went quiet.
+#[test]
+fn damage_in_a_log_that_was_marked_when_no_changes_came_is_refused() {
+    for mode in [SyncMode::Everysec, SyncMode::Always] {
+        let folder = Faulty::default();
+        let storage: Arc<dyn Storage> = Arc::new(folder.clone());
+        let log = begin(&storage, options(mode));
+        log.mark();
+        assert_eq!(log.sequence(), 0, "nothing is there to be marked");
+        let (first, effects) = append(&log, &mut Random(1));
+        log.flush(first).expect("a disk that works");
+        if mode == SyncMode::Everysec {
+            log.mark();
+            assert_eq!(log.sequence(), first, "it is not durable yet");
+        }
+        log.wait_durable(first).expect("a disk that works");
+        for _ in 0..3 {
+            log.mark();
+            log.wait_durable(log.sequence()).expect("a disk that works");
+            assert_eq!(log.sequence(), first + 1, "a mark needs no mark");
+        }
+        let name = segment_name(1);
+        let bytes = folder.content(&name);
+        let whole = Records::from([(first, effects), (first + 1, Vec::new())]);
+        let (records, end) = read_back(&folder.killed(), START).expect("a whole log");
+        assert_eq!((&records, end.torn), (&whole, None));
+        for at in [SEGMENT_HEADER_BYTES + 2, SEGMENT_HEADER_BYTES + 40] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            let error = read_back(&with_file(&folder, &name, &damaged), START).unwrap_err();
+            assert!(matches!(error, LogError::Corrupt { .. }), "{mode:?}, byte {at}: {error}");
+        }
+        drop(log);
+    }
+}
+
 #[test]
 fn a_log_shorter_than_its_snapshot_is_refused() {
     let (folder, known) = written(SyncMode::Os, 64 << 20, 4000);

@@ -34,6 +34,7 @@ fn run(shared: &Arc<Shared>) {
     let mut second_began = Instant::now();
     let mut commands_before = 0;
     let mut refusal = None;
+    let mut sequence_before = 0;
     while !shared.shutdown.is_raised() {
         wait(shared);
         shared.engine.tick();
@@ -58,6 +59,11 @@ fn run(shared: &Arc<Shared>) {
             shared.stats.ops_per_s.store(ops_per_s as u64, Ordering::Relaxed);
             (second_began, commands_before) = (Instant::now(), commands);
             close_idle(shared);
+            let sequence = shared.engine.sequence();
+            if sequence == sequence_before {
+                shared.engine.log().iter().for_each(|log| log.mark());
+            }
+            sequence_before = sequence;
         }
     }
 }

@@ -212,6 +212,31 @@ fn damage_is_refused_with_the_file_and_the_offset() {
     assert!(error.contains("damaged at byte 94"), "{error}");
 }
 
+/// A server that went quiet and was killed left nothing that said how far its log was durable: it
+/// was cut at the first bad byte, and the store began without what stood behind.
+#[test]
+fn damage_in_the_log_of_a_server_that_was_quiet_is_refused() {
+    for mode in ["everysec", "always"] {
+        let data = Data::new();
+        let server = data.serve(&["--durability", mode]);
+        write_in_every_way(&mut server.connect());
+        let log = data.files("log-").remove(0);
+        let used = || {
+            let bytes = fs::read(&log).expect("the log");
+            bytes.iter().rposition(|&byte| byte != 0).expect("records")
+        };
+        let before = used();
+        eventually("a mark is in the log", || used() > before);
+        kill(server);
+        let mut bytes = fs::read(&log).expect("the log");
+        bytes[100] ^= 0x10;
+        fs::write(&log, bytes).expect("the log");
+        let error = data.refuse(&[]);
+        let place = format!("{}: damaged at byte 94", log.display());
+        assert!(error.contains(&place), "{mode}: {error}");
+    }
+}
+
 #[test]
 fn a_format_of_another_version_is_refused_by_name() {
     let data = Data::new();

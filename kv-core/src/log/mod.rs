@@ -65,6 +65,8 @@ pub struct Exposure {
 /// killed.
 pub struct Log {
     shared: Arc<Shared>,
+    /// The last record that is a mark and nothing else, which needs none itself.
+    marked: AtomicU64,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -122,7 +124,7 @@ impl Log {
             is_preparation_due: AtomicBool::new(false),
             storage,
         });
-        let log = Self { shared, threads: Mutex::default() };
+        let log = Self { shared, marked: AtomicU64::new(0), threads: Mutex::default() };
         log.spawn("log-sync", Shared::run).map_err(failed)?;
         log.spawn("log-notice", Shared::run_notices).map_err(failed)?;
         Ok(log)
@@ -235,6 +237,20 @@ impl Log {
 
     fn lasting_failure(&self) -> Option<LogFailure> {
         self.refusal().filter(|failure| failure.lasting)
+    }
+
+    /// Has a record say that all are durable, where that is so and no other says it: what is damaged
+    /// later is then told from what a crash tore. For when no changes come. Does not wait.
+    pub fn mark(&self) {
+        let durable = self.durable();
+        let tail = self.shared.tail();
+        let is_known = !tail.is_mark_due(durable) || self.marked.load(Ordering::Relaxed) == durable;
+        if is_known || !tail.ends_with(durable) || self.refusal().is_some() {
+            return;
+        }
+        let mark = OpenRecord::new(tail, durable, &self.shared.published).close();
+        self.marked.store(mark, Ordering::Relaxed);
+        self.shared.want(mark);
     }
 
     /// Why changes are refused, if they are. Costs next to nothing when all is well.

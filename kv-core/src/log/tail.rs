@@ -107,6 +107,11 @@ impl Tail {
         durable > self.marked
     }
 
+    /// Whether this is the last record, and the segment's own header says less.
+    pub(super) fn ends_with(&self, sequence: u64) -> bool {
+        self.batch.sequence == sequence && !self.segment_is_empty
+    }
+
     /// Moves all records into `batch`, which is empty, and goes on in its memory.
     pub(super) fn take(&mut self, batch: &mut Batch) {
         debug_assert!(batch.bytes.is_empty() && batch.breaks.is_empty());
