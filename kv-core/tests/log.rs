@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use faulty::{Faulty, Random};
 use kv_core::log::segment::{SEGMENT_HEADER_BYTES, segment_name};
-use kv_core::log::{Effect, EffectError, Effects, LogEnd, LogError, LogStart, SyncMode, cut};
+use kv_core::log::{Effect, EffectError, Effects, LogEnd, LogError, LogStart, SyncMode, cut, keep};
 use kv_core::storage::{Disk, DiskError, Storage};
 use trace::{
     MODES, Records, SALT, START, append, assert_prefix, begin, options, read_back, recover,
@@ -313,6 +313,48 @@ fn damage_in_a_log_that_was_marked_when_no_changes_came_is_refused() {
         }
         drop(log);
     }
+}
+
+#[test]
+fn what_was_cut_is_kept_once_and_not_in_the_place_of_something_else() {
+    let (folder, _) = written(SyncMode::Os, 2000, 8000);
+    let name = segment_name(2);
+    let bytes = folder.content(&name);
+    folder.put(&name, &bytes[..1500]);
+    let torn = read_back(&folder, START).expect("a torn end").1.torn.expect("a torn end");
+    assert_eq!(torn.segment, 2);
+    let rest = &bytes[torn.offset as usize..1500];
+    let kept = format!("{name}.cut-{}", torn.sequence);
+    // As an interrupted copy left it.
+    folder.put(&kept, &rest[..5]);
+    assert_eq!(keep(&folder, &torn).unwrap(), Some(kept.clone()));
+    assert_eq!(keep(&folder, &torn).unwrap(), Some(kept.clone()));
+    assert_eq!(folder.content(&kept), rest);
+    let other = [&bytes[..torn.offset as usize], b"something else"].concat();
+    folder.put(&name, &other);
+    assert_eq!(keep(&folder, &torn).unwrap(), Some(format!("{kept}-2")));
+    assert_eq!(folder.content(&kept), rest);
+    assert_eq!(folder.content(&format!("{kept}-2")), b"something else");
+    let third = folder.content(&segment_name(3));
+    let set_aside = format!("{}.cut-{}", segment_name(3), torn.sequence);
+    assert!(cut(&folder, &torn).unwrap().contains(&set_aside));
+    assert_eq!(folder.content(&set_aside), third);
+    assert_eq!(read_back(&folder, START).unwrap().1.torn, None);
+}
+
+/// What could not be copied for want of room must not be gone because of that.
+#[test]
+fn what_cannot_be_kept_leaves_the_log_as_it_was() {
+    let (folder, _) = written(SyncMode::Os, 64 << 20, 4000);
+    let name = segment_name(1);
+    let mut bytes = folder.content(&name);
+    bytes.truncate(bytes.len() - 3);
+    folder.put(&name, &bytes);
+    let torn = read_back(&folder, START).expect("a torn end").1.torn.expect("a torn end");
+    let full = folder.killed();
+    full.limit(Some(bytes.len()));
+    keep(&full, &torn).unwrap_err();
+    assert_eq!((full.list().unwrap(), full.content(&name)), (vec![name], bytes));
 }
 
 #[test]

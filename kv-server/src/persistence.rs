@@ -86,8 +86,12 @@ impl Persistence {
     ) -> Result<(), RecoveryError> {
         let (data_dir, recovered) = DataDir::open(storage, engine, durability, &self.progress)?;
         if let Some(torn) = &recovered.torn {
+            let what = match &recovered.not_kept {
+                Some(why) => format!("which are not kept, for {why}"),
+                None => format!("kept in {}", recovered.kept.join(", ")),
+            };
             log::warn!(
-                "{}: cut {} bytes at offset {} that a crash left unfinished",
+                "{}: cut {} bytes at offset {} that a crash left unfinished, {what}",
                 torn.file,
                 torn.bytes,
                 torn.offset

@@ -39,10 +39,14 @@ pub(crate) fn repair(dir: &Path, may_drop: bool) -> ExitCode {
              give --yes as well to do that."
         ));
     }
-    let repaired = data_dir::repair(&disk, torn).and_then(|()| data_dir::examine(&disk));
+    let repaired = data_dir::repair(&disk, torn)
+        .and_then(|kept| data_dir::examine(&disk).map(|condition| (kept, condition)));
     match repaired {
-        Ok(condition) => {
+        Ok((kept, condition)) => {
             say(format_args!("dropped {loss}"));
+            if !kept.is_empty() {
+                say(format_args!("what was dropped is kept in {}", kept.join(", ")));
+            }
             sound(dir, &condition)
         }
         Err(error) => damaged(format_args!("the repair failed: {error}")),

@@ -196,6 +196,56 @@ fn a_torn_end_of_the_log_is_cut_and_reported_in_bytes() {
     assert!(server.log().contains("cut 13 bytes"), "{}", server.log());
 }
 
+/// It cannot be known that nobody misses what is cut off a log in a mode that marks little.
+#[test]
+fn what_is_cut_off_a_log_is_kept_beside_it_and_never_overwritten_or_read_again() {
+    let data = Data::new();
+    let server = data.serve(&["--durability", "os"]);
+    write_in_every_way(&mut server.connect());
+    kill(server);
+    let mut kept = Vec::new();
+    // Nothing is written in between: each cut is before the same record of the same segment.
+    for text in ["half a record", "half another", "half of one more"] {
+        let last = data.files("log-").into_iter().rfind(|path| path.extension().unwrap() == "kv");
+        let last = last.expect("a log");
+        let mut bytes = fs::read(&last).expect("the log");
+        bytes.extend_from_slice(text.as_bytes());
+        fs::write(&last, bytes).expect("the log");
+        let server = data.serve(&["--durability", "os"]);
+        expect_everything(&mut server.connect());
+        let log = server.log();
+        let file = log.split(" that a crash left unfinished, kept in ").nth(1);
+        kept.push((file.and_then(|file| file.lines().next()).expect(&log).to_owned(), text));
+        kill(server);
+    }
+    end(data.serve(&["--durability", "os"]));
+    for (file, text) in kept {
+        assert!(file.contains(".kv.cut-"), "{file}");
+        assert_eq!(fs::read_to_string(&file).expect(&file), text, "{file}");
+    }
+}
+
+#[test]
+fn a_server_that_crashes_again_and_again_does_not_fill_the_disk_with_what_it_cuts() {
+    let data = Data::new();
+    for _ in 0..18 {
+        let server = data.serve(&["--durability", "os"]);
+        server.connect().send("SET k v\r\n").expect("+OK\r\n");
+        kill(server);
+        let mut logs = data.files("log-").into_iter();
+        let last = logs.rfind(|path| path.extension().unwrap() == "kv").expect("a log");
+        let mut bytes = fs::read(&last).expect("the log");
+        bytes.extend_from_slice(b"half a record");
+        fs::write(&last, bytes).expect("the log");
+    }
+    let server = data.serve(&["--durability", "os"]);
+    let said = "which are not kept, for there are 16 files like it already; move them away";
+    assert!(server.log().contains(said), "{}", server.log());
+    server.connect().send("GET k\r\n").expect("$1\r\nv\r\n");
+    let logs = data.files("log-").into_iter();
+    assert_eq!(logs.filter(|path| path.to_str().unwrap().contains(".cut-")).count(), 16);
+}
+
 #[test]
 fn damage_is_refused_with_the_file_and_the_offset() {
     let data = Data::new();

@@ -71,6 +71,9 @@ fn a_damaged_log_is_cut_only_when_told_to_and_then_the_store_starts() {
     let (code, said, why) = repair(dir, &["--yes"]);
     assert_eq!(code, Some(0), "{why}");
     assert!(said.contains("dropped") && said.contains("up to change 1"), "{said}");
+    let kept = format!("{}.cut-2", log.display());
+    assert!(said.contains(&format!("what was dropped is kept in {kept}\n")), "{said}");
+    assert_eq!(fs::read(kept).expect("what was dropped"), damaged[SECOND_RECORD as usize..]);
     assert_eq!(repair(dir, &[]).0, Some(0), "nothing is left to do");
     serve(dir).connect().send("MGET a b c\r\n").expect("*3\r\n$1\r\nx\r\n$-1\r\n$-1\r\n");
 }
@@ -81,11 +84,16 @@ fn a_log_damaged_before_its_snapshot_ends_leaves_the_snapshot() {
     let dir = folder.path();
     fill(dir, "abc", Some(2));
     // The log of the snapshot's own changes is gone already: the header is all that is before c.
-    flip(&file(dir, "log-"), 20);
+    let log = file(dir, "log-");
+    flip(&log, 20);
+    let damaged = fs::read(&log).expect("the log");
     let (code, _, why) = repair(dir, &[]);
     assert_eq!(code, Some(1), "{why}");
     let (code, said, why) = repair(dir, &["--yes"]);
     assert_eq!(code, Some(0), "{said}{why}");
+    let kept = format!("{}.cut-3", log.display());
+    assert!(said.contains(&format!("what was dropped is kept in {kept}\n")), "{said}");
+    assert_eq!(fs::read(kept).expect("what was dropped"), damaged);
     let server = serve(dir);
     server.connect().send("MGET a b c\r\n").expect("*3\r\n$1\r\nx\r\n$1\r\nx\r\n$-1\r\n");
 }

@@ -4,6 +4,7 @@
 //! MANIFEST                          which of the files below count
 //! snapshot-<sequence>.kv            every key as it was after that change
 //! log-<index>.kv …                  the changes since, in segments
+//! log-<index>.kv.cut-<sequence> …   what was cut off the log, for the user, who alone removes it
 //! LOCK                              held by the one process that uses the folder
 //! *.tmp                             left by a crash, removed at the next start
 //! ```

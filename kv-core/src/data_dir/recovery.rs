@@ -55,6 +55,10 @@ pub struct Recovered {
     pub log_records: u64,
     /// The end of the log that a crash left unfinished, and that was cut off.
     pub torn: Option<Torn>,
+    /// The files, with their folder, in which that is kept.
+    pub kept: Vec<String>,
+    /// Why some of it is not kept.
+    pub not_kept: Option<String>,
     pub elapsed: Duration,
 }
 
@@ -103,7 +107,14 @@ impl DataDir {
         }
         let end = replay(&*storage, engine, manifest, &mut recovered, progress)?;
         if let Some(torn) = &end.torn {
-            log::cut(&*storage, torn).map_err(|source| io_error(&torn.file, source))?;
+            // What was never promised is no reason not to start.
+            match log::keep(&*storage, torn) {
+                Ok(name) => recovered.kept.extend(name),
+                Err(error) => recovered.not_kept = Some(error.to_string()),
+            }
+            let cut = log::cut(&*storage, torn).map_err(|source| io_error(&torn.file, source))?;
+            recovered.kept.extend(cut);
+            recovered.kept.iter_mut().for_each(|name| *name = storage.path(name));
         }
         recovered.torn.clone_from(&end.torn);
         recovered.sequence = end.sequence;

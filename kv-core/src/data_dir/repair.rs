@@ -48,26 +48,37 @@ pub fn examine(storage: &dyn Storage) -> Result<Condition, RecoveryError> {
     }
 }
 
-/// Ends the log where [`examine`] found it damaged, durably. An interrupted repair can be done
-/// again.
+/// Ends the log where [`examine`] found it damaged, durably; answers the files, with their folder, in
+/// which the rest is kept. An interrupted repair can be done again.
 ///
 /// # Errors
-/// When a file can't be read or written.
-pub fn repair(storage: &dyn Storage, torn: &Torn) -> Result<(), RecoveryError> {
-    let Some(manifest) = Manifest::read(storage)? else { return Ok(()) };
+/// When a file can't be read or written, or the rest can't be kept.
+pub fn repair(storage: &dyn Storage, torn: &Torn) -> Result<Vec<String>, RecoveryError> {
+    let Some(manifest) = Manifest::read(storage)? else { return Ok(Vec::new()) };
     let has_no_beginning = torn.segment == manifest.first_segment && torn.offset == 0;
     let ends_early = manifest.snapshot.is_some_and(|snapshot| torn.sequence <= snapshot);
     if !has_no_beginning && !ends_early {
-        return log::cut(storage, torn).map_err(|source| io_error(&torn.file, source));
+        let unkept =
+            |source| io_error(&format!("what is cut off {} cannot be kept", torn.file), source);
+        let kept = log::keep(storage, torn).map_err(unkept)?;
+        let cut = log::cut(storage, torn).map_err(|source| io_error(&torn.file, source))?;
+        return Ok(kept.into_iter().chain(cut).map(|name| storage.path(&name)).collect());
     }
     // What is left of the log adds nothing to the snapshot: the store is that alone.
-    without_log(storage, manifest).map_err(|source| io_error(&storage.path(manifest::NAME), source))
+    let kept = without_log(storage, manifest, torn.sequence)
+        .map_err(|source| io_error(&storage.path(manifest::NAME), source))?;
+    Ok(kept.iter().map(|name| storage.path(name)).collect())
 }
 
-/// The segments go at the next start, as all that the manifest does not name.
-fn without_log(storage: &dyn Storage, manifest: Manifest) -> io::Result<()> {
+/// The manifest first: it must not name a log that is not there.
+fn without_log(
+    storage: &dyn Storage,
+    manifest: Manifest,
+    sequence: u64,
+) -> io::Result<Vec<String>> {
     let names = storage.list()?;
     let last = names.iter().filter_map(|name| segment_number(name)).max();
     let first_segment = last.map_or(manifest.first_segment, |last| last + 1);
-    Manifest { has_log: false, first_segment, ..manifest }.write(storage)
+    Manifest { has_log: false, first_segment, ..manifest }.write(storage)?;
+    log::set_aside(storage, manifest.first_segment, sequence)
 }

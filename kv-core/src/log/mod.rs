@@ -12,6 +12,7 @@
 //! [`read`] gives the records back, and tells a torn tail ([`cut`] it) from corruption. The formats
 //! are drawn in [`record`], [`segment`] and [`effect`].
 
+mod cut;
 pub mod effect;
 mod error;
 mod gathering;
@@ -45,11 +46,13 @@ use tail::{Batch, Published, Tail};
 use waiters::{Queue, Waiters};
 use writer::Writer;
 
+pub(crate) use cut::set_aside;
+pub use cut::{cut, keep};
 pub use effect::{Effect, EffectError, Effects};
 pub use error::{LogError, LogFailure, Torn};
 pub use notices::Notice;
 pub use options::{LogOptions, SyncMode};
-pub use reader::{LogEnd, LogStart, Record, Segment, cut, read};
+pub use reader::{LogEnd, LogStart, Record, Segment, read};
 pub use tail::OpenRecord;
 
 /// What a power cut at this moment could take.

@@ -110,26 +110,6 @@ pub fn read(
     Ok(reader.end)
 }
 
-/// Cuts off what [`read`] found torn, or what [`LogError::torn`] names, durably. An interrupted cut
-/// can be done again.
-pub fn cut(storage: &dyn Storage, torn: &Torn) -> io::Result<()> {
-    let mut later: Vec<u64> =
-        storage.list()?.iter().filter_map(|name| segment_number(name)).collect();
-    later.retain(|&number| number > torn.segment || number == torn.segment && torn.offset == 0);
-    later.sort_unstable();
-    // Newest first, one by one: after a crash in between, what is left has no gap.
-    for &number in later.iter().rev() {
-        storage.remove(&segment_name(number))?;
-        storage.sync_dir()?;
-    }
-    if torn.offset > 0 {
-        let file = storage.open(&segment_name(torn.segment))?;
-        file.set_len(torn.offset)?;
-        file.sync_data()?;
-    }
-    Ok(())
-}
-
 /// The numbers of the segments there, from `first` on, in order.
 fn segments_from(storage: &dyn Storage, first: u64) -> Result<Vec<u64>, LogError> {
     let names = storage.list().map_err(|cause| LogError::Io { file: storage.path(""), cause })?;

@@ -17,6 +17,9 @@
 //! Zeros are written ahead in the mode that waits for every sync, because one that leaves the file's
 //! length alone costs the file system less (its journal commits no new length); so the log ends
 //! where only zeros follow. A file that is empty or all zeros was prepared and not begun.
+//!
+//! A file of such a name with `.cut-<sequence>` behind it is no part of the log: it keeps what was cut
+//! off at that record, from the cut on.
 
 use super::record::{u32_at, u64_at};
 
