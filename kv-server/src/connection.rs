@@ -435,6 +435,8 @@ impl Connection {
         self.take_back();
         // Also when nothing is to be sent: a client may want no replies.
         self.session.settle(&mut self.out);
+        // What a client that watches was to be told before its end came.
+        self.session.feed().iter().for_each(|feed| feed.take_into(self.out.bytes_mut()));
         self.flush()?;
         self.stream.close_write();
         let began = Instant::now();
