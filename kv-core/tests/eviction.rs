@@ -2,12 +2,15 @@
 
 mod store;
 
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use kv_core::CommandError;
 use kv_core::engine::EvictionPolicy;
 use kv_core::resp::reply::Value;
-use store::Store;
+use kv_core::resp::request::OwnedArgs;
+use store::{Store, call};
 
 const MIB: usize = 1024 * 1024;
 
@@ -115,6 +118,76 @@ fn volatile_policies_take_only_what_expires_wherever_it_is() {
         assert_eq!(store.engine.make_room(0), Err(CommandError::OutOfMemory));
         assert_eq!((keys(&store), store.engine.evicted_keys()), (3000, 100));
         assert_eq!(store.line("exists stays:0 stays:2999 goes:0"), Value::Integer(2));
+    }
+}
+
+/// Each refused write once took all locks in turn, to look for what was not there.
+#[test]
+fn a_write_that_is_refused_for_want_of_keys_that_expire_takes_no_locks() {
+    let store = limited(1, EvictionPolicy::VolatileLru);
+    store.line("set stays v");
+    assert_eq!(store.engine.make_room(1), Err(CommandError::OutOfMemory));
+    let flush: OwnedArgs = ["flushall"].iter().collect();
+    let calls = [call(&flush, 0)];
+    let all_locks = store.engine.transaction_with(&calls, &[]);
+    let (refused, was_refused) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| refused.send(store.engine.make_room(1)));
+        let answer = was_refused.recv_timeout(FOREVER);
+        drop(all_locks);
+        assert_eq!(answer, Ok(Err(CommandError::OutOfMemory)));
+    });
+}
+
+#[test]
+fn a_key_that_gets_an_expiry_in_any_way_can_go_though_none_could_before() {
+    let ways = [
+        "expire k 1000",
+        "set k v ex 1000",
+        "getex k ex 1000",
+        "setex other 1000 v",
+        "set other v px 1000000",
+        "pexpireat k 9999999999999",
+    ];
+    for way in ways {
+        let store = Store::new();
+        store.line("set k v");
+        store.engine.set_eviction_policy(EvictionPolicy::VolatileTtl);
+        store.engine.set_memory_limit(1);
+        for _ in 0..2 {
+            assert_eq!(store.engine.make_room(0), Err(CommandError::OutOfMemory));
+        }
+        store.line(way);
+        assert_eq!(store.engine.make_room(0), Err(CommandError::OutOfMemory), "it is not enough");
+        assert_eq!(store.engine.evicted_keys(), 1, "{way}");
+        store.line("mset a 1 b 2");
+        store.line("expire b 1000");
+        store.line("copy b c");
+        store.line("rename c d");
+        let _ = store.engine.make_room(0);
+        assert_eq!(store.engine.evicted_keys(), 3, "{way}, and a copy");
+    }
+}
+
+/// Writers and searches in vain cross in every order; afterwards whatever expires can go.
+#[test]
+fn a_search_in_vain_misses_no_key_that_gets_an_expiry_meanwhile() {
+    for round in 0..50 {
+        let store = limited(1, EvictionPolicy::VolatileRandom);
+        let writer = |name: &str| {
+            for n in 0..20 {
+                store.line(&format!("set {name}:{n} v ex 1000"));
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| writer("a"));
+            scope.spawn(|| writer("b"));
+            for _ in 0..2 {
+                scope.spawn(|| (0..20).for_each(|_| store.engine.evict(FOREVER)));
+            }
+        });
+        store.engine.evict(FOREVER);
+        assert_eq!((keys(&store), store.engine.evicted_keys()), (0, 40), "round {round}");
     }
 }
 

@@ -48,9 +48,16 @@ impl Pause {
         self.ended.notify_all();
     }
 
+    /// Whether there may be a pause: it ends when somebody looks.
+    #[inline]
+    pub(crate) fn may_be_on(&self) -> bool {
+        self.paused.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is a pause: keys neither expire by themselves nor are evicted then, as in Redis.
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
-        self.paused.load(Ordering::Relaxed)
+        self.may_be_on() && self.lock().until.is_some_and(|until| until > Instant::now())
     }
 
     /// Waits for the end of a pause that concerns a command which writes or does not.

@@ -47,9 +47,11 @@ fn run(shared: &Arc<Shared>) {
             }
             continue;
         }
-        let swept = shared.engine.sweep_expired(SWEEP_TIME);
-        shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
-        shared.engine.evict(EVICTION_TIME);
+        if !shared.pause.is_on() {
+            let swept = shared.engine.sweep_expired(SWEEP_TIME);
+            shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
+            shared.engine.evict(EVICTION_TIME);
+        }
         Persistence::tick(shared);
         tell_refusal(shared, &mut refusal);
         if ticks.is_multiple_of(TICKS_PER_S) {

@@ -252,3 +252,28 @@ fn many_connections_together_keep_the_limit() {
     assert!(used < limit + limit / 64, "{used}");
     assert!(used > limit - limit / 16, "{used}: more went than had to");
 }
+
+/// As in Redis 7: what is paused must not change, not even to make room.
+#[test]
+fn nothing_is_evicted_in_a_pause_and_nothing_refused_for_want_of_room() {
+    let served = Served::start();
+    let (mut wire, mut writer) = (served.connect(), served.connect());
+    assert_eq!(fill(&mut wire, 0..2000, 1000), 0);
+    for policy in ["allkeys-lru", "noeviction"] {
+        wire.ask("CLIENT PAUSE 600000 WRITE", "+OK\r\n");
+        wire.ask(&format!("CONFIG SET maxmemory 1mb maxmemory-policy {policy}"), "+OK\r\n");
+        writer.send("SET later v\r\n");
+        let now = wire.info("uptime_in_seconds");
+        // By then the ticker has come by ten times.
+        eventually("time passes", || wire.info("uptime_in_seconds") > now + 1);
+        assert_eq!(wire.info("evicted_keys"), 0, "{policy}");
+        wire.ask("CONFIG SET maxmemory 0", "+OK\r\n").ask("CLIENT UNPAUSE", "+OK\r\n");
+        writer.expect("+OK\r\n");
+    }
+    wire.ask("CLIENT PAUSE 600000 WRITE", "+OK\r\n");
+    wire.ask("CONFIG SET maxmemory 1mb maxmemory-policy allkeys-lru", "+OK\r\n");
+    writer.send("SET later v\r\n");
+    wire.ask("CLIENT UNPAUSE", "+OK\r\n");
+    writer.expect("+OK\r\n");
+    eventually("keys go once it is over", || wire.info("evicted_keys") > 900);
+}

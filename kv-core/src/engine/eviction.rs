@@ -156,9 +156,18 @@ impl Engine {
         if self.log().is_some_and(|log| log.refusal().is_some()) {
             return None;
         }
+        if sampling.volatile_only && self.memory.is_barren() {
+            return None;
+        }
+        let search = sampling.volatile_only.then(|| self.memory.begin_search());
         let random = self.random();
         let first = (random >> 48) as usize;
-        (0..SHARDS).find_map(|step| self.evict_from((first + step) % SHARDS, sampling, random))
+        let evicted =
+            (0..SHARDS).find_map(|step| self.evict_from((first + step) % SHARDS, sampling, random));
+        if let (None, Some(search)) = (evicted, search) {
+            self.memory.end_search(search);
+        }
+        evicted
     }
 
     fn evict_from(&self, index: usize, sampling: Sampling, random: u64) -> Option<usize> {

@@ -29,6 +29,17 @@ pub(super) struct Memory {
     /// The shards are to be asked, because they did not tell what they would have.
     ask_all: AtomicBool,
     evicted: AtomicU64,
+    barren: Barren,
+}
+
+/// Whether no key has an expiry, so that none can go that has to have one: looking for such a key in
+/// vain takes every lock, and would be repeated for each write that is refused.
+#[derive(Default)]
+struct Barren {
+    /// 0 while nothing is known; twice the number of the search under way; that plus one once it was
+    /// in vain.
+    state: AtomicU64,
+    searches: AtomicU64,
 }
 
 struct Settings {
@@ -53,6 +64,35 @@ impl Memory {
             told: CachePadded::new(AtomicIsize::new(0)),
             ask_all: AtomicBool::new(false),
             evicted: AtomicU64::new(0),
+            barren: Barren::default(),
+        }
+    }
+
+    /// Whether it is known that no key has an expiry.
+    pub(super) fn is_barren(&self) -> bool {
+        self.barren.state.load(Ordering::Acquire) & 1 == 1
+    }
+
+    /// A search of all shards for a key with an expiry begins; answers its number.
+    pub(super) fn begin_search(&self) -> u64 {
+        let search = self.barren.searches.fetch_add(1, Ordering::Relaxed) + 1;
+        self.barren.state.store(2 * search, Ordering::SeqCst);
+        search
+    }
+
+    /// It was in vain. Said for nothing where a key has got an expiry since, or another search began.
+    pub(super) fn end_search(&self, search: u64) {
+        let (begun, barren) = (2 * search, 2 * search + 1);
+        let state = &self.barren.state;
+        let _ = state.compare_exchange(begun, barren, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// A key has got an expiry. Called under the lock of its shard: a search that has passed that
+    /// shard has begun before, which is seen here, and any other finds the key.
+    #[inline]
+    pub(super) fn note_expiring(&self) {
+        if self.barren.state.load(Ordering::SeqCst) != 0 {
+            self.barren.state.store(0, Ordering::SeqCst);
         }
     }
 

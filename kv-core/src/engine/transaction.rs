@@ -293,6 +293,9 @@ impl<'e> Transaction<'e> {
             entry.touch(access_now);
             shard.insert(db, key.hash, entry, &|key| engine.table.hash(key));
         }
+        if expires_at_ms.is_some() {
+            engine.memory.note_expiring();
+        }
     }
 
     /// Notes in which form Redis would hold the value of a key, for `OBJECT ENCODING`.
@@ -339,6 +342,9 @@ impl<'e> Transaction<'e> {
         let (version, db) = (self.record(&effect), self.db);
         let shard = self.guards.shard_mut(key);
         shard.change(db, key, version, |entry| entry.set_expires_at_ms(expires_at_ms));
+        if expires_at_ms.is_some() {
+            self.engine.memory.note_expiring();
+        }
     }
 
     /// Removes a key; answers its entry if it was live.

@@ -246,8 +246,13 @@ impl Session {
             self.enqueue(spec, args, out);
             return (Flow::Continue, Served::Otherwise);
         }
-        if self.shared.pause.is_on() && !is_of_connections(spec) {
+        if self.shared.pause.may_be_on() && !is_of_connections(spec) {
             self.shared.pause.wait(self.writes(spec), &self.shared.shutdown);
+            // Nothing was refused for want of memory meanwhile.
+            if self.lacks_memory(spec, &args) {
+                let error = CommandError::OutOfMemory;
+                return (self.refuse_call(spec, &error, out), Served::Refused(spec));
+            }
         }
         let flow = match spec.run {
             Run::Data(_) => {
@@ -303,11 +308,12 @@ impl Session {
     }
 
     /// Whether there is no room for a command that may need some: one that says so, and any that is
-    /// queued, as in Redis.
+    /// queued, as in Redis. In a pause nobody asks, because nothing may go to make room.
     #[inline]
     fn lacks_memory(&self, spec: &Spec, args: &Args<'_>) -> bool {
         let shared = &self.shared;
-        if shared.engine.memory_limit() == 0 || shared.persistence.is_loading() {
+        let has_limit = shared.engine.memory_limit() > 0;
+        if !has_limit || shared.persistence.is_loading() || shared.pause.is_on() {
             return false;
         }
         let queue = self.queue.as_ref();
