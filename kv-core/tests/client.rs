@@ -12,7 +12,7 @@ use kv_core::resp::Protocol;
 use kv_core::resp::reply::Value;
 use kv_core::ring::{Ring, RingMode};
 use kv_core::ring_client::{RingClient, RingClientError};
-use peer::{Redis, free_port};
+use peer::{DeadPort, Redis};
 
 fn bulk(text: &str) -> Value {
     Value::Bulk(text.as_bytes().to_vec())
@@ -146,8 +146,8 @@ fn a_pipeline_sent_before_anything_is_read_does_not_deadlock() {
 
 #[test]
 fn a_dead_server_is_named_with_the_reason() {
-    // An address of its own: at another test's the port would not stay free.
-    let address = Address::tcp("127.0.0.77", free_port());
+    let dead = DeadPort::new();
+    let address = Address::tcp("127.0.0.1", dead.port);
     let error = Client::connect(&address, &ConnectOptions::default()).unwrap_err();
     let expected =
         format!("cannot reach {address}: connection refused; is the server running there?");
@@ -279,7 +279,8 @@ fn commands_are_routed_by_all_their_keys_or_refused() {
 #[test]
 fn the_ring_client_names_a_dead_server_and_comes_back_to_it() {
     let Some(redis) = Redis::start(&[]) else { return };
-    let dead = free_port();
+    let refusing = DeadPort::new();
+    let dead = refusing.port;
     let addresses = vec![
         Address::tcp("127.0.0.1", redis.port).named("alive"),
         Address::tcp("127.0.0.1", dead).named("dead"),

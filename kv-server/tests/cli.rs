@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use assert_cmd::assert::Assert;
 use kv_core::ring::{Ring, RingMode};
-use peer::{Redis, free_port};
+use peer::{DeadPort, Redis};
 use spawned::Spawned;
 
 fn kv_cli() -> assert_cmd::Command {
@@ -100,7 +100,8 @@ fn an_error_reply_gets_one_line_and_code_1() {
 
 #[test]
 fn a_dead_server_gets_one_line_and_code_3() {
-    let port = free_port();
+    let dead = DeadPort::new();
+    let port = dead.port;
     let line = format!(
         "kv-cli: cannot reach 127.0.0.1:{port}: connection refused; is the server running there?"
     );
@@ -195,7 +196,8 @@ fn pipe_mode_goes_on_after_a_failure_and_ends_with_the_worst_code() {
                     kv-cli: line 2: unbalanced quotes: close the quote, with a blank behind it\n";
     assert_eq!(stderr(&assert), expected);
     run(server.port, &[], "").success().stdout("").stderr("");
-    let assert = run(free_port(), &[], "set a 1\nset b 2\n").code(3).stdout("");
+    let dead = DeadPort::new();
+    let assert = run(dead.port, &[], "set a 1\nset b 2\n").code(3).stdout("");
     let said: Vec<String> = stderr(&assert).lines().map(str::to_owned).collect();
     assert!(said[0].starts_with("kv-cli: line 1: cannot reach"), "{said:?}");
     assert_eq!(said[1..], ["kv-cli: line 1: the lines after it were not sent"]);
@@ -247,7 +249,8 @@ fn servers_are_chosen_by_the_ring_and_named() {
 
 #[test]
 fn all_servers_are_asked_each_and_dead_ones_named() {
-    let (a, b, dead) = (Spawned::start(&[]), Spawned::start(&[]), free_port());
+    let (a, b, refusing) = (Spawned::start(&[]), Spawned::start(&[]), DeadPort::new());
+    let dead = refusing.port;
     let all = |list: &str, args: &[&str]| {
         kv_cli().args(["--servers", list, "--all-servers"]).args(args).assert()
     };
@@ -368,7 +371,8 @@ fn replies_look_exactly_as_redis_cli_prints_them() {
 fn nobody_to_hear_a_complaint_leaves_the_exit_code_as_it_is() {
     let server = Spawned::start(&[]);
     let full = || std::fs::File::options().write(true).open("/dev/full").expect("a device");
-    let (port, dead) = (server.port.to_string(), free_port().to_string());
+    let refusing = DeadPort::new();
+    let (port, dead) = (server.port.to_string(), refusing.port.to_string());
     for (args, code) in [
         (&["-p", &port, "get", "missing"][..], 1),
         (&["-p", &port, "sync"], 2),
@@ -428,7 +432,8 @@ fn a_stream_that_cannot_be_followed_says_what_to_do() {
     let server = Spawned::start(&[]);
     let refused = run(server.port, &["subscribe", "news"], "").code(1).stdout("");
     assert!(stderr(&refused).starts_with("kv-cli: ERR unknown command 'subscribe'"));
-    let list = format!("a=127.0.0.1:{},b=127.0.0.1:{}", server.port, free_port());
+    let dead = DeadPort::new();
+    let list = format!("a=127.0.0.1:{},b=127.0.0.1:{}", server.port, dead.port);
     let assert = kv_cli().args(["--servers", &list, "monitor"]).assert();
     let line = "kv-cli: monitor follows one server: name it with --host and --port, not --servers";
     assert_one_line(assert, 2, line);

@@ -2,8 +2,11 @@
 #![allow(dead_code, reason = "every test file is a crate of its own and needs another part")]
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 /// Says that a test is skipped for want of something; fails where `KV_REQUIRE_PEERS=1` asks for
 /// everything.
@@ -82,7 +85,23 @@ impl Drop for Redis {
     }
 }
 
-/// A port nobody listens at.
+/// A port that refuses connections for as long as this lives: it is taken, and nobody listens.
+pub(crate) struct DeadPort {
+    pub(crate) port: u16,
+    _socket: OwnedFd,
+}
+
+impl DeadPort {
+    pub(crate) fn new() -> Self {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        let anywhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
+        bind(&socket, &anywhere).expect("a free port");
+        let address = SocketAddr::try_from(getsockname(&socket).expect("a bound socket"));
+        Self { port: address.expect("an address").port(), _socket: socket }
+    }
+}
+
+/// A port nobody listens at for now; another test may take it before it is used.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a bound listener").port()
