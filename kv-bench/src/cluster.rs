@@ -7,7 +7,6 @@ use anyhow::{Context as _, bail};
 use kv_core::ring::Ring;
 
 use crate::interrupt::Interrupt;
-use crate::patience::End;
 use crate::probe::{Identity, probe};
 use crate::progress::Progress;
 use crate::scenario::{Place, Scenario, plural};
@@ -86,20 +85,21 @@ impl Cluster {
         if *name == address { address } else { format!("{name} ({address})") }
     }
 
-    /// What became of server number `index`, which was away. It has `ANSWER_TIME` to answer.
-    pub(crate) fn end_of(&self, index: usize, interrupt: &Interrupt) -> End {
+    /// Whether server number `index`, which was away, answers. It has `ANSWER_TIME` to do so; `None`
+    /// when the user did not want to wait for that.
+    pub(crate) fn answers(&self, index: usize, interrupt: &Interrupt) -> Option<bool> {
         let deadline = Instant::now() + ANSWER_TIME;
         loop {
             // A user who wants the end does not wait for an answer.
             if interrupt.is_wanted() {
-                return End::NotSeen;
+                return None;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left < LOOK_EVERY {
-                return End::Lost;
+                return Some(false);
             }
             if probe(&self.endpoints[index], left).is_ok() {
-                return End::Back;
+                return Some(true);
             }
             std::thread::sleep(LOOK_EVERY);
         }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cpu::{CpuUsed, Disturbance, ProcessCpu};
-use crate::driver::{Fleet, Live, Measured, Outcome, Shape, Until};
+use crate::driver::{Fleet, Live, Measured, Outcome, Shape, Span, Until};
 use crate::machine;
 use crate::number::{duration, grouped};
+use crate::patience::silence;
 use crate::percentiles::thin_warning;
 use crate::recorder::KindCounts;
 use crate::result::{
-    Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Trust,
+    Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Silence, Trust,
 };
 use crate::scenario::plural;
 use crate::target::Node;
 use crate::trust::{Facts, ServerLoad, judge};
 use crate::workload::{Kind, Workload};
 
-/// Silence at the end of a run that is told: this long, and this share of the duration.
-const SILENCE_S_MIN: f64 = 0.1;
-const SILENCE_SHARE_MIN: f64 = 0.05;
+/// A run that waits longer than this beyond its time says what it waited for.
+const OVERTIME_S_MIN: f64 = 0.1;
 
 /// What is to be measured with an open fleet.
 pub(crate) struct Plan {
@@ -41,11 +41,13 @@ pub(crate) struct Plan {
 /// A measurement with the verdict on itself.
 pub(crate) struct Measurement {
     pub measured: Measured,
+    /// What was asked for.
+    pub until: Until,
     pub facts: Facts,
     pub trust: Trust,
     /// CPU time per server.
     pub server_cpu: Vec<Option<CpuUsed>>,
-    /// What is told of servers that were away.
+    /// What is told of servers that were away or silent.
     pub outages: Vec<String>,
 }
 
@@ -91,7 +93,7 @@ pub(crate) fn measure(
     let own_cpu = server_cpu.pop().flatten();
     let facts = facts(plan, &measured.outcomes, &disturbed, &server_cpu, own_cpu);
     let trust = judge(&facts);
-    Ok(Measurement { measured, facts, trust, server_cpu, outages: Vec::new() })
+    Ok(Measurement { measured, until, facts, trust, server_cpu, outages: Vec::new() })
 }
 
 fn facts(
@@ -124,7 +126,9 @@ fn facts(
         queue_wait_share: waits.map(|wait| wait as f64 / worker_ns.max(1) as f64),
         throttled_share: now.throttled_s(before).map(share),
         steal_share: now.steal_share(before),
+        absent_s: outcomes.iter().map(|o| o.absence.length_ns()).max().unwrap_or(0) as f64 / 1e9,
         others_share: known_s.map(|known_s| now.others_share(before, known_s)),
+        server_lost: false,
         spawned: plan.spawned,
         servers: server_cpu.iter().map(|cpu| cpu.map(server_load)).collect(),
         arguments: plan.arguments.clone(),
@@ -143,9 +147,27 @@ impl Measurement {
     /// The end of the duration in which nobody was answered, where it is worth telling.
     fn silent_s(&self) -> Option<f64> {
         let counts = &self.measured.counts;
-        let since_ns = counts.last_reply_ns.or(counts.first_send_ns);
-        let silent_s = seconds_between(since_ns, counts.last_failure_ns)?;
-        (silent_s > SILENCE_S_MIN.max(self.duration_s() * SILENCE_SHARE_MIN)).then_some(silent_s)
+        let begin_ns = counts.last_reply_ns.or(counts.first_send_ns)?;
+        let span = Span { begin_ns, end_ns: counts.last_failure_ns? };
+        Some(self.told(span)?.length_s)
+    }
+
+    fn told(&self, span: Span) -> Option<Silence> {
+        let successes = self.measured.latencies.successes();
+        let median_us =
+            (!successes.is_empty()).then(|| successes.value_at_quantile(0.5) as f64 / 1e3);
+        silence(span, self.measured.start_ns, median_us)
+    }
+
+    /// The longest time in which server number `node` was waited for and silent, where it is worth
+    /// telling, and how many clients there are, when all waited in most of it.
+    pub(crate) fn silence_of(&self, node: usize) -> (Option<Silence>, Option<u64>) {
+        let Measured { silences, silence, .. } = &self.measured;
+        let span = silences.get(node).copied().unwrap_or_default();
+        let told = self.told(span);
+        let most = span.overlap(*silence).length_ns() > span.length_ns() / 2;
+        let clients = u64::from(self.facts.threads) * u64::from(self.facts.clients);
+        (told, told.filter(|_| most).map(|_| clients))
     }
 
     fn throughput_ops_s(&self) -> f64 {
@@ -172,6 +194,7 @@ impl Measurement {
             misses: self.reads().misses,
             duration_s: self.duration_s(),
             silent_s: self.silent_s(),
+            longest_silence: self.told(self.measured.silence),
             throughput_ops_s: self.throughput_ops_s(),
             rate_asked_ops_s: None,
             service_us: self.service_us(),
@@ -248,13 +271,14 @@ impl Measurement {
             let first = counts.first_error.as_ref().map(|text| format!(", the first: {text}"));
             warnings.push(format!(
                 "{} of {} operations failed{}",
-                counts.failed(),
-                counts.attempted(),
+                grouped(counts.failed()),
+                grouped(counts.attempted()),
                 first.unwrap_or_default()
             ));
         }
         warnings.extend(self.unanswered(timeout));
-        warnings.extend(self.silence());
+        warnings.extend(self.silence_at_end());
+        warnings.extend(self.overtime(timeout));
         let odd = [
             (counts.saturated, "latencies were beyond 60 s and are recorded as 60 s"),
             (counts.unsolicited, "connections sent replies that no operation waited for"),
@@ -278,7 +302,25 @@ impl Measurement {
         })
     }
 
-    fn silence(&self) -> Option<String> {
+    /// Why a run by time took longer than that.
+    fn overtime(&self, timeout: Duration) -> Option<String> {
+        let Until::Elapsed(time) = self.until else { return None };
+        let Measured { counts, start_ns, end_ns, stopped, .. } = &self.measured;
+        let over_s = seconds_between(Some(*start_ns), Some(*end_ns))? - time.as_secs_f64();
+        let outstanding = counts.outstanding_at_end;
+        (!stopped && outstanding > 0 && over_s > OVERTIME_S_MIN).then(|| {
+            format!(
+                "{} had no outcome at the end of the {} s: the run waited {} longer (an operation \
+                 has --timeout, {} s)",
+                plural(outstanding, "operation"),
+                time.as_secs_f64(),
+                duration(over_s * 1e6),
+                timeout.as_secs_f64()
+            )
+        })
+    }
+
+    fn silence_at_end(&self) -> Option<String> {
         let silent_s = self.silent_s()?;
         Some(format!(
             "no reply for the last {silent_s:.1} s, in which clients waited: they are part of the \

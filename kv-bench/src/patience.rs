@@ -1,17 +1,27 @@
-//! Servers that stay away: when a run gives up on them, and what is told of them.
+//! Servers that are away or silent: when a run gives up on them, and what is told of them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::driver::{Live, Until};
-use crate::number::duration;
+use crate::driver::{Live, Span, Until};
+use crate::number::{duration, grouped};
 use crate::recorder::Outage;
+use crate::result::Silence;
 use crate::scenario::plural;
 
 /// A run gives up after this many timeouts without an answer.
 const TIMEOUTS: u32 = 3;
 /// But not before a server had time to start again.
 const PATIENCE_MIN: Duration = Duration::from_secs(3);
+
+/// A silence is told that lasted this long, and this many times as long as the median operation took:
+/// shorter ones are what a busy machine does to anybody, and of slow operations they are the rule.
+/// Higher percentiles are no measure, because a silence itself raises them, the more the fewer
+/// operations there are.
+const SILENCE_S_MIN: f64 = 0.1;
+const SILENCE_MEDIANS_MIN: f64 = 10.0;
+/// The progress line tells of a silence from this on.
+const SILENCE_SHOWN_MIN: Duration = Duration::from_secs(1);
 
 /// Why a run gives up.
 #[derive(Debug)]
@@ -26,8 +36,8 @@ pub(crate) struct GivenUp {
 pub(crate) enum End {
     Back,
     Lost,
-    /// The user wanted the end, and nobody looked.
-    NotSeen,
+    /// It did not answer when the user wanted the end.
+    Away,
 }
 
 /// Why the run gives up, if it does: nobody answers any more, or one server is away and there is a
@@ -57,38 +67,81 @@ pub(crate) fn given_up(
     Some(GivenUp { node, text })
 }
 
-/// Who is waited for, for the progress line.
-pub(crate) fn waited_for(live: &Live, name: impl Fn(usize) -> String) -> Option<String> {
-    let (node, away) = live.away?;
-    Some(format!("{} away for {:.1} s", name(node), away.as_secs_f64()))
+/// Who or what is waited for, for the progress line.
+pub(crate) fn waited_for(
+    live: &Live,
+    until: Until,
+    timeout: Duration,
+    name: impl Fn(usize) -> String,
+) -> Option<String> {
+    let over = match until {
+        Until::Elapsed(time) if !live.warmup => live.elapsed.checked_sub(time),
+        _ => None,
+    };
+    if let Some(over) = over.filter(|_| live.outstanding > 0) {
+        let left_s = timeout.saturating_sub(over).as_secs_f64();
+        let operations = plural(live.outstanding, "operation");
+        return Some(format!("waiting up to {left_s:.1} s for the last {operations}"));
+    }
+    let silent_s = live.silent.as_secs_f64();
+    match live.away {
+        Some((node, away)) => Some(format!("{} away for {:.1} s", name(node), away.as_secs_f64())),
+        None if live.silent >= SILENCE_SHOWN_MIN => Some(format!("no reply for {silent_s:.1} s")),
+        None => None,
+    }
 }
 
-/// What is told of a server that was away; nothing of one that was not.
-pub(crate) fn told(name: &str, outage: &Outage, end: End) -> Option<String> {
-    if *outage == Outage::default() {
+/// `span` of a run that began at `start_ns`, where it is worth telling beside the median.
+pub(crate) fn silence(span: Span, start_ns: u64, median_us: Option<f64>) -> Option<Silence> {
+    let length_s = span.length_ns() as f64 / 1e9;
+    let usual_s = median_us.unwrap_or(0.0) / 1e6;
+    (length_s >= SILENCE_S_MIN && length_s >= usual_s * SILENCE_MEDIANS_MIN)
+        .then(|| Silence { start_s: span.begin_ns.saturating_sub(start_ns) as f64 / 1e9, length_s })
+}
+
+/// What is told of a server that failed operations or was silent; nothing of another one. `waiting`
+/// is how many clients there are, when all of them waited in most of its silence.
+pub(crate) fn told(
+    name: &str,
+    outage: &Outage,
+    silence: Option<Silence>,
+    waiting: Option<u64>,
+    end: End,
+) -> Option<String> {
+    let counted = [
+        (outage.connections_lost, "connection", "lost"),
+        (outage.failed, "operation", "failed"),
+        (outage.timed_out, "operation", "timed out"),
+        (outage.broken_off, "operation", "unanswered"),
+    ];
+    let counted = counted.into_iter().filter(|&(count, ..)| count > 0);
+    let mut facts: Vec<String> =
+        counted.map(|(count, noun, fate)| format!("{} {fate}", plural(count, noun))).collect();
+    facts.extend(silence.map(|Silence { start_s, length_s }| {
+        format!("no reply for {}, from {start_s:.1} s into the run", duration(length_s * 1e6))
+    }));
+    if facts.is_empty() && end == End::Back {
         return None;
     }
-    let timed_out = plural(outage.timed_out, "operation");
-    // Who answered a new connection after a timeout was slow and not away.
     let was_away = outage.connections_lost > 0 || outage.failed > 0;
-    if !was_away && end != End::Lost {
-        return (outage.timed_out > 0).then(|| format!("{name}: {timed_out} timed out"));
-    }
-    let mut text = format!(
-        "{name}: {} lost, {} failed",
-        plural(outage.connections_lost, "connection"),
-        plural(outage.failed, "operation")
-    );
-    if outage.timed_out > 0 {
-        let _ = write!(text, ", {timed_out} timed out");
-    }
-    if outage.longest_ns > 0 {
-        let _ = write!(text, ", away for up to {}", duration(outage.longest_ns as f64 / 1e3));
+    let mut text = format!("{name}: {}", facts.join(", "));
+    match waiting {
+        Some(1) => text += ", while the only client waited",
+        Some(clients) => drop(write!(text, ", while all {} clients waited", grouped(clients))),
+        None => {}
     }
     text += match end {
         End::Lost => ", and it did not come back",
-        End::NotSeen if outage.lasts => "; it was away when the run was interrupted",
-        End::Back | End::NotSeen => "; it was back at the end",
+        End::Away => "; it was away when the run was interrupted",
+        End::Back if was_away => "; it was back at the end",
+        // Who answers a new connection after a timeout was slow and not away.
+        End::Back if outage.timed_out > 0 && silence.is_none() => "",
+        End::Back if outage.timed_out > 0 => "; it answered again",
+        // It failed nothing: without a word it would be in the maximum alone.
+        End::Back => {
+            "; the percentiles hardly show it, since who waits asks for nothing: see what it did \
+             then (its log, its disk, a pause of its process)"
+        }
     };
     Some(text)
 }

@@ -135,11 +135,11 @@ pub struct Outage {
     pub connections_lost: u64,
     /// Operations that failed with them, or for want of them.
     pub failed: u64,
-    /// Operations that timed out on a ready connection, and those behind them on it.
+    /// Operations that timed out while it could be connected to, and those behind them.
     pub timed_out: u64,
-    /// The longest time for which a worker had no connection to it.
-    pub longest_ns: u64,
-    /// A worker had none at the end.
+    /// Operations that it had not answered when the run was broken off, nor a while later.
+    pub broken_off: u64,
+    /// A worker had no connection to it at the end.
     pub lasts: bool,
 }
 
@@ -148,7 +148,7 @@ impl Outage {
         self.connections_lost += other.connections_lost;
         self.failed += other.failed;
         self.timed_out += other.timed_out;
-        self.longest_ns = self.longest_ns.max(other.longest_ns);
+        self.broken_off += other.broken_off;
         self.lasts |= other.lasts;
     }
 }
@@ -174,6 +174,8 @@ pub struct Counts {
     /// When the last operation failed without a reply, but no later than the run was to end: until
     /// then a client wanted to go on and could not.
     pub last_failure_ns: Option<u64>,
+    /// Operations without an outcome when the run was to end, as seen at the next tick.
+    pub outstanding_at_end: u64,
 }
 
 impl Counts {
@@ -219,6 +221,7 @@ impl Counts {
         self.first_send_ns = self.first_send_ns.into_iter().chain(other.first_send_ns).min();
         self.last_reply_ns = self.last_reply_ns.max(other.last_reply_ns);
         self.last_failure_ns = self.last_failure_ns.max(other.last_failure_ns);
+        self.outstanding_at_end += other.outstanding_at_end;
     }
 }
 
@@ -257,7 +260,7 @@ impl Recorder {
         match why {
             Unanswered::TimedOut => outage.timed_out += 1,
             Unanswered::Away => outage.failed += 1,
-            Unanswered::BrokenOff => {}
+            Unanswered::BrokenOff => outage.broken_off += 1,
         }
         self.counts.last_failure_ns = self.counts.last_failure_ns.max(Some(at_ns));
     }

@@ -96,6 +96,10 @@ pub struct Headline {
     /// was too short to matter.
     #[serde(default)]
     pub silent_s: Option<f64>,
+    /// The longest time in which clients waited and nobody was answered; `null` where it was too
+    /// short to matter (less than 0.1 s or than ten times the median service time).
+    #[serde(default)]
+    pub longest_silence: Option<Silence>,
     /// Successes per second of `duration_s`.
     pub throughput_ops_s: f64,
     /// The asked rate of an open loop; `null` in a closed one.
@@ -110,6 +114,14 @@ pub struct Headline {
     pub response_us: Option<Percentiles>,
     /// Intended start → sent; `null` in a closed loop.
     pub lateness_us: Option<Percentiles>,
+}
+
+/// A time without a reply in which clients waited for one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Silence {
+    /// Seconds since the measurement began.
+    pub start_s: f64,
+    pub length_s: f64,
 }
 
 /// One run on the curve.

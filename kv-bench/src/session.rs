@@ -26,7 +26,7 @@ use crate::result::{Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Ve
 use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
-use crate::trust::{quoted, with_outages, with_outcome};
+use crate::trust::{judge, quoted, with_outages, with_outcome};
 use crate::workload::{KeyDistribution, Kind, Workload};
 
 /// A run that did not do all it was asked to.
@@ -211,11 +211,12 @@ impl Session<'_> {
             self.watch(live, until, cluster, shape.timeout)
         };
         let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
+        let (outages, lost) = self.outages(&measurement, cluster);
         let counts = &measurement.measured.counts;
-        let trust = with_outcome(measurement.trust, counts.attempted(), counts.failed());
-        measurement.outages = self.outages(&counts.outages, cluster);
-        let lost = self.halt.as_ref().is_some_and(|halt| halt.loss().is_some());
-        measurement.trust = with_outages(trust, &measurement.outages, lost);
+        measurement.facts.server_lost = lost;
+        let trust = with_outcome(judge(&measurement.facts), counts.attempted(), counts.failed());
+        measurement.trust = with_outages(trust, &outages);
+        measurement.outages = outages;
         // Too short to be watched: then it has only just ended.
         let started_at = started_at
             .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));
@@ -231,7 +232,7 @@ impl Session<'_> {
         timeout: Duration,
     ) -> ControlFlow<()> {
         let name = |node| cluster.name(node);
-        self.progress.show(live, until, patience::waited_for(live, name));
+        self.progress.show(live, until, patience::waited_for(live, until, timeout, name));
         if self.halt.is_none() {
             let given_up = patience::given_up(live, until, timeout, name).map(Halt::GivenUp);
             let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
@@ -240,25 +241,15 @@ impl Session<'_> {
         if self.halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// What is to be told of servers that were away during a measurement. One that does not answer
-    /// now is lost: the measurement was cut short, whoever started it.
-    fn outages(&mut self, outages: &[Outage], cluster: &mut Cluster) -> Vec<String> {
+    /// What is to be told of servers that were away or silent during a measurement, and whether one
+    /// did not answer at its end. One that does not answer now is lost: the measurement was cut
+    /// short, whoever started it.
+    fn outages(&mut self, measurement: &Measurement, cluster: &mut Cluster) -> (Vec<String>, bool) {
         let mut texts = Vec::new();
-        for (node, outage) in outages.iter().enumerate() {
-            if *outage == Outage::default() {
-                continue;
-            }
+        let mut lost = false;
+        for (node, outage) in measurement.measured.counts.outages.iter().enumerate() {
             let name = cluster.name(node);
-            let end = match &self.halt {
-                // Who answers a look may answer no operation.
-                Some(Halt::GivenUp(given_up)) if given_up.node.is_none_or(|n| n == node) => {
-                    End::Lost
-                }
-                _ => cluster.end_of(node, &self.interrupt),
-            };
-            if end == End::NotSeen && self.halt.is_none() {
-                self.halt = Some(Halt::Interrupted);
-            }
+            let end = self.end_of(node, outage, cluster);
             if end == End::Lost && self.halt.is_none() {
                 let told = cluster.obituary().unwrap_or_else(|| {
                     format!(
@@ -268,9 +259,35 @@ impl Session<'_> {
                 });
                 self.halt = Some(Halt::ServerLost(told));
             }
-            texts.extend(patience::told(&name, outage, end));
+            lost |= end != End::Back;
+            let (silence, waiting) = measurement.silence_of(node);
+            texts.extend(patience::told(&name, outage, silence, waiting, end));
         }
-        texts
+        (texts, lost || self.halt.as_ref().is_some_and(|halt| halt.loss().is_some()))
+    }
+
+    /// What became of a server that may have been away.
+    fn end_of(&mut self, node: usize, outage: &Outage, cluster: &Cluster) -> End {
+        if *outage == Outage::default() {
+            return End::Back;
+        }
+        if let Some(Halt::GivenUp(given_up)) = &self.halt
+            && given_up.node.is_none_or(|n| n == node)
+        {
+            // Who answers a look may answer no operation.
+            return End::Lost;
+        }
+        self.progress.step(format!("looking whether {} answers", cluster.name(node)));
+        match cluster.answers(node, &self.interrupt) {
+            Some(true) => End::Back,
+            Some(false) => End::Lost,
+            None => {
+                self.halt.get_or_insert(Halt::Interrupted);
+                // All that was asked of it before was answered, over connections that are there.
+                let answered = !outage.lasts && outage.broken_off == 0;
+                if answered { End::Back } else { End::Away }
+            }
+        }
     }
 
     /// Puts every key once and checks that each was stored.

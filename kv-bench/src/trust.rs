@@ -9,6 +9,7 @@
 //! theirs (of some servers the only one) or all cores together were near the end. A server of many
 //! threads that uses one core of eight has another limit, such as too few callers.
 
+use crate::number::duration;
 use crate::result::{Limit, Trust, Verdict};
 
 const QUEUE_WAIT_SHARE_MAX: f64 = 0.05;
@@ -41,11 +42,15 @@ pub struct Facts {
     pub throttled_share: Option<f64>,
     /// Share of all cores' time that the hypervisor took.
     pub steal_share: f64,
+    /// The longest time in which a worker did not run at all, stopped or starved.
+    pub absent_s: f64,
     /// Share of all cores' time that processes used which are neither ours nor the servers'; `None`
     /// where the process of a server is not known.
     pub others_share: Option<f64>,
     /// Per server; `None` where it runs elsewhere.
     pub servers: Vec<Option<ServerLoad>>,
+    /// A server did not answer at the end.
+    pub server_lost: bool,
     /// We started the servers.
     pub spawned: bool,
     /// The command line's words after the program, to show one that would be trusted.
@@ -65,6 +70,14 @@ pub struct ServerLoad {
 pub fn judge(facts: &Facts) -> Trust {
     let mut reasons = Vec::new();
     let mut limits = Vec::new();
+    if facts.server_lost {
+        limits.push(Limit::Server);
+        reasons.push(
+            "the figures are of a server that did not answer at the end: measure again when it \
+             does, whatever the command"
+                .to_owned(),
+        );
+    }
     if facts.wall_s < WALL_S_MIN {
         limits.push(Limit::Unknown);
         reasons.push(format!(
@@ -74,8 +87,8 @@ pub fn judge(facts: &Facts) -> Trust {
         ));
     }
     let taken_away = taken_away(facts);
-    if let Some((reason, remedy)) = &taken_away {
-        limits.push(Limit::SharedCores);
+    if let Some((limit, reason, remedy)) = &taken_away {
+        limits.push(*limit);
         reasons.extend([reason.clone(), (*remedy).to_owned()]);
     }
     let busiest = facts.worker_shares.iter().copied().fold(0.0, f64::max);
@@ -106,7 +119,7 @@ pub fn judge(facts: &Facts) -> Trust {
         }
     }
     let Some(&limited_by) = limits.first() else { return trusted(facts, busiest) };
-    reasons.extend(crowded(facts));
+    reasons.extend(crowded(facts).filter(|_| !facts.server_lost));
     let others = others(facts);
     let blamed = others.is_some() && limited_by == Limit::SharedCores;
     reasons.extend(others);
@@ -128,20 +141,16 @@ pub fn with_outcome(trust: Trust, attempted: u64, failed: u64) -> Trust {
     if failed < attempted {
         return trust;
     }
+    let is_servers = (trust.verdict, trust.limited_by) == (Verdict::Untrusted, Limit::Server);
     Trust {
         verdict: Verdict::Untrusted,
-        limited_by: Limit::Unknown,
+        limited_by: if is_servers { Limit::Server } else { Limit::Unknown },
         reasons: vec!["no operation succeeded: there is nothing to believe".to_owned()],
     }
 }
 
-/// `trust` with what became of servers that were away for a while: `outages` tell, and `lost` says
-/// whether one did not come back. Then the figures are those of its end.
-pub fn with_outages(mut trust: Trust, outages: &[String], lost: bool) -> Trust {
-    if lost {
-        trust.verdict = Verdict::Untrusted;
-        trust.limited_by = Limit::Server;
-    }
+/// `trust` with what is told of servers that were away for a while.
+pub fn with_outages(mut trust: Trust, outages: &[String]) -> Trust {
     trust.reasons.splice(0..0, outages.iter().cloned());
     trust
 }
@@ -152,16 +161,27 @@ fn others(facts: &Facts) -> Option<String> {
 }
 
 /// CPU time that others took, and what to do about it.
-fn taken_away(facts: &Facts) -> Option<(String, &'static str)> {
+fn taken_away(facts: &Facts) -> Option<(Limit, String, &'static str)> {
     let throttled = facts.throttled_share.filter(|&share| share > TAKEN_SHARE_MAX);
     if let Some(share) = throttled {
         let reason = format!("the CPU quota stopped us for {} of the time", percent(share));
-        return Some((reason, "raise the CPU quota of this container or service"));
+        let remedy = "raise the CPU quota of this container or service";
+        return Some((Limit::SharedCores, reason, remedy));
+    }
+    if facts.absent_s > facts.wall_s * TAKEN_SHARE_MAX {
+        let reason = format!(
+            "kv-bench itself did not run for {} of the {:.1} s: what waited for it took as long",
+            duration(facts.absent_s * 1e6),
+            facts.wall_s
+        );
+        let remedy = "measure again without stopping it (Ctrl-Z, a debugger) or starving it";
+        return Some((Limit::Generator, reason, remedy));
     }
     (facts.steal_share > TAKEN_SHARE_MAX).then(|| {
         let share = percent(facts.steal_share);
         let reason = format!("the hypervisor took {share} of the cores' time");
-        (reason, "measure again when its other guests are quiet, or on a machine of your own")
+        let remedy = "measure again when its other guests are quiet, or on a machine of your own";
+        (Limit::SharedCores, reason, remedy)
     })
 }
 

@@ -5,15 +5,19 @@
 mod peer;
 mod processes;
 mod program;
+#[allow(dead_code, reason = "other tests need more of it")]
+mod scripted;
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use kv_bench::report;
 use kv_bench::result::{Limit, Part, RunResult, Verdict};
 use processes::{cpu_ticks, script, servers_in, signal};
 use program::{kv_bench, stderr, wait_for};
+use scripted::Answer;
 use tempfile::TempDir;
 
 /// A server that runs already: kv-bench's own, as a child of the test, which it ends with.
@@ -68,7 +72,7 @@ impl Drop for Server {
 fn is_idle(pid: u32) -> bool {
     let ticks = || cpu_ticks(pid);
     let before = ticks();
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(200));
     ticks() == before
 }
 
@@ -107,6 +111,30 @@ fn assert_lost(output: &Output, result: &RunResult, name: &str) {
     };
     assert!(told(&result.trust.reasons), "{:?}", result.trust.reasons);
     assert!(told(&result.warnings), "{:?}", result.warnings);
+    assert_no_other_command_is_advised(result);
+}
+
+/// No command makes a dead server answer.
+fn assert_no_other_command_is_advised(result: &RunResult) {
+    let reasons = result.trust.reasons.join("\n");
+    assert!(!reasons.contains("likely trusted"), "{reasons}");
+    assert!(reasons.contains("measure again when it does, whatever the command"), "{reasons}");
+}
+
+/// A server that answers nobody for `pause`, from operation `first` on.
+fn stalling(first: usize, pause: Duration) -> scripted::Server {
+    let end = OnceLock::new();
+    scripted::Server::start(move |number, _| {
+        if number < first {
+            return Answer::Normal;
+        }
+        let end: &Instant = end.get_or_init(|| Instant::now() + pause);
+        Answer::Late(end.saturating_duration_since(Instant::now()))
+    })
+}
+
+fn silence_s(result: &RunResult) -> f64 {
+    result.headline.longest_silence.map_or(0.0, |silence| silence.length_s)
 }
 
 /// It ended as a success, its duration with the last reply: a run with a dead server looked better
@@ -200,6 +228,128 @@ fn a_server_that_is_away_when_the_run_is_interrupted_is_not_said_to_be_back() {
     let all = format!("{:?}{:?}", result.warnings, result.trust.reasons);
     assert!(!all.contains("back at the end"), "{all}");
     assert_eq!(result.errors.timeout, 0, "none was as old as the timeout: {:?}", result.errors);
+}
+
+/// Nothing was away, nothing had failed, and the figures of the other one were TRUSTED.
+#[test]
+fn a_server_that_hangs_when_the_run_is_interrupted_makes_it_untrusted() {
+    let dir = TempDir::new().expect("a folder");
+    let (one, other) = (Server::ready(), Server::ready());
+    let list = format!("a={},b={}", one.address(), other.address());
+    let run = start(dir.path(), &["--servers", &list, "--duration", "10m", "--timeout", "10m"]);
+    other.await_load();
+    signal(other.child.id(), "STOP");
+    wait_for(|| is_idle(one.child.id()).then_some(()));
+    signal(run.id(), "INT");
+    let (output, result) = finish(run, dir.path());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let verdict = (result.trust.verdict, result.trust.limited_by);
+    assert_eq!(verdict, (Verdict::Untrusted, Limit::Server), "{:?}", result.trust);
+    let told = |text: &String| {
+        text.starts_with("b (")
+            && text.contains("4 operations unanswered, no reply for ")
+            && text.ends_with("; it was away when the run was interrupted")
+    };
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+    assert!(!result.warnings.iter().any(|text| text.starts_with("a (")), "{:?}", result.warnings);
+    assert_no_other_command_is_advised(&result);
+}
+
+/// A stop of the server well below the timeout was in the maximum alone.
+#[test]
+fn a_silence_in_which_all_clients_waited_is_told() {
+    let dir = TempDir::new().expect("a folder");
+    let server = stalling(300, Duration::from_millis(600));
+    let target = server.address.to_string();
+    let run = start(dir.path(), &["--target", &target, "--requests", "3000"]);
+    let (output, result) = finish(run, dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(result.headline.errors, 0);
+    assert!(silence_s(&result) >= 0.5, "{:?}", result.headline.longest_silence);
+    let told = |text: &String| {
+        text.starts_with(&format!("{target}: no reply for "))
+            && text.contains(" s into the run, while all 4 clients waited; ")
+            && text.contains("see what it did then")
+    };
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+    assert!(result.trust.reasons.iter().any(told), "{:?}", result.trust.reasons);
+}
+
+#[test]
+fn a_client_that_waits_while_others_are_answered_is_no_silence() {
+    let dir = TempDir::new().expect("a folder");
+    let pause = Duration::from_secs(1);
+    let server =
+        scripted::Server::start(
+            move |number, _| {
+                if number == 300 { Answer::Late(pause) } else { Answer::Normal }
+            },
+        );
+    // The others have enough to do meanwhile.
+    let target = server.address.to_string();
+    let run = start(dir.path(), &["--target", &target, "--duration", "2s"]);
+    let (output, result) = finish(run, dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(result.headline.service_us.is_some_and(|us| us.max >= 1e6), "{:?}", result.headline);
+    assert!(silence_s(&result) < 0.9, "{:?}", result.headline.longest_silence);
+}
+
+/// It was said to be away for as long as its connections were, which is not before the timeout.
+#[test]
+fn a_silence_goes_on_through_timeouts() {
+    let dir = TempDir::new().expect("a folder");
+    let server = stalling(300, Duration::from_millis(1500));
+    let target = server.address.to_string();
+    let words = ["--target", &target, "--duration", "4s", "--timeout", "500ms"];
+    let (output, result) = finish(start(dir.path(), &words), dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(result.errors.timeout > 0, "{:?}", result.errors);
+    assert!(silence_s(&result) >= 1.4, "{:?}", result.headline.longest_silence);
+    let told = |text: &String| {
+        text.contains(" timed out, no reply for ") && text.ends_with("; it answered again")
+    };
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+}
+
+#[test]
+fn the_wait_for_the_last_outcome_beyond_the_duration_is_told() {
+    let dir = TempDir::new().expect("a folder");
+    let server = scripted::Server::start(
+        |number, _| {
+            if number < 300 { Answer::Normal } else { Answer::Never }
+        },
+    );
+    let target = server.address.to_string();
+    let words = ["--target", &target, "--duration", "1s", "--timeout", "3s"];
+    let (output, result) = finish(start(dir.path(), &words), dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let told = |text: &String| {
+        text.starts_with("4 operations had no outcome at the end of the 1 s: the run waited ")
+            && text.ends_with(" longer (an operation has --timeout, 3 s)")
+    };
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+}
+
+/// What a stopped generator did not take was told of the server, and what it did not send was
+/// trusted.
+#[test]
+fn a_generator_that_was_stopped_blames_itself() {
+    let (dir, server) = (TempDir::new().expect("a folder"), Server::ready());
+    let words = ["--target", &server.address(), "--duration", "3s", "--timeout", "600ms"];
+    let run = start(dir.path(), &words);
+    server.await_load();
+    signal(run.id(), "STOP");
+    // Longer than the timeout: what was answered meanwhile has not timed out.
+    std::thread::sleep(Duration::from_secs(1));
+    signal(run.id(), "CONT");
+    let (output, result) = finish(run, dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(result.headline.errors, 0, "{:?}", result.errors);
+    let verdict = (result.trust.verdict, result.trust.limited_by);
+    assert_eq!(verdict, (Verdict::Untrusted, Limit::Generator), "{:?}", result.trust);
+    let reasons = result.trust.reasons.join("\n");
+    assert!(reasons.contains("kv-bench itself did not run for "), "{reasons}");
+    assert!(silence_s(&result) < 0.9, "{:?}", result.headline.longest_silence);
 }
 
 /// A stall of four seconds left no trace in the latencies: what the timeout had cut was in none.

@@ -16,7 +16,9 @@ fn calm() -> Facts {
         queue_wait_share: Some(0.01),
         throttled_share: Some(0.0),
         steal_share: 0.0,
+        absent_s: 0.0,
         others_share: Some(0.02),
+        server_lost: false,
         spawned: true,
         servers: vec![Some(ServerLoad { cores: 0.6, busiest_thread: 0.3 })],
         arguments: ["run", "--servers", "1", "--threads", "2", "--value", "a b", "--clients=4"]
@@ -246,7 +248,7 @@ fn a_server_that_was_lost_makes_the_measurement_untrusted_and_one_that_came_back
     for (lost, expected) in
         [(false, (Verdict::Trusted, Limit::Unknown)), (true, (Verdict::Untrusted, Limit::Server))]
     {
-        let trust = with_outages(judge(&calm()), &told, lost);
+        let trust = with_outages(judge(&Facts { server_lost: lost, ..calm() }), &told);
         assert_eq!((trust.verdict, trust.limited_by), expected);
         assert_eq!(trust.reasons[0], "a: away");
     }

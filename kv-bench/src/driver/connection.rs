@@ -131,6 +131,12 @@ impl Connection {
         }
     }
 
+    /// When the oldest operation in flight was sent, and how many there are; `None` of none.
+    #[inline]
+    pub(super) fn waiting(&self) -> Option<(u64, usize)> {
+        Some((self.in_flight.front()?.sent_ns, self.in_flight.len()))
+    }
+
     /// The socket may be written to: finishes connecting, sends what waits.
     pub(super) fn writable(&mut self, replies: u32, poll: &Poll) -> io::Result<()> {
         let Some(socket) = &self.socket else { return Ok(()) };

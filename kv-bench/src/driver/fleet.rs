@@ -15,6 +15,7 @@ use super::clock::now_ns;
 use super::collector::{Collector, Percentile};
 use super::handover::{Handover, Published};
 use super::outage::NOT_CONCERNED;
+use super::silence::{self, Span};
 use super::worker::Worker;
 use super::{Message, Outcome, Phase, Shape, Until};
 use crate::interrupt;
@@ -44,6 +45,8 @@ pub enum LaunchError {
 pub struct Live {
     pub attempted: u64,
     pub failed: u64,
+    /// Operations without an outcome.
+    pub outstanding: u64,
     pub elapsed: Duration,
     /// What is measured now does not count.
     pub warmup: bool,
@@ -65,8 +68,13 @@ pub struct Measured {
     pub outcomes: Vec<Outcome>,
     /// The watcher ended it early.
     pub stopped: bool,
-    /// The clock's reading when the last worker was through.
+    /// The clock's readings at the beginning, and when the last worker was through.
+    pub start_ns: u64,
     pub end_ns: u64,
+    /// Of each server, the longest time in which it was waited for and replied to nobody; and the
+    /// longest in which none replied.
+    pub silences: Vec<Span>,
+    pub silence: Span,
 }
 
 /// The workers, connected and waiting for a phase.
@@ -152,6 +160,7 @@ impl Fleet {
         for published in self.published.iter() {
             published.attempted.store(0, Ordering::Relaxed);
             published.failed.store(0, Ordering::Relaxed);
+            published.outstanding.store(0, Ordering::Relaxed);
             published.last_reply_ns.store(0, Ordering::Relaxed);
             for away_since_ns in &published.away_since_ns {
                 away_since_ns.store(0, Ordering::Relaxed);
@@ -191,7 +200,19 @@ impl Fleet {
             counts.add(&outcome.counts);
         }
         let (latencies, intervals) = collector.finish();
-        Ok(Measured { counts, latencies, intervals, outcomes, stopped, end_ns })
+        let mut silences = silences(&outcomes);
+        let silence = silences.pop().unwrap_or_default();
+        Ok(Measured {
+            counts,
+            latencies,
+            intervals,
+            outcomes,
+            stopped,
+            start_ns,
+            end_ns,
+            silences,
+            silence,
+        })
     }
 
     fn live(&self, start_ns: u64, now_ns: u64, latest: Option<Percentile>) -> Live {
@@ -201,6 +222,7 @@ impl Fleet {
         Live {
             attempted: sum(|p| p.attempted.load(Ordering::Relaxed)),
             failed: sum(|p| p.failed.load(Ordering::Relaxed)),
+            outstanding: sum(|p| p.outstanding.load(Ordering::Relaxed)),
             elapsed: Duration::from_nanos(now_ns - start_ns),
             warmup: false,
             latest,
@@ -221,6 +243,13 @@ impl Fleet {
         let nodes = self.published.first().map_or(0, |p| p.away_since_ns.len());
         (0..nodes).filter_map(since).max_by_key(|&(_, away)| away)
     }
+}
+
+/// Of each server, and last of all together.
+fn silences(outcomes: &[Outcome]) -> Vec<Span> {
+    let count = outcomes.first().map_or(0, |outcome| outcome.hearing.len());
+    let of = |index: usize| silence::common(outcomes.iter().map(move |o| &o.hearing[index]));
+    (0..count).map(of).collect()
 }
 
 impl Drop for Fleet {

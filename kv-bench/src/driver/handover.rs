@@ -21,6 +21,8 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct Published {
     pub(super) attempted: AtomicU64,
     pub(super) failed: AtomicU64,
+    /// Operations without an outcome.
+    pub(super) outstanding: AtomicU64,
     /// The clock's reading at the last reply; 0 before the first.
     pub(super) last_reply_ns: AtomicU64,
     /// Per node, when the worker lost its last connection to it; 0 while it has one, and
@@ -88,10 +90,11 @@ impl Handover {
     }
 
     /// Makes the counters visible to the progress line.
-    pub(super) fn publish(&self, counts: &Counts, reach: &Reach) {
+    pub(super) fn publish(&self, counts: &Counts, outstanding: u64, reach: &Reach) {
         let published = &self.published[self.worker];
         published.attempted.store(counts.attempted(), Ordering::Relaxed);
         published.failed.store(counts.failed(), Ordering::Relaxed);
+        published.outstanding.store(outstanding, Ordering::Relaxed);
         published.last_reply_ns.store(counts.last_reply_ns.unwrap_or(0), Ordering::Relaxed);
         reach.publish(&published.away_since_ns);
     }

@@ -12,10 +12,12 @@ mod fleet;
 mod handover;
 mod outage;
 mod poll;
+mod silence;
 mod worker;
 
 pub use collector::Percentile;
 pub use fleet::{Fleet, LaunchError, Live, Measured};
+pub use silence::{Hearing, Span};
 
 use std::io;
 use std::sync::Arc;
@@ -84,6 +86,10 @@ pub struct Outcome {
     /// From the worker's begin to its end, or to the end of the phase if it came before the last
     /// outcome; so are the other times.
     pub wall_ns: u64,
+    /// What it heard of each server, and last of all together.
+    pub hearing: Vec<Hearing>,
+    /// The longest time in which it did not run.
+    pub absence: Span,
 }
 
 enum Message {

@@ -3,11 +3,13 @@
 //! A client that finds the connection for its next operation down does what a caller does: it waits
 //! until the connection is back, at most for the timeout. Its operation counts once, from that
 //! moment on, however often the connection is tried meanwhile; so an outage costs the time that it
-//! lasted and is seen in the latencies.
+//! lasted and is seen in the latencies. How long a server was silent, connected or not, is
+//! [`super::silence`]'s.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::recorder::{Counts, Outage};
+use super::silence::{Hearing, Span};
+use crate::recorder::Outage;
 use crate::workload::Kind;
 
 /// An operation whose connection was down when its client came to it.
@@ -29,11 +31,18 @@ struct Node {
     away_since_ns: Option<u64>,
 }
 
-/// Which servers one worker can reach.
+/// A worker that has not seen its tick, ten times a second, for this long has not been running.
+const ABSENCE_NS_MIN: u64 = 300_000_000;
+
+/// Which servers one worker can reach and hear.
 pub(super) struct Reach {
     nodes: Vec<Node>,
-    /// When the phase began.
-    start_ns: u64,
+    /// Of each node, and last of all together.
+    hearing: Vec<Hearing>,
+    /// The last tick.
+    ticked_ns: u64,
+    /// The longest time in which the worker did not run.
+    absence: Span,
 }
 
 /// What is published of a server by a worker that has nothing left to do.
@@ -41,12 +50,19 @@ pub(super) const NOT_CONCERNED: u64 = u64::MAX;
 
 impl Reach {
     pub(super) fn new(nodes: usize) -> Self {
-        Self { nodes: vec![Node::default(); nodes], start_ns: 0 }
+        Self {
+            nodes: vec![Node::default(); nodes],
+            hearing: Vec::new(),
+            ticked_ns: 0,
+            absence: Span::default(),
+        }
     }
 
     /// A phase begins, with the connections to the nodes that `ready` names, one by one.
     pub(super) fn begin(&mut self, start_ns: u64, ready: impl Iterator<Item = usize>) {
-        self.start_ns = start_ns;
+        self.hearing = vec![Hearing::new(start_ns); self.nodes.len() + 1];
+        self.ticked_ns = start_ns;
+        self.absence = Span::default();
         self.nodes.iter_mut().for_each(|node| node.ready = 0);
         for node in ready {
             self.nodes[node].ready += 1;
@@ -58,15 +74,45 @@ impl Reach {
     }
 
     /// A connection is ready.
-    pub(super) fn gain(&mut self, node: usize, now_ns: u64, counts: &mut Counts) {
-        let state = &mut self.nodes[node];
-        state.ready += 1;
-        if let (Some(since_ns), Some(outage)) =
-            (state.away_since_ns.take(), counts.outages.get_mut(node))
-        {
-            let away_ns = now_ns.saturating_sub(since_ns.max(self.start_ns));
-            outage.longest_ns = outage.longest_ns.max(away_ns);
+    pub(super) fn gain(&mut self, node: usize) {
+        self.nodes[node].ready += 1;
+        self.nodes[node].away_since_ns = None;
+    }
+
+    /// `node` replied; the oldest operation that it replied to was sent at `sent_ns`.
+    #[inline]
+    pub(super) fn heard(&mut self, node: usize, sent_ns: u64, now_ns: u64) {
+        // What came while the worker did not run is no silence of the server.
+        let is_late = now_ns.saturating_sub(self.ticked_ns) >= ABSENCE_NS_MIN;
+        let listening_ns = if is_late { self.ticked_ns } else { now_ns };
+        let all = self.nodes.len();
+        self.hearing[node].reply(sent_ns, listening_ns, now_ns);
+        self.hearing[all].reply(sent_ns, listening_ns, now_ns);
+    }
+
+    /// An operation of `sent_ns` failed without a reply from `node`, which was waited for until
+    /// `at_ns`.
+    pub(super) fn unheard(&mut self, node: usize, sent_ns: u64, at_ns: u64) {
+        let all = self.nodes.len();
+        self.hearing[node].failure(sent_ns, at_ns);
+        self.hearing[all].failure(sent_ns, at_ns);
+    }
+
+    /// The worker's tick. Returns whether the worker has run since the one before.
+    pub(super) fn tick(&mut self, now_ns: u64) -> bool {
+        let since = Span { begin_ns: self.ticked_ns, end_ns: now_ns };
+        let was_there = since.length_ns() < ABSENCE_NS_MIN;
+        if !was_there {
+            self.absence = self.absence.longer(since);
         }
+        self.ticked_ns = now_ns;
+        was_there
+    }
+
+    /// What the worker heard of each node, and last of all together; and the longest time in which it
+    /// did not run.
+    pub(super) fn take_hearing(&mut self) -> (Vec<Hearing>, Span) {
+        (std::mem::take(&mut self.hearing), self.absence)
     }
 
     /// A ready connection was lost.
@@ -87,14 +133,10 @@ impl Reach {
         }
     }
 
-    /// Adds the outages that go on at the end of the phase.
-    pub(super) fn end(&self, now_ns: u64, outages: &mut [Outage]) {
+    /// Notes the outages that go on at the end of the phase.
+    pub(super) fn end(&self, outages: &mut [Outage]) {
         for (node, outage) in self.nodes.iter().zip(outages) {
-            if let Some(since_ns) = node.away_since_ns {
-                let away_ns = now_ns.saturating_sub(since_ns.max(self.start_ns));
-                outage.longest_ns = outage.longest_ns.max(away_ns);
-                outage.lasts = true;
-            }
+            outage.lasts = node.away_since_ns.is_some();
         }
     }
 

@@ -4,9 +4,10 @@
 //! operations of its client, one clock reading that they share as their send time, and one `send`
 //! per connection they go to. Nothing is allocated and nothing is shared with other workers.
 
+mod connecting;
+
 use std::collections::VecDeque;
 use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -36,9 +37,6 @@ const TICK_MAX: Duration = Duration::from_millis(100);
 
 /// How long a run that is broken off waits for what is outstanding.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Connections that all workers together open at the same time, below any server's listen backlog.
-const OPENING_MAX: usize = 64;
 
 pub(super) struct Worker<T: Target> {
     target: Arc<T>,
@@ -109,101 +107,6 @@ impl<T: Target> Worker<T> {
         })
     }
 
-    /// Opens every connection and waits until all are ready, or says which server refused and why.
-    pub(super) fn connect(&mut self) -> Result<(), String> {
-        let together = (OPENING_MAX / self.shape.threads as usize).max(1);
-        for start in (0..self.connections.len()).step_by(together) {
-            let group = start..(start + together).min(self.connections.len());
-            self.now_ns = now_ns();
-            for id in group.clone() {
-                self.try_open(id)?;
-            }
-            let due_ns = now_ns() + self.shape.timeout.as_nanos() as u64;
-            while self.connections[group.clone()].iter().any(|c| c.state != State::Ready) {
-                self.connect_step(group.clone(), due_ns)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn connect_step(&mut self, group: Range<usize>, due_ns: u64) -> Result<(), String> {
-        let events = self.poll.wait(None).map_err(|error| error.to_string())?;
-        for index in 0..events {
-            if let Ready::Connection { id, writable, closing } = self.poll.event(index) {
-                self.advance(id, writable, closing).map_err(|error| self.blame(id, &error))?;
-            }
-        }
-        if self.stop.load(Ordering::Relaxed) {
-            return Err("interrupted while connecting".to_owned());
-        }
-        self.now_ns = now_ns();
-        for id in group {
-            let state = self.connections[id].state;
-            if state != State::Ready && self.now_ns > due_ns {
-                return Err(self.blame(id, "it did not answer within --timeout"));
-            }
-            if matches!(state, State::Down { .. }) {
-                self.try_open(id)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens a connection, or leaves it for the next step when the server's backlog is full: a Unix
-    /// socket says so at once, where TCP tries again by itself.
-    fn try_open(&mut self, id: usize) -> Result<(), String> {
-        match self.open(id) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                Err(self.blame(id, &error.to_string()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn blame(&self, id: usize, reason: &str) -> String {
-        let node = &self.target.nodes()[id % self.nodes];
-        format!("cannot connect to {} ({}): {reason}", node.name, node.address)
-    }
-
-    fn open(&mut self, id: usize) -> io::Result<()> {
-        let node = id % self.nodes;
-        let handshake = self.target.handshake(node);
-        let address = &self.target.nodes()[node].address;
-        self.connections[id].open(address, handshake, &self.poll, self.now_ns)
-    }
-
-    /// Takes a connection that is not ready yet one step further.
-    fn advance(&mut self, id: usize, writable: bool, closing: bool) -> Result<(), String> {
-        let replies = self.target.handshake(id % self.nodes).replies;
-        let connection = &mut self.connections[id];
-        let was_ready = connection.state == State::Ready;
-        if writable || closing {
-            connection.writable(replies, &self.poll).map_err(|error| error.to_string())?;
-        }
-        match connection.receive(&mut self.scratch) {
-            Received::Nothing => Ok(()),
-            Received::Closed(error) => Err(error.to_string()),
-            Received::Bytes { size, .. } => {
-                if connection.partial.is_empty() {
-                    connection.partial.extend_from_slice(&self.scratch[..size]);
-                }
-                let bytes = std::mem::take(&mut connection.partial);
-                let taken = connection.greet(&self.codec, &bytes)?;
-                // Before a phase nobody is a client yet, and the phase counts what is ready.
-                let client = self.clients.get(id / self.nodes);
-                let wanted = client.is_some_and(|client| !client.finished);
-                if connection.state == State::Ready && !was_ready && wanted {
-                    self.reach.gain(id % self.nodes, now_ns(), &mut self.recorder.counts);
-                }
-                if connection.keep(bytes, taken) {
-                    Ok(())
-                } else {
-                    Err("its greeting does not end".to_owned())
-                }
-            }
-        }
-    }
-
     /// Drives one phase until every operation has its outcome.
     pub(super) fn run(&mut self, phase: &Phase, handover: &mut Handover) -> io::Result<Outcome> {
         let begun = Cost::read();
@@ -229,16 +132,19 @@ impl<T: Target> Worker<T> {
                 handover.hand_over(&mut self.recorder.latencies, self.now_ns);
             }
         }
-        self.reach.end(now_ns(), &mut self.recorder.counts.outages);
-        handover.publish(&self.recorder.counts, &self.reach);
+        self.reach.end(&mut self.recorder.counts.outages);
+        handover.publish(&self.recorder.counts, 0, &self.reach);
         handover.publish_end();
         handover.hand_over(&mut self.recorder.latencies, now_ns());
         let cost = self.cost.take().unwrap_or_else(Cost::read);
+        let (hearing, absence) = self.reach.take_hearing();
         Ok(Outcome {
             counts: std::mem::take(&mut self.recorder.counts),
             cpu_ns: cost.cpu_ns - begun.cpu_ns,
             run_queue_wait_ns: cost.wait_ns.zip(begun.wait_ns).map(|(end, begin)| end - begin),
             wall_ns: cost.at_ns - begun.at_ns,
+            hearing,
+            absence,
         })
     }
 
@@ -356,7 +262,14 @@ impl<T: Target> Worker<T> {
                 }
                 Received::Bytes { size, more } => {
                     self.now_ns = now_ns();
-                    if let Err(failure) = self.receive(id, size) {
+                    let waiting = self.connections[id].waiting();
+                    let received = self.receive(id, size);
+                    if let Some((sent_ns, count)) = waiting
+                        && self.connections[id].in_flight.len() < count
+                    {
+                        self.reach.heard(id % self.nodes, sent_ns, self.now_ns);
+                    }
+                    if let Err(failure) = received {
                         self.lose(id, failure);
                         break;
                     }
@@ -439,6 +352,9 @@ impl<T: Target> Worker<T> {
             self.recorder.counts.outages[node].connections_lost += lost;
         }
         connection.close(now_ns);
+        if let Some((sent_ns, _)) = connection.waiting() {
+            self.reach.unheard(node, sent_ns, now_ns.min(self.deadline_ns));
+        }
         let mut failure = first;
         while let Some(InFlight { kind, sent_ns }) = connection.in_flight.pop_front() {
             self.recorder.failure(kind, failure, now_ns.saturating_sub(sent_ns));
@@ -509,7 +425,9 @@ impl<T: Target> Worker<T> {
         let failure = if timed_out { Failure::Timeout } else { Failure::Connection };
         self.recorder.failure(held.kind, failure, waited_ns);
         let (node, at_ns) = (held.connection % self.nodes, self.now_ns.min(self.deadline_ns));
-        self.recorder.lost(node, Unanswered::Away, at_ns);
+        let why = if timed_out { Unanswered::TimedOut } else { Unanswered::Away };
+        self.recorder.lost(node, why, at_ns);
+        self.reach.unheard(node, held.since_ns, at_ns);
     }
 
     #[cold]
@@ -549,6 +467,7 @@ impl<T: Target> Worker<T> {
     #[cold]
     fn tick(&mut self, handover: &Handover) {
         self.now_ns = now_ns();
+        let was_there = self.reach.tick(self.now_ns);
         if self.stop.load(Ordering::Relaxed) {
             self.deadline_ns = self.deadline_ns.min(self.now_ns);
             let patience_ns = self.shape.timeout.min(STOP_PATIENCE).as_nanos() as u64;
@@ -556,7 +475,10 @@ impl<T: Target> Worker<T> {
         }
         if self.now_ns >= self.deadline_ns {
             // Who waits from here on for what is outstanding is idle, and would pass for at leisure.
-            self.cost.get_or_insert_with(Cost::read);
+            if self.cost.is_none() {
+                self.cost = Some(Cost::read());
+                self.recorder.counts.outstanding_at_end = self.outstanding();
+            }
             for client_id in 0..self.clients.len() {
                 self.clients[client_id].remaining = 0;
                 self.settle(client_id);
@@ -567,6 +489,10 @@ impl<T: Target> Worker<T> {
             let connection = &self.connections[id];
             let waited_ns = connection.waiting_since_ns().map(|at| self.now_ns.saturating_sub(at));
             if waited_ns.is_some_and(|waited_ns| waited_ns >= self.timeout_ns) {
+                // The reply may have come while the worker did not run: it has until the next tick.
+                if !was_there {
+                    continue;
+                }
                 self.lose(id, Failure::Timeout);
             } else if waited_ns.is_some() && is_broken_off {
                 self.lose(id, Failure::Connection);
@@ -575,7 +501,12 @@ impl<T: Target> Worker<T> {
                 self.reopen(id);
             }
         }
-        handover.publish(&self.recorder.counts, &self.reach);
+        handover.publish(&self.recorder.counts, self.outstanding(), &self.reach);
+    }
+
+    /// Operations without an outcome.
+    fn outstanding(&self) -> u64 {
+        self.clients.iter().map(|client| u64::from(client.outstanding)).sum()
     }
 
     fn reopen(&mut self, id: usize) {

@@ -1,0 +1,116 @@
+//! A worker's connections, until they are ready.
+
+use std::io;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use super::Worker;
+use crate::driver::clock::now_ns;
+use crate::driver::connection::{Received, State};
+use crate::driver::poll::Ready;
+use crate::target::Target;
+
+/// Connections that all workers together open at the same time, below any server's listen backlog.
+const OPENING_MAX: usize = 64;
+
+impl<T: Target> Worker<T> {
+    /// Opens every connection and waits until all are ready, or says which server refused and why.
+    pub(in crate::driver) fn connect(&mut self) -> Result<(), String> {
+        let together = (OPENING_MAX / self.shape.threads as usize).max(1);
+        for start in (0..self.connections.len()).step_by(together) {
+            let group = start..(start + together).min(self.connections.len());
+            self.now_ns = now_ns();
+            for id in group.clone() {
+                self.try_open(id)?;
+            }
+            let due_ns = now_ns() + self.shape.timeout.as_nanos() as u64;
+            while self.connections[group.clone()].iter().any(|c| c.state != State::Ready) {
+                self.connect_step(group.clone(), due_ns)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn connect_step(&mut self, group: Range<usize>, due_ns: u64) -> Result<(), String> {
+        let events = self.poll.wait(None).map_err(|error| error.to_string())?;
+        for index in 0..events {
+            if let Ready::Connection { id, writable, closing } = self.poll.event(index) {
+                self.advance(id, writable, closing).map_err(|error| self.blame(id, &error))?;
+            }
+        }
+        if self.stop.load(Ordering::Relaxed) {
+            return Err("interrupted while connecting".to_owned());
+        }
+        self.now_ns = now_ns();
+        for id in group {
+            let state = self.connections[id].state;
+            if state != State::Ready && self.now_ns > due_ns {
+                return Err(self.blame(id, "it did not answer within --timeout"));
+            }
+            if matches!(state, State::Down { .. }) {
+                self.try_open(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a connection, or leaves it for the next step when the server's backlog is full: a Unix
+    /// socket says so at once, where TCP tries again by itself.
+    fn try_open(&mut self, id: usize) -> Result<(), String> {
+        match self.open(id) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                Err(self.blame(id, &error.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn blame(&self, id: usize, reason: &str) -> String {
+        let node = &self.target.nodes()[id % self.nodes];
+        format!("cannot connect to {} ({}): {reason}", node.name, node.address)
+    }
+
+    pub(super) fn open(&mut self, id: usize) -> io::Result<()> {
+        let node = id % self.nodes;
+        let handshake = self.target.handshake(node);
+        let address = &self.target.nodes()[node].address;
+        self.connections[id].open(address, handshake, &self.poll, self.now_ns)
+    }
+
+    /// Takes a connection that is not ready yet one step further.
+    pub(super) fn advance(
+        &mut self,
+        id: usize,
+        writable: bool,
+        closing: bool,
+    ) -> Result<(), String> {
+        let replies = self.target.handshake(id % self.nodes).replies;
+        let connection = &mut self.connections[id];
+        let was_ready = connection.state == State::Ready;
+        if writable || closing {
+            connection.writable(replies, &self.poll).map_err(|error| error.to_string())?;
+        }
+        match connection.receive(&mut self.scratch) {
+            Received::Nothing => Ok(()),
+            Received::Closed(error) => Err(error.to_string()),
+            Received::Bytes { size, .. } => {
+                if connection.partial.is_empty() {
+                    connection.partial.extend_from_slice(&self.scratch[..size]);
+                }
+                let bytes = std::mem::take(&mut connection.partial);
+                let taken = connection.greet(&self.codec, &bytes)?;
+                // Before a phase nobody is a client yet, and the phase counts what is ready.
+                let client = self.clients.get(id / self.nodes);
+                let wanted = client.is_some_and(|client| !client.finished);
+                if connection.state == State::Ready && !was_ready && wanted {
+                    self.reach.gain(id % self.nodes);
+                }
+                if connection.keep(bytes, taken) {
+                    Ok(())
+                } else {
+                    Err("its greeting does not end".to_owned())
+                }
+            }
+        }
+    }
+}
