@@ -189,7 +189,23 @@ fn unknown(error: &clap::Error, arg: &str, command: &Command) -> String {
     if similar.is_empty() {
         return format!("there is no flag {arg}{}", usage(error));
     }
+    if !is_near(arg, &similar) {
+        // clap's usage is that of the flag which it takes for similar.
+        return format!(
+            "there is no flag {arg} ({} --help lists them)",
+            program(&usage_line(error))
+        );
+    }
     format!("there is no flag {arg}: did you mean {}?", visible(command, &similar))
+}
+
+/// Whether `flag` may be what was meant by `typed`: it begins so, or is as many letters away as fingers
+/// slip. clap's own measure takes any flag for similar that shares some letters.
+fn is_near(typed: &str, flag: &str) -> bool {
+    let (typed, flag) = (typed.trim_start_matches('-'), flag.trim_start_matches('-'));
+    let slips_max = (typed.len() / 4).max(1);
+    let is_prefix = typed.len() >= 3 && flag.starts_with(typed);
+    !flag.is_empty() && (is_prefix || strsim::damerau_levenshtein(typed, flag) <= slips_max)
 }
 
 /// The name in the help of a flag that clap knows by a hidden one.
@@ -215,15 +231,26 @@ fn unknown_subcommand(error: &clap::Error, command: &Command) -> String {
 
 /// How it would be right, as clap draws it.
 fn usage(error: &clap::Error) -> String {
+    let line = usage_line(error);
+    if line.is_empty() {
+        return line;
+    }
+    format!(" (usage: {line}; {} --help says more)", program(&line))
+}
+
+fn usage_line(error: &clap::Error) -> String {
     let Some(ContextValue::StyledStr(usage)) = error.get(ContextKind::Usage) else {
         return String::new();
     };
     let usage = usage.to_string();
     let line = usage.lines().next().unwrap_or_default();
-    let line = line.trim_start_matches("Usage:").trim();
-    let program: Vec<&str> =
-        line.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
-    format!(" (usage: {line}; {} --help says more)", program.join(" "))
+    line.trim_start_matches("Usage:").trim().to_owned()
+}
+
+/// The program and its subcommand.
+fn program(usage_line: &str) -> String {
+    let words = usage_line.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// clap's reason, without its tips.

@@ -148,6 +148,8 @@ fn words_without_sense_get_one_line_that_names_the_fix() {
         (&["--tls-port", "1"], &[("KV_PORT", "0")], "KV_PORT 0 opens a free port without TLS"),
         (&["--tls-auth-clients", "no"], &[], "--tls-auth-clients is of no use without --tls-port"),
         (&["--prot", "1"], &[], "there is no flag --prot: did you mean --port?"),
+        // clap took --log-requests for similar.
+        (&["--bogus"], &[], "there is no flag --bogus (kv-server --help lists them)"),
         (&["--port", "1", "--port", "2"], &[], "--port is given twice: give it once"),
         (&["--protected-mode", "maybe"], &[], "--protected-mode maybe: must be one of yes, no"),
         (&[], &[("KV_PORT", "tcp://10.0.0.1:80")], "KV_PORT tcp://10.0.0.1:80: must be from 0"),
