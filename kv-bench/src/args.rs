@@ -1,11 +1,12 @@
 //! What was typed. What it means is decided in [`crate::scenario`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use kv_core::tls::TlsOptions;
 
+use crate::report;
 use crate::units;
 
 const EXAMPLES: &str = "\
@@ -73,7 +74,7 @@ pub struct CurveArgs {
 
     /// Time for all points of the curve together; fewer points are measured to keep to it.
     ///
-    /// Each point takes 1.2 s. Example: --curve-time 10s
+    /// Each point takes 1.2 s, which is the least. Example: --curve-time 10s
     #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "30s")]
     pub curve_time: Duration,
 }
@@ -260,7 +261,10 @@ pub struct OutputArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Write result.json here as well.
+    /// Write result.json here as well; `-` is standard output, which then gets nothing else.
+    ///
+    /// Tables and messages go to standard error then, but with --quiet. Example:
+    /// kv-bench run --json - | jq .headline.service_us.p99
     #[arg(long, value_name = "FILE", alias = "json-out-file")]
     pub json: Option<PathBuf>,
 
@@ -275,4 +279,17 @@ pub struct OutputArgs {
     /// Print only errors; the results are in the files.
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+impl OutputArgs {
+    /// Where the result goes besides, with `-` resolved.
+    pub fn json_file(&self) -> Option<&Path> {
+        let file = self.json.as_deref()?;
+        Some(if file == Path::new("-") { Path::new(report::STANDARD_OUTPUT) } else { file })
+    }
+
+    /// Whether standard output is for the result alone.
+    pub fn is_piped(&self) -> bool {
+        self.json_file().is_some_and(report::is_standard_output)
+    }
 }

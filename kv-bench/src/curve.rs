@@ -20,6 +20,8 @@ pub struct Level {
 pub struct Ladder {
     pub servers: Vec<u32>,
     pub levels: Vec<Level>,
+    /// Points that there would be with more time.
+    pub points_all: usize,
 }
 
 impl Ladder {
@@ -29,7 +31,8 @@ impl Ladder {
     /// Callers get a worker each until `full.threads` is reached, then all workers get more clients
     /// alike: every worker of a point has the same load.
     pub fn new(servers: Vec<u32>, full: Level, time: Duration) -> Self {
-        let mut ladder = Self { servers, levels: levels(full) };
+        let mut ladder = Self { servers, levels: levels(full), points_all: 0 };
+        ladder.points_all = ladder.points();
         let points = (time.as_secs_f64() / (WARMUP + LENGTH).as_secs_f64()).floor() as usize;
         while ladder.points() > points.max(1) {
             if ladder.levels.len() >= ladder.servers.len() {

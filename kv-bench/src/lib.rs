@@ -62,6 +62,7 @@ const FAILED: u8 = 1;
 pub fn main() -> ExitCode {
     let typed = usage::matches(Cli::command(), std::env::args_os(), "error");
     let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    interrupt::survive_file_limit();
     match cli.command {
         None => load(&cli.curve.load, Some(cli.curve.curve_time)),
         Some(Command::Curve(args)) => load(&args.load, Some(args.curve_time)),
@@ -76,12 +77,14 @@ pub fn main() -> ExitCode {
 }
 
 fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
-    let checked = outputs::check(&args.output).and_then(|()| Scenario::new(args));
+    let checked = outputs::check(&args.output)
+        .and_then(|()| curve_time.map_or(Ok(()), scenario::check_curve_time))
+        .and_then(|()| Scenario::new(args));
     let scenario = match checked {
         Ok(scenario) => scenario,
         Err(error) => {
             complain(format_args!("error: {error}"));
-            return ExitCode::from(EXIT_USAGE);
+            return ExitCode::from(if error.is_usage() { EXIT_USAGE } else { FAILED });
         }
     };
     exit(session::run(args, &scenario, curve_time))

@@ -22,6 +22,11 @@ pub(crate) fn check(args: &OutputArgs) -> Result<(), ScenarioError> {
     let refused = |flag, place: &Path, problem| {
         Err(ScenarioError::Value { flag, value: place.display().to_string(), problem })
     };
+    if let Some(dir) = args.out.as_deref().filter(|dir| *dir == Path::new("-")) {
+        let problem = "a folder is meant here: name one, such as --out run-1 (the result alone goes \
+                       to standard output with --json -)";
+        return refused("out", dir, problem.to_owned());
+    }
     // A folder in the place of the result is complained of when that is to be written.
     let is_ours = |place: PathBuf| place.is_dir() || report::json::is_result(&place);
     if let Some(dir) = &args.out
@@ -73,7 +78,8 @@ impl Outputs {
             format!("cannot write results to {} (choose another --out)", dir.display())
         };
         // A pipe would wait for its reader: it is tried when there is something to write.
-        if let Some(file) = args.json.as_ref().filter(|file| !report::is_stream(file)) {
+        let json = args.json_file();
+        if let Some(file) = json.filter(|file| !report::is_stream(file)) {
             let place = report::followed(file);
             let parent = place.parent().filter(|p| !p.as_os_str().is_empty());
             try_write(parent.unwrap_or(Path::new(".")))
@@ -95,25 +101,26 @@ impl Outputs {
             }
         };
         try_write(&dir).with_context(|| refused(&dir))?;
-        Ok(Self { dir, made, json: args.json.clone(), plots })
+        Ok(Self { dir, made, json: json.map(Path::to_owned), plots })
     }
 
     /// Keeps the headline and its latencies over time, which nothing can make again, in the place
     /// of an earlier run's files.
     pub(crate) fn begin(&self, result: &RunResult, intervals: &[Interval]) -> anyhow::Result<()> {
         let removed = report::remove_earlier(&self.dir);
-        self.keep(result)?;
+        let kept = self.keep(result);
+        // What cannot be made again is tried whatever else fails.
         report::write_latencies(result, intervals, &self.dir)?;
-        removed
+        kept.and(removed)
     }
 
     /// Keeps what there is so far: whatever fails later, it is not lost.
     pub(crate) fn keep(&self, result: &RunResult) -> anyhow::Result<()> {
-        report::json::write(result, &self.dir.join("result.json"))?;
+        let kept = report::json::write(result, &self.dir.join("result.json"));
         match &self.json {
             // A stream gets one result, the last.
-            Some(file) if !report::is_stream(file) => report::json::write(result, file),
-            _ => Ok(()),
+            Some(file) if !report::is_stream(file) => kept.and(report::json::write(result, file)),
+            _ => kept,
         }
     }
 

@@ -1,6 +1,7 @@
 //! One look at a server before it is driven: does it answer, and who is it?
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kv_core::client::{self, Client, ClientError, ConnectOptions};
@@ -20,6 +21,8 @@ const AGE_GAP_S_MAX: f64 = 2.0;
 pub(crate) enum ProbeError {
     #[error("{0}")]
     Client(ClientError),
+    #[error("no server listens on the socket {}: {}", path.display(), no_socket(path, cause))]
+    Socket { path: PathBuf, cause: io::Error },
     #[error("{name} wants a password: {message} (give it as redis://[user:]password@host:port)")]
     Login { name: String, message: String },
     #[error("{name} is still loading its data: {message} (try again when it has finished)")]
@@ -32,7 +35,7 @@ impl ProbeError {
     /// Whether it looks like a server that is about to start: nobody listens there yet, or it loads.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Client(ClientError::Connect { cause, .. }) => {
+            Self::Client(ClientError::Connect { cause, .. }) | Self::Socket { cause, .. } => {
                 matches!(cause.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
             }
             Self::Loading { .. } => true,
@@ -66,7 +69,13 @@ pub(crate) fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, 
         tls: credentials.tls,
         ..ConnectOptions::default()
     };
-    let mut client = Client::connect(&address, &options).map_err(ProbeError::Client)?;
+    let no_client = |error| match (error, &endpoint.address) {
+        (ClientError::Connect { cause, .. }, Address::Unix(path)) => {
+            ProbeError::Socket { path: path.clone(), cause }
+        }
+        (error, _) => ProbeError::Client(error),
+    };
+    let mut client = Client::connect(&address, &options).map_err(no_client)?;
     if let Value::Error(message) = client.call(&["PING"]).map_err(ProbeError::Client)? {
         return Err(refusal(&endpoint.name, &message));
     }
@@ -76,6 +85,19 @@ pub(crate) fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, 
         _ => String::new(),
     };
     Ok(identify(&info, is_local(&endpoint.address)))
+}
+
+/// Why, and what would do.
+fn no_socket(path: &Path, cause: &io::Error) -> String {
+    let why = match cause.kind() {
+        ErrorKind::NotFound => "there is no such file".to_owned(),
+        ErrorKind::ConnectionRefused => "its server has ended, or it is no socket".to_owned(),
+        _ => cause.to_string(),
+    };
+    if path.is_relative() {
+        return format!("{why} in this folder (an absolute path has three slashes: unix:///...)");
+    }
+    format!("{why} (a server that does: kv-server --unixsocket {})", path.display())
 }
 
 fn refusal(name: &str, message: &[u8]) -> ProbeError {

@@ -10,15 +10,19 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::driver::{Live, Until};
 use crate::number::{duration, grouped, short};
 
-/// The line on the terminal; silent where there is none, or with `--quiet`.
+/// What the user is told while and after it runs: the line on the terminal, silent where there is
+/// none; and what is printed for good. Neither with `--quiet`.
 pub(crate) struct Progress {
     bar: ProgressBar,
+    quiet: bool,
+    /// Standard output is for the result: people read the other one.
+    is_piped: bool,
     /// Attempts and time at the last redraw: the rate shown is since then.
     last: (u64, Duration),
 }
 
 impl Progress {
-    pub(crate) fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool, is_piped: bool) -> Self {
         let target = if quiet {
             ProgressDrawTarget::hidden()
         } else {
@@ -29,7 +33,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_msg}") {
             bar.set_style(style);
         }
-        Self { bar, last: (0, Duration::ZERO) }
+        Self { bar, quiet, is_piped, last: (0, Duration::ZERO) }
     }
 
     /// A new step begins.
@@ -67,13 +71,21 @@ impl Progress {
         self.bar.set_message(format!("{done} · {rate} ops/s{latency} · {failed} errors{note}"));
     }
 
-    /// Prints a line that stays, above the live one.
+    /// Prints what stays, above the live line.
     ///
     /// # Errors
     ///
     /// As [`say`].
-    pub(crate) fn above(&self, line: &str) -> anyhow::Result<()> {
-        self.bar.suspend(|| say(format!("{line}\n")))
+    pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
+        match (self.quiet, self.is_piped) {
+            (true, _) => Ok(()),
+            (false, false) => self.bar.suspend(|| say(text)),
+            (false, true) => self.bar.suspend(|| {
+                // As with complaints, nobody needs to hear it.
+                let _ = io::stderr().write_all(text.as_bytes());
+                Ok(())
+            }),
+        }
     }
 
     /// Tells of a failure that ends nothing, above the line.

@@ -36,6 +36,9 @@ pub struct RunResult {
     pub headline: Headline,
     /// The points of the curve, in the order in which they were measured; empty for `run`.
     pub points: Vec<Point>,
+    /// How many points there were to be; `null` for `run`, and in results of an older kv-bench.
+    #[serde(default)]
+    pub curve: Option<CurvePlan>,
     /// The headline per kind of operation.
     pub operations: Operations,
     /// The headline per server, in ring order.
@@ -114,6 +117,15 @@ pub struct Headline {
     pub response_us: Option<Percentiles>,
     /// Intended start → sent; `null` in a closed loop.
     pub lateness_us: Option<Percentiles>,
+}
+
+/// How much of a curve was to be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CurvePlan {
+    /// Points at every number of servers and of callers.
+    pub points_all: u32,
+    /// Points that there is time for; a curve that was cut short has fewer.
+    pub points_planned: u32,
 }
 
 /// A time without a reply in which clients waited for one.

@@ -8,6 +8,7 @@ use kv_core::ring::RingMode;
 use kv_core::tls::TlsOptions;
 
 use crate::args::{CallerArgs, LoadArgs, WorkloadArgs};
+use crate::curve;
 use crate::driver::{Shape, Until};
 use crate::number::grouped;
 use crate::target::{Address, Endpoint, EndpointError, redacted};
@@ -27,7 +28,10 @@ const CONNECTIONS_MAX: u64 = 1 << 20;
 /// Why a command line was refused. Every text names the flag, the rule and a valid form.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
-    #[error("--{flag} {value}: must be from {min} to {max} (such as --{flag} {example})")]
+    #[error(
+        "--{flag} {}: must be from {} to {} (such as --{flag} {example})",
+        grouped(*value), grouped(*min), grouped(*max)
+    )]
     Range { flag: &'static str, value: u64, min: u64, max: u64, example: u64 },
     #[error("--mix: {0}")]
     Mix(#[from] MixError),
@@ -69,6 +73,13 @@ pub struct Scenario {
     value: Option<String>,
     pub preload: bool,
     pub seed: u64,
+}
+
+impl ScenarioError {
+    /// Whether the command line makes no sense, and not the world just now.
+    pub fn is_usage(&self) -> bool {
+        !matches!(self, Self::Endpoint { source: EndpointError::Resolve { .. }, .. })
+    }
 }
 
 impl Scenario {
@@ -284,6 +295,26 @@ fn too_short(flag: &'static str, value: Duration, min: &str) -> ScenarioError {
         value: if value.is_zero() { "0s".to_owned() } else { format!("{value:?}") },
         problem: format!("must be at least {min} (such as --{flag} 10s)"),
     }
+}
+
+/// Refuses a time for the curve in which nothing can be measured.
+///
+/// # Errors
+///
+/// Names the shortest that will do.
+pub fn check_curve_time(time: Duration) -> Result<(), ScenarioError> {
+    let min = curve::WARMUP + curve::LENGTH;
+    if time >= min {
+        return Ok(());
+    }
+    Err(ScenarioError::Value {
+        flag: "curve-time",
+        value: if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") },
+        problem: format!(
+            "must be at least {min:?}, for one point (such as --curve-time 10s; without a curve it \
+             is kv-bench run)"
+        ),
+    })
 }
 
 fn check_workload(workload: &WorkloadArgs) -> Result<(), ScenarioError> {

@@ -19,10 +19,10 @@ use crate::number::grouped;
 use crate::outputs::Outputs;
 use crate::patience::{self, End, GivenUp};
 use crate::percentiles::thin_kinds_warning;
-use crate::progress::{Progress, complain, say};
+use crate::progress::{Progress, complain};
 use crate::recorder::Outage;
-use crate::report::{encode_histogram, text};
-use crate::result::{Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Verdict};
+use crate::report::{describe, encode_histogram, text};
+use crate::result::{CurvePlan, Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
@@ -85,7 +85,7 @@ pub(crate) fn run(
         args,
         scenario,
         interrupt,
-        progress: Progress::new(args.output.quiet),
+        progress: Progress::new(args.output.quiet, args.output.is_piped()),
         scratch: Scratch::new()?,
         arguments: std::env::args().skip(1).map(|word| redacted(&word)).collect(),
         halt: None,
@@ -102,12 +102,18 @@ pub(crate) fn run(
     // Until the end there is more to come: a run that is killed leaves a partial result.
     result.partial = true;
     result.cut = result.cut.or(curve_time.map(|_| Part::Curve));
+    let ladder = curve_time.map(|time| session.ladder(time));
+    result.curve = ladder.as_ref().map(|ladder| CurvePlan {
+        points_all: ladder.points_all as u32,
+        points_planned: ladder.points() as u32,
+    });
     if let Err(error) = outputs.begin(&result, &session.intervals) {
         session.progress.warn(&error);
     }
     let mut failure = None;
-    if let (Some(time), None) = (curve_time, &session.halt) {
-        failure = session.curve(time, &mut result, &outputs).err();
+    if let (Some(ladder), None) = (ladder, &session.halt) {
+        failure = session.curve(&ladder, &mut result, &outputs).err();
+        result.warnings.extend(describe::curve_gaps(&result));
         result.warnings.extend(session.exhausted_points(&result.points));
     }
     session.progress.clear();
@@ -154,6 +160,7 @@ impl Session<'_> {
             cut: self.halt.as_ref().map(|_| Part::Headline),
             headline: measurement.headline(),
             points: Vec::new(),
+            curve: None,
             operations: measurement.operations(&workload),
             servers: measurement.servers(target.nodes()),
             errors: measurement.measured.counts.errors.clone(),
@@ -174,11 +181,8 @@ impl Session<'_> {
     }
 
     fn announce(&self, cluster: &Cluster) -> anyhow::Result<()> {
-        if self.args.output.quiet {
-            return Ok(());
-        }
         let line = self.scenario.headline(&cluster.describe(&self.args.durability));
-        self.progress.above(&line)
+        self.progress.print(&format!("{line}\n"))
     }
 
     /// One measurement over fresh connections, and when what counts of it began.
@@ -321,19 +325,23 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// The points that there is `time` for.
+    fn ladder(&self, time: Duration) -> Ladder {
+        let servers = match self.scenario.place {
+            Place::Spawned { count, .. } => (1..=count).collect(),
+            Place::Running(_) => vec![self.scenario.servers() as u32],
+        };
+        let Shape { threads, clients, .. } = self.scenario.shape;
+        Ladder::new(servers, Level { threads, clients }, time)
+    }
+
     fn curve(
         &mut self,
-        time: Duration,
+        ladder: &Ladder,
         result: &mut RunResult,
         outputs: &Outputs,
     ) -> anyhow::Result<()> {
         let scenario = self.scenario;
-        let servers = match scenario.place {
-            Place::Spawned { count, .. } => (1..=count).collect(),
-            Place::Running(_) => vec![scenario.servers() as u32],
-        };
-        let Shape { threads, clients, .. } = scenario.shape;
-        let ladder = Ladder::new(servers, Level { threads, clients }, time);
         for &servers in &ladder.servers {
             let mut cluster = self.open(servers)?;
             let target = cluster.target(scenario)?;
@@ -456,8 +464,7 @@ impl Session<'_> {
 
     /// Shows the result before it writes it: what was measured is not lost with a full disk.
     fn finish(&self, result: &RunResult, outputs: &Outputs) -> anyhow::Result<()> {
-        let quiet = self.args.output.quiet;
-        let shown = if quiet { Ok(()) } else { say(text::summary(result)) };
+        let shown = self.progress.print(&text::summary(result));
         let written = outputs.write(result, &self.intervals);
         let kept = if written.is_ok() {
             "what was measured is kept"
@@ -470,10 +477,7 @@ impl Session<'_> {
             None => {}
         }
         let dir = written?;
-        if !quiet {
-            shown.and_then(|()| say(format!("\nresults: {}\n", dir.display())))?;
-        }
-        Ok(())
+        shown.and_then(|()| self.progress.print(&format!("\nresults: {}\n", dir.display())))
     }
 
     fn exit_code(&self, result: &RunResult) -> ExitCode {

@@ -31,7 +31,7 @@ fn measure(redis: &Redis, dir: &Path, words: &[&str]) -> RunResult {
 #[test]
 fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
     let cases: &[(&[&str], &str)] = &[
-        (&["--threads", "0"], "--threads 0: must be from 1 to 1024 (such as --threads 4)"),
+        (&["--threads", "0"], "--threads 0: must be from 1 to 1,024 (such as --threads 4)"),
         (&["--clients", "0"], "--clients 0: must be from 1"),
         (&["--pipeline", "0"], "--pipeline 0: must be from 1"),
         (&["--requests", "0"], "--requests 0: must be from 1"),
@@ -82,6 +82,16 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         (&["--curve-time", "1s"], "belongs to another subcommand: kv-bench curve --curve-time"),
         (&["extra"], "'extra' is a word too many (usage: kv-bench run [OPTIONS]; kv-bench run --"),
         (&["--json", "/tmp"], "--json /tmp: it is a folder; name a file in it"),
+        (&["--out", "-"], "--out -: a folder is meant here: name one, such as --out run-1 (the"),
+        (
+            &["--value-size", "10g"],
+            "--value-size 10,000,000,000: must be from 0 to 536,870,912 (such as --value-size 100)",
+        ),
+        // clap takes --requests for similar.
+        (&["--log-requests"], "there is no flag --log-requests (kv-bench run --help lists them)"),
+        (&["--bogus"], "there is no flag --bogus (usage: kv-bench run [OPTIONS]; "),
+        (&["--sevrers", "2"], "there is no flag --sevrers: did you mean --servers?"),
+        (&["--dur", "2s"], "there is no flag --dur: did you mean --duration?"),
         (&["--out", "/etc"], "--out /etc: this folder holds other things than a result ("),
     ];
     for (words, expected) in cases {
@@ -105,6 +115,11 @@ fn flags_before_the_subcommand_are_told_their_place() {
             &["completions", "tcsh"],
             "error: SHELL tcsh: must be one of bash, elvish, fish, powershell, zsh\n",
         ),
+        (
+            &["--curve-time", "0s"],
+            "error: --curve-time 0s: must be at least 1.2s, for one point (such as --curve-time 10s; \
+             without a curve it is kv-bench run)\n",
+        ),
         (&["rnu"], "error: there is no subcommand 'rnu': it is one of run, curve, completions\n"),
     ];
     for (words, expected) in cases {
@@ -125,6 +140,44 @@ fn a_server_that_is_not_there_is_named_and_leaves_no_folder() {
     assert!(message.contains(&format!("cannot reach {target}")), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
     assert!(!out.exists());
+}
+
+#[test]
+fn a_host_that_is_not_known_fails_the_run_and_is_no_wrong_usage() {
+    for words in [["--target", "nowhere.invalid:6379"], ["--servers", "a=nowhere.invalid:6379"]] {
+        let output = kv_bench(&["run"]).args(words).output().expect("it runs");
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        let expected = format!("error: {}: cannot find host 'nowhere.invalid': ", words[0]);
+        assert!(message.starts_with(&expected), "{message}");
+        assert!(
+            message.ends_with(" (see whether it is spelt so, or give its address)\n"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_socket_without_a_server_is_named_with_what_would_do() {
+    let dir = TempDir::new().expect("a folder");
+    let socket = dir.path().join("kv.sock");
+    let said = |target: &str| {
+        let output = kv_bench(&["run", "--target", target]).current_dir(dir.path()).output();
+        let output = output.expect("it runs");
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output)
+    };
+    let expected = format!(
+        "error: no server listens on the socket {0}: there is no such file (a server that does: \
+         kv-server --unixsocket {0})\n",
+        socket.display()
+    );
+    assert_eq!(said(&format!("unix://{}", socket.display())), expected);
+    let relative = said("unix://kv.sock");
+    assert!(relative.contains("an absolute path has three slashes: unix:///"), "{relative}");
+    fs::write(&socket, "").expect("writable");
+    let stale = said(&format!("unix://{}", socket.display()));
+    assert!(stale.contains("its server has ended, or it is no socket"), "{stale}");
 }
 
 #[test]

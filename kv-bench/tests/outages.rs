@@ -424,6 +424,13 @@ fn a_curve_that_is_cut_short_leaves_its_headline_whole() {
     assert_eq!((result.partial, result.cut), (true, Some(Part::Curve)));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("this is whole, the curve was cut short"), "{text}");
+    let planned = result.curve.expect("its plan").points_planned;
+    assert_eq!(planned, 2);
+    let cut = match result.points.len() {
+        0 => "the curve was cut short in the first of 2 points".to_owned(),
+        _ => "the curve was cut short after 1 of 2 points, at 1 server and 1 client".to_owned(),
+    };
+    assert!(result.warnings.iter().any(|text| text.starts_with(&cut)), "{:?}", result.warnings);
     assert!(!text.contains("PARTIAL"), "{text}");
 }
 

@@ -187,6 +187,51 @@ fn the_extra_result_may_be_the_output() {
     assert_eq!(result.points.len(), 1);
 }
 
+#[test]
+fn a_dash_is_the_output_and_has_it_alone() {
+    let dir = TempDir::new().expect("a folder");
+    let run = |words: &[&str]| {
+        let output = short_run(&[&["run", "--json", "-"], words].concat(), &dir.path().join("r"))
+            .env("TMPDIR", dir.path())
+            .current_dir(dir.path())
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let result: RunResult = serde_json::from_slice(&output.stdout).expect("one result");
+        assert_eq!(result.headline.operations, 1000);
+        stderr(&output)
+    };
+    let shown = run(&[]);
+    assert!(shown.starts_with("1 server (none) · ") && shown.contains("results: "), "{shown}");
+    assert_eq!(run(&["--quiet"]), "");
+    let names: Vec<_> = fs::read_dir(dir.path()).expect("readable").flatten().collect();
+    assert_eq!(names.len(), 1, "the folder, and no file named -: {names:?}");
+}
+
+/// The system ended kv-bench without a word.
+#[test]
+fn a_limit_on_the_size_of_files_is_a_failure_that_is_told_and_spares_what_fits() {
+    let dir = TempDir::new().expect("a folder");
+    // 4 KiB: the result is longer, most of the rest is shorter.
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -f 8; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_kv-bench")])
+        .args(["run", "--requests", "1000", "--keys", "1k", "--out"])
+        .arg(dir.path().join("results"))
+        .env("TMPDIR", dir.path())
+        .output()
+        .expect("a shell");
+    assert_eq!(output.status.code(), Some(1), "{:?}: {}", output.status, stderr(&output));
+    let message = stderr(&output);
+    let file = dir.path().join("results/result.json");
+    let told = format!("cannot write {} (raise `ulimit -f`): File too large", file.display());
+    assert!(message.lines().last().is_some_and(|line| line.contains(&told)), "{message}");
+    assert!(!file.exists(), "no half of it");
+    for name in ["points.csv", "latency.hlog", "report.md"] {
+        assert!(dir.path().join("results").join(name).exists(), "{name}: {message}");
+    }
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1,000 operations in"));
+}
+
 /// A thousand operations on a server of our own, with results and temporary folders in `dir`.
 fn short_run(words: &[&str], dir: &Path) -> Command {
     let mut command = kv_bench(&words[..1]);

@@ -8,7 +8,7 @@ use std::fs;
 use hdrhistogram::Histogram;
 use kv_bench::percentiles::{QUANTILES, thin_kinds_warning, thin_quantiles, thin_warning};
 use kv_bench::report;
-use kv_bench::result::{Limit, Part, Percentiles, RunResult, Verdict};
+use kv_bench::result::{CurvePlan, Limit, Part, Percentiles, RunResult, Verdict};
 use tempfile::TempDir;
 
 fn written(result: &RunResult, plots: bool) -> TempDir {
@@ -116,14 +116,21 @@ fn a_tag_cannot_write_outside_its_folder_or_break_the_log() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_named_and_the_numbers_are_kept() {
+fn a_file_that_cannot_be_written_is_named_and_spares_the_others() {
     let dir = TempDir::new().unwrap();
-    fs::create_dir(dir.path().join("points.csv")).unwrap();
+    for name in ["points.csv", "GET-service_us.hgrm"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
     let error = report::write_all(&sample::result(), &[], dir.path(), false).unwrap_err();
-    assert!(format!("{error:#}").contains("points.csv"), "{error:#}");
+    let text = format!("{error:#}");
+    assert!(text.contains("points.csv: "), "{text}");
+    assert!(text.ends_with("; nor could 1 other file be written"), "{text}");
     assert!(report::json::load(&dir.path().join("result.json")).is_ok());
-    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 2, "no temporary file stays behind: {left:?}");
+    let page = file(&dir, "report.md");
+    assert!(page.contains("(PUT-service_us.hgrm)") && !page.contains("(points.csv)"), "{page}");
+    let names = fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().file_name());
+    let left: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with('.')).collect();
+    assert!(left.is_empty(), "no temporary file stays behind: {left:?}");
 }
 
 #[test]
@@ -209,6 +216,32 @@ fn a_whole_headline_is_not_called_partial_for_its_curve() {
     assert!(!text.contains("PARTIAL"), "{text}");
     result.cut = Some(Part::Headline);
     assert!(report::text::summary(&result).starts_with("PARTIAL"));
+}
+
+/// "Up to" was said of what had been measured before Ctrl-C as if there were no more.
+#[test]
+fn a_curve_says_of_how_much_of_it_its_claim_is() {
+    let mut result = sample::result();
+    let measured = result.points.len() as u32;
+    let claim = |result: &RunResult| {
+        let text = report::text::summary(result);
+        text.lines().find(|line| line.starts_with("Up to ")).unwrap().to_owned()
+    };
+    let plan = |points_all, points_planned| Some(CurvePlan { points_all, points_planned });
+    let whole = claim(&result);
+    assert!(!whole.contains("points"), "{whole}");
+    result.curve = plan(measured, measured);
+    assert_eq!(claim(&result), whole);
+    result.curve = plan(measured + 7, measured);
+    let all = measured + 7;
+    assert_eq!(claim(&result), format!("{whole}, in {measured} of {all} points"));
+    (result.partial, result.cut) = (true, Some(Part::Curve));
+    result.curve = plan(all, all);
+    assert_eq!(claim(&result), format!("{whole}, in the first {measured} of {all} points"));
+    assert!(file(&written(&result, false), "report.md").contains(&claim(&result)));
+    result.curve = None;
+    let expected = format!("{whole}, in the {measured} points before it was cut short");
+    assert_eq!(claim(&result), expected);
 }
 
 #[test]

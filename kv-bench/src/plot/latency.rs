@@ -68,7 +68,7 @@ impl Plot {
         };
         let frame = Frame {
             size: (f64::from(SIZE.0), f64::from(SIZE.1)),
-            title: describe::curve_claim(&result.points),
+            title: describe::curve_claim(result),
             subtitles: [
                 format!("{} · {}", describe::workload(result), describe::load(result)),
                 describe::environment(result),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::number::{duration, grouped, short};
-use crate::result::{Limit, Point, RunResult, Verdict};
+use crate::result::{CurvePlan, Limit, Part, Point, RunResult, Verdict};
 use crate::scenario::plural;
 
 /// The loop, in the words of the laws of measuring.
@@ -53,9 +53,9 @@ pub(crate) fn peak(points: &[Point]) -> Option<&Point> {
         .max_by(|a, b| a.throughput_ops_s.total_cmp(&b.throughput_ops_s))
 }
 
-/// What the curve says, as a title.
-pub(crate) fn curve_claim(points: &[Point]) -> String {
-    let Some(peak) = peak(points) else {
+/// What the curve says, as a title, and of how much of it when that is not all.
+pub(crate) fn curve_claim(result: &RunResult) -> String {
+    let Some(peak) = peak(&result.points) else {
         return "No point of the curve measured any throughput".to_owned();
     };
     let mut claim = format!(
@@ -70,7 +70,57 @@ pub(crate) fn curve_claim(points: &[Point]) -> String {
     if peak.trust.verdict == Verdict::Untrusted {
         claim.push_str(" (untrusted)");
     }
+    let measured = result.points.len();
+    let all = result.curve.map_or(0, |curve| curve.points_all as usize);
+    match result.curve {
+        _ if is_cut(result) && all > 0 => {
+            let _ = write!(claim, ", in the first {measured} of {all} points");
+        }
+        _ if is_cut(result) => {
+            let _ = write!(
+                claim,
+                ", in the {} before it was cut short",
+                plural(measured as u64, "point")
+            );
+        }
+        Some(_) if measured < all => {
+            let _ = write!(claim, ", in {measured} of {all} points");
+        }
+        _ => {}
+    }
     claim
+}
+
+/// Whether the curve was begun, and ended early.
+fn is_cut(result: &RunResult) -> bool {
+    result.partial && result.cut == Some(Part::Curve)
+}
+
+/// What is not known for want of points, as warnings.
+pub(crate) fn curve_gaps(result: &RunResult) -> Vec<String> {
+    let Some(CurvePlan { points_all, points_planned }) = result.curve else { return Vec::new() };
+    let mut gaps = Vec::new();
+    if points_planned < points_all {
+        gaps.push(format!(
+            "the curve has {points_planned} of {points_all} points, as --curve-time leaves no time for \
+             more: the highest throughput may lie between them"
+        ));
+    }
+    let measured = result.points.len();
+    match result.points.last() {
+        _ if measured >= points_planned as usize => {}
+        Some(last) => gaps.push(format!(
+            "the curve was cut short after {measured} of {points_planned} points, at {} and {}: of \
+             what comes after it says nothing",
+            plural(last.servers.into(), "server"),
+            plural(last.clients.into(), "client")
+        )),
+        None => gaps.push(format!(
+            "the curve was cut short in the first of {}",
+            plural(points_planned.into(), "point")
+        )),
+    }
+    gaps
 }
 
 /// What limited the headline: `limited by server`, or that it is not known.

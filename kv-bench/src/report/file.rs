@@ -5,8 +5,6 @@ use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
-use anyhow::Context as _;
-
 /// Lets `write` make a file beside `path` and moves it into place, so that a reader never meets
 /// half a file and a failure leaves an older one as it was. A link stays: what it leads to is
 /// replaced.
@@ -27,7 +25,13 @@ pub(super) fn replace(
         // Best effort: the error that matters is the one returned.
         let _ = fs::remove_file(&temporary);
     }
-    moved.with_context(|| format!("cannot write {}", path.display()))
+    moved.map_err(|error| refused(error, path))
+}
+
+fn refused(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    let fix = if kind == Some(ErrorKind::FileTooLarge) { " (raise `ulimit -f`)" } else { "" };
+    error.context(format!("cannot write {}{fix}", path.display()))
 }
 
 /// [`replace`] with bytes that are already made; what [`is_stream`] gets them as they are.
@@ -36,10 +40,18 @@ pub(super) fn replace_with(path: &Path, bytes: impl AsRef<[u8]>) -> anyhow::Resu
         return match pass(path, bytes.as_ref()) {
             // Nobody reads it any more: that is their choice, not our failure.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            passed => passed.with_context(|| format!("cannot write {}", path.display())),
+            passed => passed.map_err(|error| refused(error.into(), path)),
         };
     }
     replace(path, |temporary| Ok(fs::write(temporary, bytes)?))
+}
+
+/// What `-` stands for where a file is named.
+pub(crate) const STANDARD_OUTPUT: &str = "/dev/stdout";
+
+/// Whether `path` is our standard output, by any of its names.
+pub(crate) fn is_standard_output(path: &Path) -> bool {
+    [STANDARD_OUTPUT, "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
 }
 
 /// Whether `path` is a device, a pipe or an open file of ours, which takes bytes in their order and
@@ -51,7 +63,7 @@ pub(crate) fn is_stream(path: &Path) -> bool {
 }
 
 fn pass(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if path == Path::new("/dev/stdout") {
+    if is_standard_output(path) {
         // Opened anew, a file would be written from its start, over what is printed already.
         let mut out = io::stdout().lock();
         return out.write_all(bytes).and_then(|()| out.flush());

@@ -59,7 +59,7 @@ fn curve(out: &mut String, result: &RunResult, files: &[String]) {
     if result.points.is_empty() {
         return;
     }
-    let claim = describe::curve_claim(&result.points);
+    let claim = describe::curve_claim(result);
     let _ = writeln!(out, "## Curve\n\n{claim}.\n");
     picture(out, files, "latency-vs-throughput.png", &claim);
     let _ = writeln!(out, "{}\n", tables::points(&result.points, Medium::Markdown));

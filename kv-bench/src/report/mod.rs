@@ -21,17 +21,18 @@ mod hlog;
 mod markdown;
 mod tables;
 
-pub(crate) use file::{followed, is_stream};
+pub(crate) use file::{STANDARD_OUTPUT, followed, is_standard_output, is_stream};
 pub use histogram::{decode_histogram, encode_histogram};
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use rayon::prelude::*;
 
 use crate::plot;
 use crate::result::{Interval, RunResult};
+use crate::scenario::plural;
 
 const LATENCIES: &str = "latency.hlog";
 
@@ -39,10 +40,11 @@ const LATENCIES: &str = "latency.hlog";
 /// people last. Each file is replaced whole. Plots are left out on request and where there is
 /// nothing to draw.
 ///
-/// `result.json` is written first: whatever fails later, the numbers are kept.
+/// `result.json` is written first, and a file that cannot be written spares the others.
 ///
 /// # Errors
-/// Names the file that could not be written, or the histogram that could not be read.
+/// Names the first file that could not be written and says how many others could not, or names the
+/// histogram that could not be read.
 pub fn write_all(
     result: &RunResult,
     intervals: &[Interval],
@@ -50,26 +52,27 @@ pub fn write_all(
     plots: bool,
 ) -> anyhow::Result<Vec<PathBuf>> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make the folder {}", dir.display()))?;
-    let mut written = Folder { dir, names: Vec::new() };
-    let json = written.path("result.json");
-    json::write(result, &json)?;
-    written.add("points.csv", csv::table(&result.points)?)?;
-    written.names.push(LATENCIES.to_owned());
-    write_latencies(result, intervals, dir)?;
+    let mut folder = Folder { dir, names: Vec::new(), failures: Vec::new() };
+    folder.add("result.json", |path| json::write(result, path));
+    folder.add("points.csv", |path| file::replace_with(path, csv::table(&result.points)?));
+    folder.add(LATENCIES, |_| write_latencies(result, intervals, dir));
     let histograms = decode_all(result)?;
     for (tag, histogram) in &histograms {
-        written.add(&format!("{}_us.hgrm", file_stem(tag)), hgrm::text(histogram))?;
+        let name = format!("{}_us.hgrm", file_stem(tag));
+        folder.add(&name, |path| file::replace_with(path, hgrm::text(histogram)));
     }
     if plots {
         let figures = plot::figures(result, &histograms);
         // Drawing takes most of the time here, and each figure has nothing to do with the others.
-        let drawn: anyhow::Result<Vec<_>> =
-            figures.par_iter().map(|(name, figure)| draw(dir, name, figure)).collect();
-        written.names.extend(drawn?.into_iter().flatten());
+        let drawn: Vec<_> =
+            figures.par_iter().flat_map(|(name, figure)| draw(dir, name, figure)).collect();
+        for (name, drawn) in drawn {
+            folder.add(&name, |_| drawn);
+        }
     }
-    let page = markdown::page(result, &written.names);
-    written.add("report.md", page)?;
-    Ok(written.names.iter().map(|name| dir.join(name)).collect())
+    let page = markdown::page(result, &folder.names);
+    folder.add("report.md", |path| file::replace_with(path, page));
+    folder.paths()
 }
 
 /// Removes what [`write_all`] wrote into `dir` for an earlier run, so that no file of that one stands
@@ -111,29 +114,38 @@ pub fn write_latencies(
     file::replace_with(&dir.join(LATENCIES), hlog::text(intervals, &result.started_at)?)
 }
 
-/// Draws one figure in both forms; answers the names of the files.
-fn draw(dir: &Path, name: &str, figure: &plot::Figure) -> anyhow::Result<[String; 2]> {
-    let names = ["svg", "png"].map(|form| format!("{name}.{form}"));
-    file::replace_with(&dir.join(&names[0]), figure.svg()?)?;
-    file::replace(&dir.join(&names[1]), |temporary| figure.png(temporary))?;
-    Ok(names)
+/// Draws one figure in both forms; answers the names of the files, and whether they were written.
+fn draw(dir: &Path, name: &str, figure: &plot::Figure) -> [(String, anyhow::Result<()>); 2] {
+    let path = |form: &str| dir.join(format!("{name}.{form}"));
+    let svg = figure.svg().and_then(|text| file::replace_with(&path("svg"), text));
+    let png = file::replace(&path("png"), |temporary| figure.png(temporary));
+    [(format!("{name}.svg"), svg), (format!("{name}.png"), png)]
 }
 
-/// What is in the run folder so far.
+/// What is in the run folder so far, and what could not be put into it.
 struct Folder<'a> {
     dir: &'a Path,
     names: Vec<String>,
+    failures: Vec<anyhow::Error>,
 }
 
 impl Folder<'_> {
-    fn path(&mut self, name: &str) -> PathBuf {
-        self.names.push(name.to_owned());
-        self.dir.join(name)
+    fn add(&mut self, name: &str, write: impl FnOnce(&Path) -> anyhow::Result<()>) {
+        match write(&self.dir.join(name)) {
+            Ok(()) => self.names.push(name.to_owned()),
+            Err(error) => self.failures.push(error),
+        }
     }
 
-    fn add(&mut self, name: &str, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
-        let path = self.path(name);
-        file::replace_with(&path, bytes)
+    fn paths(mut self) -> anyhow::Result<Vec<PathBuf>> {
+        let others = self.failures.len().saturating_sub(1) as u64;
+        match self.failures.drain(..).next() {
+            None => Ok(self.names.iter().map(|name| self.dir.join(name)).collect()),
+            Some(first) if others == 0 => Err(first),
+            Some(first) => {
+                bail!("{first:#}; nor could {} be written", plural(others, "other file"))
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub fn summary(result: &RunResult) -> String {
     }
     if !result.points.is_empty() {
         push_block(&mut out, &tables::points(&result.points, Medium::Terminal));
-        let _ = writeln!(out, "{}\n", describe::curve_claim(&result.points));
+        let _ = writeln!(out, "{}\n", describe::curve_claim(result));
     }
     out.push_str(&verdict(result));
     if !result.warnings.is_empty() {

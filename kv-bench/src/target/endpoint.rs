@@ -42,7 +42,9 @@ pub enum EndpointError {
     Scheme { text: String, scheme: String },
     #[error("'{text}': no TLS: {source}")]
     Tls { text: String, source: TlsOptionsError },
-    #[error("cannot find host '{host}': {source}")]
+    #[error(
+        "cannot find host '{host}': {source} (see whether it is spelt so, or give its address)"
+    )]
     Resolve { host: String, source: std::io::Error },
 }
 
