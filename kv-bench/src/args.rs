@@ -263,8 +263,7 @@ pub struct OutputArgs {
 
     /// Write result.json here as well; `-` is standard output, which then gets nothing else.
     ///
-    /// Tables and messages go to standard error then, but with --quiet. Example:
-    /// kv-bench run --json - | jq .headline.service_us.p99
+    /// Tables go to standard error then. Example: `kv-bench run --json - | jq .headline`
     #[arg(long, value_name = "FILE", alias = "json-out-file")]
     pub json: Option<PathBuf>,
 

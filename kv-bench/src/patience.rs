@@ -79,7 +79,8 @@ pub(crate) fn waited_for(
         _ => None,
     };
     if let Some(over) = over.filter(|_| live.outstanding > 0) {
-        let left_s = timeout.saturating_sub(over).as_secs_f64();
+        // Who waits asked before the end, and after the last reply for nothing more.
+        let left_s = timeout.saturating_sub(over.max(live.silent)).as_secs_f64();
         let operations = plural(live.outstanding, "operation");
         return Some(format!("waiting up to {left_s:.1} s for the last {operations}"));
     }

@@ -44,7 +44,7 @@ impl Progress {
         self.last = (0, Duration::ZERO);
     }
 
-    /// The step is this far; `note` is what else there is to know.
+    /// The step is this far; `note` is what it waits for.
     pub(crate) fn show(&mut self, live: &Live, until: Until, note: Option<String>) {
         if self.bar.is_hidden() {
             return;
@@ -55,20 +55,24 @@ impl Progress {
         let since = live.elapsed.saturating_sub(self.last.1).as_secs_f64();
         let rate = live.attempted.saturating_sub(self.last.0) as f64 / since.max(1e-3);
         self.last = (live.attempted, live.elapsed);
-        let latency = live.latest.map_or_else(String::new, |latest| {
-            let text = |ns: u64| duration(ns as f64 / 1e3);
-            format!(" · p50 {} · p99 {}", text(latest.p50_ns), text(latest.p99_ns))
-        });
         let done = match until {
             _ if live.warmup => "warming up".to_owned(),
             Until::Operations(total) => format!("{} %", live.attempted * 100 / total.max(1)),
             Until::Elapsed(time) => {
-                format!("{:.1} of {:.1} s", live.elapsed.as_secs_f64(), time.as_secs_f64())
+                let elapsed_s = live.elapsed.min(time).as_secs_f64();
+                format!("{elapsed_s:.1} of {:.1} s", time.as_secs_f64())
             }
         };
-        let (rate, failed) = (short(rate), grouped(live.failed));
-        let note = note.map_or_else(String::new, |note| format!(" · {note}"));
-        self.bar.set_message(format!("{done} · {rate} ops/s{latency} · {failed} errors{note}"));
+        // In a narrow terminal the end is cut off: what is waited for comes first, and says more than
+        // the rate and the latencies of operations that do not come.
+        let how = note.unwrap_or_else(|| {
+            let latency = live.latest.map_or_else(String::new, |latest| {
+                let text = |ns: u64| duration(ns as f64 / 1e3);
+                format!(" · p50 {} · p99 {}", text(latest.p50_ns), text(latest.p99_ns))
+            });
+            format!("{} ops/s{latency}", short(rate))
+        });
+        self.bar.set_message(format!("{done} · {how} · {} errors", grouped(live.failed)));
     }
 
     /// Prints what stays, above the live line.

@@ -71,12 +71,8 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
             &["--target", "127.0.0.1:1,127.0.0.1:2"],
             "repeat --target for each server (such as --target a:65432 --target b:65432)",
         ),
-        (&["--thread", "2"], "there is no flag --thread: did you mean --threads?"),
-        (&["--ur", "127.0.0.1:1"], "there is no flag --ur: did you mean --target?"),
-        (&["--test-tim", "1s"], "there is no flag --test-tim: did you mean --duration?"),
         (&["--threads", "-1"], "--threads -1: '-1' is not a count"),
         (&["--seed", "x"], "--seed x: must be a whole number (such as --seed 1)"),
-        (&["-z"], "there is no flag -z (usage: kv-bench run [OPTIONS]; "),
         (&["--requests="], "--requests '': '' is not a count"),
         (&["--strict=yes"], "--strict takes no value: it is given or left out"),
         (&["--curve-time", "1s"], "belongs to another subcommand: kv-bench curve --curve-time"),
@@ -87,13 +83,28 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
             &["--value-size", "10g"],
             "--value-size 10,000,000,000: must be from 0 to 536,870,912 (such as --value-size 100)",
         ),
+        (&["--out", "/etc"], "--out /etc: this folder holds other things than a result ("),
+    ];
+    assert_refused(cases);
+}
+
+#[test]
+fn a_flag_that_is_none_is_told_which_was_meant_when_one_is_near() {
+    assert_refused(&[
+        (&["--thread", "2"], "there is no flag --thread: did you mean --threads?"),
+        (&["--ur", "127.0.0.1:1"], "there is no flag --ur: did you mean --target?"),
+        (&["--test-tim", "1s"], "there is no flag --test-tim: did you mean --duration?"),
         // clap takes --requests for similar.
         (&["--log-requests"], "there is no flag --log-requests (kv-bench run --help lists them)"),
         (&["--bogus"], "there is no flag --bogus (usage: kv-bench run [OPTIONS]; "),
         (&["--sevrers", "2"], "there is no flag --sevrers: did you mean --servers?"),
         (&["--dur", "2s"], "there is no flag --dur: did you mean --duration?"),
-        (&["--out", "/etc"], "--out /etc: this folder holds other things than a result ("),
-    ];
+        (&["-z"], "there is no flag -z (usage: kv-bench run [OPTIONS]; "),
+    ]);
+}
+
+/// Asserts that `run` with each of these words is wrong usage, told in one line.
+fn assert_refused(cases: &[(&[&str], &str)]) {
     for (words, expected) in cases {
         let output = kv_bench(&["run"]).args(*words).output().expect("it runs");
         let message = stderr(&output);

@@ -311,18 +311,35 @@ fn a_silence_goes_on_through_timeouts() {
     assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
 }
 
+/// A run of two seconds took as much longer as its timeout, without a word.
 #[test]
-fn the_wait_for_the_last_outcome_beyond_the_duration_is_told() {
+fn the_wait_for_the_last_outcome_beyond_the_duration_is_told_and_shown() {
+    if !peer::is_there("script") {
+        return;
+    }
     let dir = TempDir::new().expect("a folder");
     let server = scripted::Server::start(
         |number, _| {
             if number < 300 { Answer::Normal } else { Answer::Never }
         },
     );
-    let target = server.address.to_string();
-    let words = ["--target", &target, "--duration", "1s", "--timeout", "3s"];
-    let (output, result) = finish(start(dir.path(), &words), dir.path());
-    assert!(output.status.success(), "{}", stderr(&output));
+    let run = format!(
+        "{} run --warmup 0 --threads 2 --clients 2 --target {} --duration 1s --timeout 3s --out {}",
+        env!("CARGO_BIN_EXE_kv-bench"),
+        server.address,
+        dir.path().join("results").display()
+    );
+    // The live line is for terminals.
+    let mut terminal = Command::new("script");
+    let output = terminal.args(["-qec", &run, "/dev/null"]).stdin(Stdio::null()).output();
+    let output = output.expect("it runs");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{shown}");
+    assert!(
+        shown.contains("waiting up to 1.") && shown.contains(" s for the last 4 op"),
+        "{shown}"
+    );
+    let result = report::json::load(&dir.path().join("results/result.json")).expect("a result");
     let told = |text: &String| {
         text.starts_with("4 operations had no outcome at the end of the 1 s: the run waited ")
             && text.ends_with(" longer (an operation has --timeout, 3 s)")

@@ -7,7 +7,6 @@
 
 /// A time on the monotonic clock; empty when it ends no later than it begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "units end names")]
 pub struct Span {
     pub begin_ns: u64,
     pub end_ns: u64,
