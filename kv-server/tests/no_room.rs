@@ -74,7 +74,7 @@ fn a_snapshot_beyond_the_limit_of_file_sizes_is_an_error_and_the_older_one_stays
     let mut wire = server.connect();
     wire.send("SET old x\r\nSAVE\r\n").expect("+OK\r\n+OK\r\n");
     limit(&server, Some(FILE_BYTES_MAX));
-    wire.send(request(&[b"SET", b"new", &[b'x'; 100_000]])).expect("+OK\r\n");
+    wire.send(request(&[b"SET", b"new", &vec![b'x'; 100_000]])).expect("+OK\r\n");
     let refusal = wire.send("SAVE\r\n").line();
     assert!(refusal.contains("snapshot-") && refusal.contains("File too large"), "{refusal}");
     server.signal(Signal::KILL);

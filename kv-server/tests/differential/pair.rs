@@ -61,7 +61,7 @@ impl End {
                 Ok(None) => {}
                 Err(error) => return Err(format!("{error}: {}", excerpt(&self.received, 0))),
             }
-            let mut chunk = [0; 256 * 1024];
+            let mut chunk = vec![0; 256 * 1024];
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err("the connection ended".to_owned()),
                 Ok(read) => self.received.extend_from_slice(&chunk[..read]),
