@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use faulty::{EIO, ENOSPC, Faulty, Operation, seeds_wanted};
 use history::{Action, History, empty};
+use kv_core::Engine;
 use kv_core::data_dir::{DataDir, Durability, Progress, RecoveryError};
 use kv_core::storage::Storage;
 use lives::{Life, MODES, Place, each, is_io, live};
@@ -214,4 +215,28 @@ fn a_recovery_that_is_cancelled_changes_nothing() {
         let (place, _) = lived.life.check(&lived.history, &folder, lived.life.kill, "afterwards");
         assert_eq!(place, lived.last);
     }
+}
+
+/// A full disk let a start fail after the end of the log was cut off; the next start found nothing
+/// wrong, and nobody ever read that something had been there, nor where it is.
+#[test]
+fn a_start_that_fails_after_the_log_was_cut_still_tells_what_was_cut() {
+    let folder = Lived::to_a_kill(Durability::Os).folder;
+    let names = folder.list().expect("a list");
+    // The next one may be there already, made ahead of need.
+    let is_used = |name: &&String| folder.content(name).iter().any(|&byte| byte != 0);
+    let mut logs = names.iter().filter(|name| name.starts_with("log-"));
+    let last = logs.rfind(is_used).expect("a log");
+    let torn = [&folder.content(last)[..], b"half a record"].concat();
+    folder.put(last, &torn);
+    // The copy of what is cut off, and then the next segment.
+    folder.fail_next(Operation::Create, 2, ENOSPC);
+    let progress = Progress::default();
+    let storage: Arc<dyn Storage> = Arc::new(folder.clone());
+    let opened = DataDir::open(storage, &Engine::default(), Durability::Os, &progress);
+    assert!(opened.is_err());
+    let cut = progress.cut().expect("it was cut");
+    assert_eq!(cut.torn.bytes, 13);
+    assert_eq!((cut.kept.files.len(), &cut.kept.not_all), (1, &None));
+    assert!(!folder.content(last).ends_with(b"half a record"));
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use faulty::{Faulty, Random};
 use kv_core::log::segment::{SEGMENT_HEADER_BYTES, segment_name};
-use kv_core::log::{Effect, EffectError, Effects, LogEnd, LogError, LogStart, SyncMode, cut, keep};
+use kv_core::log::{
+    Effect, EffectError, Effects, Keeping, LogEnd, LogError, LogStart, SyncMode, cut,
+};
 use kv_core::storage::{Disk, DiskError, Storage};
 use trace::{
     MODES, Records, SALT, START, append, assert_prefix, begin, options, read_back, recover,
@@ -163,7 +165,7 @@ fn a_log_cut_at_every_byte_is_exactly_a_prefix_and_says_how_many_bytes_were_torn
         assert_eq!(end.torn.as_ref().map_or(0, |torn| torn.bytes), torn_bytes, "{context}");
         if let Some(torn) = &end.torn {
             assert_eq!((torn.segment, torn.offset), (1, ends[whole] as u64), "{context}");
-            cut(&torn_folder, torn).unwrap();
+            cut(&torn_folder, torn, Keeping::All).unwrap();
             let (again, end) = read_back(&torn_folder, START).unwrap();
             assert_eq!((again, end.torn), (records, None), "{context}");
         }
@@ -272,7 +274,7 @@ fn a_refused_log_can_be_repaired_where_the_error_says() {
     bytes[8000] ^= 1;
     let broken = with_file(&folder, &segment_name(1), &bytes);
     let error = read_back(&broken, START).unwrap_err();
-    cut(&broken, error.torn().unwrap()).unwrap();
+    cut(&broken, error.torn().unwrap(), Keeping::All).unwrap();
     let (records, end) = read_back(&broken, START).unwrap();
     assert_prefix(&records, &known, 10, "repaired");
     assert_eq!(end.torn, None);
@@ -325,21 +327,47 @@ fn what_was_cut_is_kept_once_and_not_in_the_place_of_something_else() {
     assert_eq!(torn.segment, 2);
     let rest = &bytes[torn.offset as usize..1500];
     let kept = format!("{name}.cut-{}", torn.sequence);
-    // As an interrupted copy left it.
-    folder.put(&kept, &rest[..5]);
-    assert_eq!(keep(&folder, &torn).unwrap(), Some(kept.clone()));
-    assert_eq!(keep(&folder, &torn).unwrap(), Some(kept.clone()));
-    assert_eq!(folder.content(&kept), rest);
-    let other = [&bytes[..torn.offset as usize], b"something else"].concat();
-    folder.put(&name, &other);
-    assert_eq!(keep(&folder, &torn).unwrap(), Some(format!("{kept}-2")));
-    assert_eq!(folder.content(&kept), rest);
-    assert_eq!(folder.content(&format!("{kept}-2")), b"something else");
     let third = folder.content(&segment_name(3));
     let set_aside = format!("{}.cut-{}", segment_name(3), torn.sequence);
-    assert!(cut(&folder, &torn).unwrap().contains(&set_aside));
+    // As an interrupted copy left it.
+    folder.put(&kept, &rest[..5]);
+    let again = folder.killed();
+    let files = |folder: &Faulty| cut(folder, &torn, Keeping::All).unwrap().files;
+    assert!(files(&folder).starts_with(std::slice::from_ref(&kept)));
+    assert_eq!(folder.content(&kept), rest);
     assert_eq!(folder.content(&set_aside), third);
     assert_eq!(read_back(&folder, START).unwrap().1.torn, None);
+
+    let other = [&bytes[..torn.offset as usize], b"something else"].concat();
+    again.put(&kept, rest);
+    again.put(&name, &other);
+    assert!(files(&again).starts_with(&[format!("{kept}-2")]));
+    assert_eq!(again.content(&kept), rest);
+    assert_eq!(again.content(&format!("{kept}-2")), b"something else");
+}
+
+/// A server that crashes again and again filled its disk with the segments behind a torn one.
+#[test]
+fn no_more_than_a_few_files_are_kept_unless_all_are_asked_for() {
+    let (folder, _) = written(SyncMode::Os, 600, 20_000);
+    let name = segment_name(2);
+    let bytes = folder.content(&name);
+    folder.put(&name, &bytes[..bytes.len() - 3]);
+    let torn = read_back(&folder, START).expect("a torn end").1.torn.expect("a torn end");
+    let is_used = |name: &String| folder.content(name).iter().any(|&byte| byte != 0);
+    let used = folder.list().unwrap().into_iter().filter(is_used).count();
+    assert!(used > 20, "{used} segments");
+    for (keeping, files) in [(Keeping::WhatFits, 16), (Keeping::All, used - 1)] {
+        let folder = folder.killed();
+        let kept = cut(&folder, &torn, keeping).unwrap();
+        assert_eq!(kept.files.len(), files, "{keeping:?}");
+        assert_eq!(kept.not_all.is_some(), keeping == Keeping::WhatFits);
+        assert_eq!(read_back(&folder, START).unwrap().1.torn, None);
+        assert_eq!(
+            folder.list().unwrap().iter().filter(|name| name.contains(".cut-")).count(),
+            files
+        );
+    }
 }
 
 /// What could not be copied for want of room must not be gone because of that.
@@ -353,7 +381,7 @@ fn what_cannot_be_kept_leaves_the_log_as_it_was() {
     let torn = read_back(&folder, START).expect("a torn end").1.torn.expect("a torn end");
     let full = folder.killed();
     full.limit(Some(bytes.len()));
-    keep(&full, &torn).unwrap_err();
+    cut(&full, &torn, Keeping::All).unwrap_err();
     assert_eq!((full.list().unwrap(), full.content(&name)), (vec![name], bytes));
 }
 

@@ -202,8 +202,10 @@ impl Connection {
                     if self.out.overflowed() {
                         return Err(self.overflow());
                     }
-                    let (engine, db) = (&self.shared.engine, self.session.db());
-                    self.scout.look(engine, db, &self.input, self.consumed);
+                    if authenticated {
+                        let (engine, db) = (&self.shared.engine, self.session.db());
+                        self.scout.look(engine, db, &self.input, self.consumed);
+                    }
                 }
                 Ok(Decoded::More { missing_bytes }) => {
                     self.missing_bytes = missing_bytes;

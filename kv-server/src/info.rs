@@ -108,7 +108,7 @@ fn persistence(shared: &Shared, _: &[DatabaseSize], text: &mut String) {
     if persistence.is_loading() {
         field(text, "loading_loaded_bytes", persistence.progress.bytes_done());
     }
-    let changes = shared.engine.sequence().saturating_sub(saved_sequence);
+    let changes = shared.engine.last_change().saturating_sub(saved_sequence);
     field(text, "rdb_changes_since_last_save", changes);
     field(text, "rdb_bgsave_in_progress", u8::from(persistence.is_saving()));
     field(text, "rdb_last_save_time", persistence.saved_at_s());

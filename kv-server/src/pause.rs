@@ -19,6 +19,8 @@ pub(crate) struct Pause {
     paused: AtomicBool,
     state: Mutex<State>,
     ended: Condvar,
+    /// Held by who changes the store without being asked.
+    upkeep: Mutex<()>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +42,18 @@ impl Pause {
         state.writes_only = writes_only && (still.is_none() || state.writes_only);
         state.until = still.max(Some(now + time.min(TIME_MAX)));
         self.paused.store(true, Ordering::Relaxed);
+        drop(state);
+        // Who did not see the pause is done before it is answered.
+        drop(self.upkeep.lock());
+    }
+
+    /// Does what changes the store without being asked, but in a pause: keys neither expire by
+    /// themselves nor are evicted then, as in Redis.
+    pub(crate) fn unless_on(&self, work: impl FnOnce()) {
+        let _upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.is_on() {
+            work();
+        }
     }
 
     pub(crate) fn end(&self) {
@@ -54,7 +68,7 @@ impl Pause {
         self.paused.load(Ordering::Relaxed)
     }
 
-    /// Whether there is a pause: keys neither expire by themselves nor are evicted then, as in Redis.
+    /// Whether there is a pause.
     #[inline]
     pub(crate) fn is_on(&self) -> bool {
         self.may_be_on() && self.lock().until.is_some_and(|until| until > Instant::now())

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kv_core::Engine;
-use kv_core::data_dir::{DataDir, Durability, Progress, RecoveryError, SaveError, Saved};
-use kv_core::log::Log;
+use kv_core::data_dir::{CutOff, DataDir, Durability, Progress, RecoveryError, SaveError, Saved};
+use kv_core::log::{Log, Torn};
 use kv_core::storage::Storage;
 
 use crate::shared::Shared;
@@ -84,19 +84,9 @@ impl Persistence {
         storage: Arc<dyn Storage>,
         durability: Durability,
     ) -> Result<(), RecoveryError> {
-        let (data_dir, recovered) = DataDir::open(storage, engine, durability, &self.progress)?;
-        if let Some(torn) = &recovered.torn {
-            let what = match &recovered.not_kept {
-                Some(why) => format!("which are not kept, for {why}"),
-                None => format!("kept in {}", recovered.kept.join(", ")),
-            };
-            log::warn!(
-                "{}: cut {} bytes at offset {} that a crash left unfinished, {what}",
-                torn.file,
-                torn.bytes,
-                torn.offset
-            );
-        }
+        let opened = DataDir::open(storage, engine, durability, &self.progress);
+        self.progress.cut().into_iter().for_each(tell_cut);
+        let (data_dir, recovered) = opened?;
         log::info!(
             "recovered {} entries from the snapshot and {} changes from the log in {:.3} s",
             recovered.snapshot_entries,
@@ -281,6 +271,18 @@ impl Persistence {
     pub(crate) fn save_ms(&self) -> u64 {
         self.save_ms.load(Ordering::Relaxed)
     }
+}
+
+fn tell_cut(cut: &CutOff) {
+    let Torn { file, bytes, offset, .. } = &cut.torn;
+    let what = match (&cut.kept.not_all, cut.kept.files.join(", ")) {
+        (None, files) => format!("kept in {files}"),
+        (Some(why), files) if files.is_empty() => format!("which are not kept, for {why}"),
+        (Some(why), files) => {
+            format!("of which not all are kept, for {why}; the rest is in {files}")
+        }
+    };
+    log::warn!("{file}: cut {bytes} bytes at offset {offset} that a crash left unfinished, {what}");
 }
 
 fn unix_s() -> u64 {

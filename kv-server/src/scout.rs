@@ -8,6 +8,9 @@ use kv_core::resp::{RequestDecoder, RequestLimits};
 /// What names more keys than this is not guessed at.
 const ARGS_MAX: usize = 64;
 
+/// Longer ones are seldom keys, and take long to hash.
+const KEY_BYTES_MAX: usize = 1024;
+
 /// Reads ahead in one connection's input.
 pub(crate) struct Scout {
     decoder: RequestDecoder,
@@ -45,7 +48,7 @@ impl Scout {
                 self.decoder.decode(&input[self.seen..])
         {
             self.seen += consumed;
-            if let Some(key) = args.get(1) {
+            if let Some(key) = args.get(1).filter(|key| key.len() <= KEY_BYTES_MAX) {
                 engine.expect(&mut self.keys, key);
             }
         }

@@ -47,11 +47,12 @@ fn run(shared: &Arc<Shared>) {
             }
             continue;
         }
-        if !shared.pause.is_on() {
+        shared.pause.unless_on(|| {
+            shared.engine.keep_expired(false);
             let swept = shared.engine.sweep_expired(SWEEP_TIME);
             shared.stats.expired.fetch_add(swept.expired, Ordering::Relaxed);
             shared.engine.evict(EVICTION_TIME);
-        }
+        });
         Persistence::tick(shared);
         tell_refusal(shared, &mut refusal);
         if ticks.is_multiple_of(TICKS_PER_S) {

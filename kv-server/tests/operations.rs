@@ -116,6 +116,17 @@ fn in_a_pause_writes_wait_and_reads_do_not() {
     one.ask("GET k", "$1\r\n2\r\n");
 }
 
+/// As in Redis 7.
+#[test]
+fn what_expires_in_a_pause_cannot_be_seen_and_goes_when_it_is_over() {
+    let served = Served::start();
+    let mut wire = served.connect();
+    wire.ask("SET k v PX 100", "+OK\r\n").ask("CLIENT PAUSE 600000 WRITE", "+OK\r\n");
+    eventually("the key expires", || wire.send("EXISTS k\r\n").line() == ":0");
+    wire.ask("DBSIZE", ":1\r\n").ask("CLIENT UNPAUSE", "+OK\r\n");
+    eventually("the key goes", || wire.send("DBSIZE\r\n").line() == ":0");
+}
+
 #[test]
 fn a_pause_of_everything_ends_by_itself() {
     let served = Served::start();

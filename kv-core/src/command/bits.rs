@@ -107,7 +107,7 @@ fn find_bit(value: &[u8], bits: Range<usize>, wanted: bool) -> Option<usize> {
     while at < bits.end {
         let byte = value[at / 8];
         if at.is_multiple_of(8) && byte == skipped {
-            at += run_len(&value[at / 8..], skipped) * 8;
+            at += run_len(&value[at / 8..bits.end.div_ceil(8)], skipped) * 8;
         } else if (byte & mask(at) != 0) == wanted {
             return Some(at);
         } else {

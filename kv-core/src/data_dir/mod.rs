@@ -31,7 +31,7 @@ use crate::snapshot::{self, SnapshotError};
 use crate::storage::Storage;
 
 use manifest::Manifest;
-pub use recovery::{Progress, Recovered};
+pub use recovery::{CutOff, Progress, Recovered};
 pub use repair::{Condition, examine, repair};
 
 /// What survives what. A reply is an acknowledgement.

@@ -1,15 +1,15 @@
 //! Recovery: a store comes back from its folder.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, Numbered};
 use crate::log::segment::segment_number;
 use crate::log::{
-    self, Effects, Log, LogEnd, LogError, LogOptions, LogStart, Segment, SyncMode, Torn,
+    self, Effects, Keeping, Kept, Log, LogEnd, LogError, LogOptions, LogStart, Segment, SyncMode,
+    Torn,
 };
 use crate::snapshot::{self, SnapshotReader};
 use crate::storage::Storage;
@@ -22,6 +22,15 @@ use super::{DataDir, Durability, RecoveryError};
 pub struct Progress {
     bytes_done: AtomicU64,
     cancelled: AtomicBool,
+    cut: OnceLock<CutOff>,
+}
+
+/// The end of the log that a crash left unfinished, and that was cut off.
+#[derive(Debug)]
+pub struct CutOff {
+    pub torn: Torn,
+    /// What became of it; the files with their folder.
+    pub kept: Kept,
 }
 
 impl Progress {
@@ -33,6 +42,11 @@ impl Progress {
     /// Lets the recovery end soon, without a store.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// What was cut off the log, also where the recovery failed after that.
+    pub fn cut(&self) -> Option<&CutOff> {
+        self.cut.get()
     }
 
     pub(crate) fn is_cancelled(&self) -> bool {
@@ -53,12 +67,6 @@ pub struct Recovered {
     pub snapshot_entries: u64,
     /// Changes that came from the log.
     pub log_records: u64,
-    /// The end of the log that a crash left unfinished, and that was cut off.
-    pub torn: Option<Torn>,
-    /// The files, with their folder, in which that is kept.
-    pub kept: Vec<String>,
-    /// Why some of it is not kept.
-    pub not_kept: Option<String>,
     pub elapsed: Duration,
 }
 
@@ -108,15 +116,12 @@ impl DataDir {
         let end = replay(&*storage, engine, manifest, &mut recovered, progress)?;
         if let Some(torn) = &end.torn {
             // What was never promised is no reason not to start.
-            match log::keep(&*storage, torn) {
-                Ok(name) => recovered.kept.extend(name),
-                Err(error) => recovered.not_kept = Some(error.to_string()),
-            }
-            let cut = log::cut(&*storage, torn).map_err(|source| io_error(&torn.file, source))?;
-            recovered.kept.extend(cut);
-            recovered.kept.iter_mut().for_each(|name| *name = storage.path(name));
+            let mut kept = log::cut(&*storage, torn, Keeping::WhatFits)
+                .map_err(|source| io_error(&torn.file, source))?;
+            kept.files.iter_mut().for_each(|name| *name = storage.path(name));
+            // One recovery, one end of the log.
+            let _ = progress.cut.set(CutOff { torn: torn.clone(), kept });
         }
-        recovered.torn.clone_from(&end.torn);
         recovered.sequence = end.sequence;
         engine.resume_at(end.sequence);
         let options = durability.sync_mode().map(options);

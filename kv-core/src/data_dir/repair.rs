@@ -5,8 +5,8 @@
 
 use std::io;
 
-use crate::log::segment::segment_number;
-use crate::log::{self, LogStart, Torn};
+use crate::log::segment::{segment_name, segment_number};
+use crate::log::{self, Keeping, LogStart, Torn};
 use crate::storage::Storage;
 
 use super::RecoveryError;
@@ -58,11 +58,9 @@ pub fn repair(storage: &dyn Storage, torn: &Torn) -> Result<Vec<String>, Recover
     let has_no_beginning = torn.segment == manifest.first_segment && torn.offset == 0;
     let ends_early = manifest.snapshot.is_some_and(|snapshot| torn.sequence <= snapshot);
     if !has_no_beginning && !ends_early {
-        let unkept =
-            |source| io_error(&format!("what is cut off {} cannot be kept", torn.file), source);
-        let kept = log::keep(storage, torn).map_err(unkept)?;
-        let cut = log::cut(storage, torn).map_err(|source| io_error(&torn.file, source))?;
-        return Ok(kept.into_iter().chain(cut).map(|name| storage.path(&name)).collect());
+        let kept = log::cut(storage, torn, Keeping::All)
+            .map_err(|source| io_error(&format!("cutting and keeping {}", torn.file), source))?;
+        return Ok(kept.files.iter().map(|name| storage.path(name)).collect());
     }
     // What is left of the log adds nothing to the snapshot: the store is that alone.
     let kept = without_log(storage, manifest, torn.sequence)
@@ -70,7 +68,8 @@ pub fn repair(storage: &dyn Storage, torn: &Torn) -> Result<Vec<String>, Recover
     Ok(kept.iter().map(|name| storage.path(name)).collect())
 }
 
-/// The manifest first: it must not name a log that is not there.
+/// The log's beginning goes last: until the manifest says that there is no log, what is left of it is
+/// as damaged as all was, and can be repaired again.
 fn without_log(
     storage: &dyn Storage,
     manifest: Manifest,
@@ -79,6 +78,9 @@ fn without_log(
     let names = storage.list()?;
     let last = names.iter().filter_map(|name| segment_number(name)).max();
     let first_segment = last.map_or(manifest.first_segment, |last| last + 1);
+    let kept = log::keep_from(storage, manifest.first_segment, sequence)?;
     Manifest { has_log: false, first_segment, ..manifest }.write(storage)?;
-    log::set_aside(storage, manifest.first_segment, sequence)
+    storage.remove(&segment_name(manifest.first_segment))?;
+    storage.sync_dir()?;
+    Ok(kept)
 }

@@ -76,11 +76,17 @@ impl Engine {
         }
     }
 
+    /// Whether reading an expired entry leaves it where it is from now on, as in a pause of writes.
+    pub fn keep_expired(&self, keeps: bool) {
+        self.keeps_expired.store(keeps, Ordering::Relaxed);
+    }
+
     /// Removes a key if it is there and has expired; answers how many were removed.
     pub(super) fn remove_expired(&self, db: u8, key: &[u8]) -> u64 {
         // What can't be recorded is left: an expired key is invisible either way, while one whose
         // removal never becomes durable would make an error of every look at it.
-        if self.log().is_some_and(|log| log.refusal().is_some()) {
+        let is_refused = || self.log().is_some_and(|log| log.refusal().is_some());
+        if self.keeps_expired.load(Ordering::Relaxed) || is_refused() {
             return 0;
         }
         let key = self.table.key(key);

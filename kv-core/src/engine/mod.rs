@@ -64,6 +64,8 @@ pub struct Engine {
     /// shard locked, so that one locked shard makes it stand still.
     swapped_at: [AtomicU64; DATABASES as usize],
     snapshot_under_way: AtomicBool,
+    /// Whether expired entries stay where they are, as invisible as ever.
+    keeps_expired: AtomicBool,
 }
 
 impl Default for Engine {
@@ -98,6 +100,7 @@ impl Engine {
             draws: AtomicU64::new(0),
             swapped_at: Default::default(),
             snapshot_under_way: AtomicBool::new(false),
+            keeps_expired: AtomicBool::new(false),
         }
     }
 
@@ -214,6 +217,11 @@ impl Engine {
     /// The number of the last change.
     pub fn sequence(&self) -> u64 {
         self.log().map_or_else(|| self.sequence.load(Ordering::Acquire), Log::sequence)
+    }
+
+    /// As [`Engine::sequence`], but of a change that somebody made.
+    pub fn last_change(&self) -> u64 {
+        self.log().map_or_else(|| self.sequence.load(Ordering::Acquire), Log::last_change)
     }
 
     /// The number of the last change that exchanged a database with another; 0 if none did since the

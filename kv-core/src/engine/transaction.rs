@@ -255,7 +255,7 @@ impl<'e> Transaction<'e> {
     /// Notes that the reply tells of keys in general.
     fn depend_on_all(&self) {
         if self.durable != u64::MAX {
-            self.depends_on.set(self.depends_on.get().max(self.engine.sequence()));
+            self.depends_on.set(self.depends_on.get().max(self.engine.last_change()));
         }
     }
 

@@ -46,8 +46,8 @@ use tail::{Batch, Published, Tail};
 use waiters::{Queue, Waiters};
 use writer::Writer;
 
-pub(crate) use cut::set_aside;
-pub use cut::{cut, keep};
+pub(crate) use cut::keep_from;
+pub use cut::{Keeping, Kept, cut};
 pub use effect::{Effect, EffectError, Effects};
 pub use error::{LogError, LogFailure, Torn};
 pub use notices::Notice;
@@ -157,6 +157,13 @@ impl Log {
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.shared.published.sequence.load(Ordering::Acquire)
+    }
+
+    /// The sequence of the last record, unless that only marks what is durable: of the one before it
+    /// then, which is.
+    pub fn last_change(&self) -> u64 {
+        let sequence = self.sequence();
+        sequence - u64::from(self.marked.load(Ordering::Relaxed) == sequence && sequence > 0)
     }
 
     /// The last record that survives the end of the process.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kv_core::log::segment::segment_name;
 use kv_core::log::{
-    Effect, Effects, Log, LogEnd, LogError, LogOptions, LogStart, SyncMode, cut, read,
+    Effect, Effects, Keeping, Log, LogEnd, LogError, LogOptions, LogStart, SyncMode, cut, read,
 };
 use kv_core::storage::Storage;
 
@@ -122,7 +122,7 @@ fn is_valid(payload: &[u8]) -> bool {
 fn go_on(folder: &Faulty, records: &[Vec<u8>], mut end: LogEnd) {
     let storage: Arc<dyn Storage> = Arc::new(folder.clone());
     if let Some(torn) = end.torn.take() {
-        cut(folder, &torn).expect("a disk that works");
+        cut(folder, &torn, Keeping::All).expect("a disk that works");
         let (again, end) = read_all(folder);
         assert_eq!(again, records, "only what was torn is cut");
         assert_eq!(end.expect("a whole log").torn, None);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_core::log::{
-    Effect, Effects, Log, LogEnd, LogError, LogOptions, LogStart, SyncMode, cut, read,
+    Effect, Effects, Keeping, Log, LogEnd, LogError, LogOptions, LogStart, SyncMode, cut, read,
 };
 use kv_core::storage::Storage;
 
@@ -99,7 +99,7 @@ pub(crate) fn recover(
     let (records, mut end) = read_back(&**storage, START)?;
     if let Some(torn) = end.torn.take() {
         let failed = |cause| LogError::Io { file: torn.file.clone(), cause };
-        cut(&**storage, &torn).map_err(failed)?;
+        cut(&**storage, &torn, Keeping::WhatFits).map_err(failed)?;
     }
     Ok((records, Log::start(Arc::clone(storage), options, &end)?))
 }

@@ -175,7 +175,7 @@ fn durability(shared: &Shared, sheet: &mut Sheet<'_>) -> fmt::Result {
     let saved_sequence = persistence.data_dir().map_or(0, DataDir::saved_sequence);
     sheet.gauge(
         Name::new("kv_changes_since_snapshot", "Changes that are in no snapshot"),
-        shared.engine.sequence().saturating_sub(saved_sequence),
+        shared.engine.last_change().saturating_sub(saved_sequence),
     )?;
     let saving = u64::from(persistence.is_saving());
     sheet.gauge(Name::new("kv_snapshot_in_progress", "1 while one is taken"), saving)?;

@@ -146,6 +146,8 @@ impl Session {
         };
         if let Some(ms) = self.parse_timeout_ms(args.at(2), out) {
             self.shared.pause.begin(Duration::from_millis(ms), writes_only);
+            // After that: the ticker takes it back when no pause is on.
+            self.shared.engine.keep_expired(true);
             out.ok();
         }
     }
