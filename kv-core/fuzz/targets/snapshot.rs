@@ -8,12 +8,7 @@ mod frame;
 mod fuzzed;
 #[path = "../../tests/pieces/mod.rs"]
 mod pieces;
+#[path = "../src/pool.rs"]
+mod pool;
 
-libfuzzer_sys::fuzz_target!(
-    init: {
-        // On this thread: handing so little work to others takes longer than doing it.
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
-        pool.build_global().expect("the first pool");
-    },
-    |input: &[u8]| fuzzed::snapshot::check(input)
-);
+libfuzzer_sys::fuzz_target!(init: pool::on_this_thread(), |input: &[u8]| fuzzed::snapshot::check(input));
