@@ -16,7 +16,7 @@ pub(crate) enum Alike {
     Within(i64),
     /// Of the same kind: what they say is each server's own.
     Kind,
-    /// Not at all: it is about a command that only Redis has.
+    /// Not at all: it is about what only Redis has.
     Theirs,
 }
 
@@ -55,6 +55,8 @@ pub(crate) fn rule(words: &Words, times: Times) -> Alike {
         (b"client", b"id" | b"info" | b"list") => Alike::Kind,
         // Texts of our own, for our own subcommands; and other commands than Redis has.
         (_, b"help") | (b"command", b"" | b"count" | b"list" | b"docs" | b"info") => Alike::Kind,
+        // Redis measures what has expired, too, until somebody else meets it.
+        (b"memory", b"usage") if times == Times::Past => Alike::Theirs,
         (b"memory", b"doctor" | b"usage" | b"stats") => Alike::Kind,
         (b"command", b"getkeys" | b"getkeysandflags")
             if words.get(2).is_some_and(|name| Spec::find(name).is_none()) =>
