@@ -99,6 +99,13 @@ fn an_error_reply_gets_one_line_and_code_1() {
 }
 
 #[test]
+fn help_without_a_prompt_says_where_it_is() {
+    let server = Spawned::start(&[]);
+    let said = "kv-cli: 'help' is for the prompt: kv-cli --help, or command docs COMMAND";
+    assert_one_line(run(server.port, &["help"], ""), 1, said);
+}
+
+#[test]
 fn a_dead_server_gets_one_line_and_code_3() {
     let dead = DeadPort::new();
     let port = dead.port;
@@ -142,6 +149,8 @@ fn wrong_usage_is_code_2_and_names_the_fix() {
         (&["--servers", ":1,:2", "ping"], "'ping' has no key"),
         (&["--user", "u", "ping"], "--user needs a password"),
         (&["--host", "/run/kv.sock", "ping"], "goes to --socket"),
+        (&["--host", "db:7000", "ping"], "write --host db, and its port to --port (-p)"),
+        (&["--servers", "a=:1,b=:1", "ping"], "'ping' has no key"),
         (&["sync"], "redis-cli --replica"),
         (&["--prot", "1"], "there is no flag --prot: did you mean --port?"),
         (&["--port", "abc", "ping"], "--port abc: must be a whole number (such as --port 65432)"),
@@ -201,6 +210,32 @@ fn pipe_mode_goes_on_after_a_failure_and_ends_with_the_worst_code() {
     let said: Vec<String> = stderr(&assert).lines().map(str::to_owned).collect();
     assert!(said[0].starts_with("kv-cli: line 1: cannot reach"), "{said:?}");
     assert_eq!(said[1..], ["kv-cli: line 1: the lines after it were not sent"]);
+}
+
+/// It said `No space left on device`, of what it did not say, and blamed the command line (code 2).
+#[test]
+fn output_that_cannot_be_written_and_input_that_cannot_be_read_are_named() {
+    let server = Spawned::start(&[]);
+    let port = server.port.to_string();
+    let run = |input: &str, output: &str, args: &[&str]| {
+        let open = |path| std::fs::OpenOptions::new().read(true).open(path).expect("it is there");
+        let full = std::fs::OpenOptions::new().write(true).open(output).expect("it is there");
+        let command = std::process::Command::new(env!("CARGO_BIN_EXE_kv-cli"))
+            .args(["--port", &port])
+            .args(args)
+            .stdin(open(input))
+            .stdout(full)
+            .stderr(std::process::Stdio::piped())
+            .output();
+        let output = command.expect("kv-cli runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let (code, said) = run("/dev/null", "/dev/full", &["ping"]);
+    assert!(said.starts_with("kv-cli: cannot write the output: No space left"), "{said}");
+    assert_eq!(code, Some(1));
+    let (code, said) = run("/", "/dev/null", &[]);
+    assert!(said.starts_with("kv-cli: cannot read standard input: Is a directory"), "{said}");
+    assert_eq!(code, Some(2));
 }
 
 #[test]

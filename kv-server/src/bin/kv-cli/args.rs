@@ -218,14 +218,20 @@ impl Args {
         if host.is_empty() || host.contains('/') {
             bail!("--host '{}' is no host name: a socket's path goes to --socket", self.host);
         }
+        if let [name, _] = host.split(':').collect::<Vec<_>>()[..] {
+            bail!(
+                "--host '{host}' is no host name: write --host {name}, and its port to --port (-p)"
+            );
+        }
         Ok(Address::tcp(host, self.port))
     }
 }
 
-/// One of `--servers`; `:8001` is short for a port of this machine.
+/// One of `--servers`; `:8001` is short for a port of this machine, also behind `name=`.
 fn listed(text: &str) -> anyhow::Result<Address> {
     let text = text.trim();
-    let local = text.strip_prefix(':').map(|port| format!("127.0.0.1:{port}"));
+    let (name, address) = text.split_at(text.find('=').map_or(0, |at| at + 1));
+    let local = address.strip_prefix(':').map(|port| format!("{name}127.0.0.1:{port}"));
     Ok(local.as_deref().unwrap_or(text).parse()?)
 }
 

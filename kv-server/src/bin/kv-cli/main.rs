@@ -33,7 +33,11 @@ fn main() -> ExitCode {
                 complain("kv-cli: the output is larger than files may be: raise ulimit -f");
                 Status::Failed.into()
             }
-            _ => {
+            Some(error) => {
+                complain(format_args!("kv-cli: cannot write the output: {error}"));
+                Status::Failed.into()
+            }
+            None => {
                 complain(format_args!("kv-cli: {error:#}"));
                 Status::Usage.into()
             }

@@ -164,8 +164,13 @@ pub(crate) fn pipe(session: &mut Session, format: Format) -> io::Result<Status> 
     let mut buffer = Vec::new();
     for number in 1_u64.. {
         buffer.clear();
-        if input.read_until(b'\n', &mut buffer)? == 0 {
-            break;
+        match input.read_until(b'\n', &mut buffer) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                complain(format_args!("kv-cli: cannot read standard input: {error}"));
+                return Ok(Status::Usage);
+            }
         }
         let printer = Printer { format, place: Some(format!("line {number}: ")) };
         let args = match line::split(buffer.trim_ascii_end()) {
@@ -183,7 +188,7 @@ pub(crate) fn pipe(session: &mut Session, format: Format) -> io::Result<Status> 
         }
         worst = worst.max(printer.run(session, &args)?);
         if worst == Status::Unreachable {
-            if !input.fill_buf()?.is_empty() {
+            if input.fill_buf().is_ok_and(|left| !left.is_empty()) {
                 printer.complain("the lines after it were not sent");
             }
             break;
@@ -229,6 +234,9 @@ fn trouble(args: &[Vec<u8>], value: &Value) -> Option<String> {
         format!("key '{}' not found", &shown[1..shown.len() - 1])
     };
     match (value, args) {
+        (Value::Error(text), _) if named(&["help"]) && text.starts_with(b"ERR unknown command") => {
+            Some("'help' is for the prompt: kv-cli --help, or command docs COMMAND".to_owned())
+        }
         (Value::Error(text), _) => Some(with_hint(&String::from_utf8_lossy(text))),
         (Value::Null, [_, key, ..]) if named(&["get", "getdel", "getex", "dump"]) => {
             Some(missing(key))
