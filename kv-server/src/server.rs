@@ -35,6 +35,7 @@ use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::request_log::RequestLog;
 use crate::scheduling;
+use crate::session::Rests;
 use crate::shared::{Settings, Shared, Stats, new_run_id};
 use crate::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
@@ -150,6 +151,7 @@ impl Server {
             slowlog: Slowlog::new(config.slowlog_slower_than_us, config.slowlog_entries_max),
             shutdown: Shutdown::new()?,
             pause: Pause::default(),
+            rests: Rests::default(),
             monitors: Monitors::default(),
             request_log,
             complaint: Complaint::default(),

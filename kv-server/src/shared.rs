@@ -22,6 +22,7 @@ use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
 use crate::request_log::RequestLog;
+use crate::session::Rests;
 use crate::shutdown::Shutdown;
 use crate::slowlog::Slowlog;
 
@@ -37,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) pause: Pause,
     pub(crate) monitors: Monitors,
     pub(crate) shutdown: Shutdown,
+    pub(crate) rests: Rests,
     pub(crate) request_log: Option<RequestLog>,
     /// About clients that come to nothing, of whom there may be many.
     pub(crate) complaint: Complaint,

@@ -39,6 +39,7 @@ fn run(shared: &Arc<Shared>) {
         wait(shared);
         shared.engine.tick();
         shared.uptime_s.store(shared.started_at.elapsed().as_secs() as u32, Ordering::Relaxed);
+        shared.rests.wake_again();
         ticks += 1;
         if shared.persistence.is_loading() {
             if ticks.is_multiple_of(TICKS_PER_S) {

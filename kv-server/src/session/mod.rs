@@ -28,6 +28,7 @@ use crate::counters::Totals;
 use crate::monitor::Feed;
 use crate::shared::Shared;
 use outbox::Outbox;
+pub(crate) use outbox::Rests;
 use transaction::Queue;
 use unsettled::Unsettled;
 
@@ -99,7 +100,7 @@ impl Session {
     pub(crate) fn new(shared: Arc<Shared>, client: Arc<Client>, local: bool) -> Self {
         Self {
             authenticated: !shared.settings.has_password(),
-            outbox: Outbox::new(&shared, &client.stream),
+            outbox: Outbox::new(&shared, &client),
             shared,
             client,
             local,

@@ -3,21 +3,22 @@
 //! A connection's thread that waits for the disk and then for the next request is woken twice per
 //! request. With its replies left here it waits for the request alone; measured with 32 unpipelined
 //! connections, that and the batch in which their clients hear from us is the larger part of what
-//! `always` cost. The socket is known to take such replies whole, so that nobody has to come back
-//! for the rest.
+//! `always` cost. An empty socket buffer of a usual size takes such replies whole. Where one is
+//! smaller (`tcp_wmem`), or the system is short of memory for them, the rest goes back to the
+//! connection's thread, which is woken for it and waits for its client as it does for any other.
 
 use std::mem;
 use std::net::Shutdown;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use kv_core::log::{Log, Notice, SyncMode};
 
 use super::unsettled::Unsettled;
+use crate::clients::Client;
 use crate::shared::Shared;
-use crate::stream::Stream;
 
 /// More than this is not left to others: together with [`REPLIES_MAX`] errors in their place it fits
-/// into any socket's buffer that is empty.
+/// into nearly any socket's buffer that is empty.
 const REPLY_BYTES_MAX: usize = 4096;
 const REPLIES_MAX: usize = 64;
 
@@ -30,7 +31,7 @@ pub(super) struct Outbox {
 
 struct Letter {
     shared: Arc<Shared>,
-    stream: Arc<Stream>,
+    client: Arc<Client>,
     held: Mutex<Held>,
 }
 
@@ -40,18 +41,40 @@ struct Held {
     unsettled: Unsettled,
     /// The change that they wait for; `None` when there are none.
     until: Option<u64>,
+    /// The socket did not take all of them: what is left waits for the connection's thread.
+    is_rest: bool,
+}
+
+/// The letters of which a rest waits for its connection's thread.
+#[derive(Default)]
+pub(crate) struct Rests(Mutex<Vec<Weak<Letter>>>);
+
+impl Rests {
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Letter>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes those threads again that were only about to wait when they were woken.
+    pub(crate) fn wake_again(&self) {
+        self.lock().retain(|letter| {
+            letter.upgrade().is_some_and(|letter| {
+                letter.client.thread.wake();
+                letter.lock().is_rest
+            })
+        });
+    }
 }
 
 impl Outbox {
-    pub(super) fn new(shared: &Arc<Shared>, stream: &Arc<Stream>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, client: &Arc<Client>) -> Self {
         let letter = Arc::new(Letter {
             shared: Arc::clone(shared),
-            stream: Arc::clone(stream),
+            client: Arc::clone(client),
             held: Mutex::default(),
         });
         let notice = {
             let letter = Arc::clone(&letter);
-            Arc::new(move || letter.send())
+            Arc::new(move || Letter::send(&letter))
         };
         Self { letter, notice, is_used: false }
     }
@@ -66,7 +89,10 @@ impl Outbox {
             return false;
         };
         let is_short = replies.len() <= REPLY_BYTES_MAX && unsettled.len() <= REPLIES_MAX;
-        if replies.is_empty() || !is_short || self.letter.stream.unacknowledged().ok() != Some(0) {
+        if replies.is_empty()
+            || !is_short
+            || self.letter.client.stream.unacknowledged().ok() != Some(0)
+        {
             return false;
         }
         let mut held = self.letter.lock();
@@ -86,7 +112,8 @@ impl Outbox {
             return false;
         }
         let mut held = self.letter.lock();
-        let is_unsent = held.until.take().is_some();
+        let is_rest = mem::take(&mut held.is_rest);
+        let is_unsent = held.until.take().is_some() || is_rest;
         if is_unsent {
             mem::swap(&mut held.replies, replies);
             mem::swap(&mut held.unsettled, unsettled);
@@ -106,19 +133,27 @@ impl Letter {
 
     /// Sends what waits here, if it waits no more; otherwise, taken back and left again, it has
     /// another notice.
-    fn send(&self) {
+    fn send(self: &Arc<Self>) {
         let mut held = self.lock();
         let verdict = |until| self.log().and_then(|log| log.verdict(until));
         let Some(verdict) = held.until.and_then(verdict) else { return };
         held.until = None;
         let Held { replies, unsettled, .. } = &mut *held;
         unsettled.conclude(verdict, self.log(), replies);
-        let sent = self.stream.try_send(replies);
-        if !matches!(sent, Ok(sent) if sent == replies.len()) {
-            // The client is gone, or the system has no memory for its replies.
-            log::warn!("closed a client that could not be sent {} bytes: {sent:?}", replies.len());
-            self.stream.shutdown(Shutdown::Both);
+        match self.client.stream.try_send(replies) {
+            Ok(sent) if sent == replies.len() => replies.clear(),
+            Ok(sent) => {
+                replies.drain(..sent);
+                held.is_rest = true;
+                drop(held);
+                self.shared.rests.lock().push(Arc::downgrade(self));
+                self.client.thread.wake();
+            }
+            Err(error) => {
+                log::debug!("client {} ({}): {error}", self.client.id, self.client.address);
+                replies.clear();
+                self.client.stream.shutdown(Shutdown::Both);
+            }
         }
-        replies.clear();
     }
 }
