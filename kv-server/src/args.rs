@@ -5,7 +5,6 @@ mod listening;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +24,7 @@ use crate::config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT};
 use crate::config_file;
 use crate::file_hint::file_hint;
 use crate::file_limit::survive_file_limit;
+use crate::log_file::LogFile;
 use crate::repair;
 use crate::server::{Server, ServerError};
 use crate::settings::{parse_bytes, policy_names};
@@ -51,7 +51,8 @@ const SPEAKER: &str = "kv-server";
   kv-server --config /etc/kv-server.conf       with what the file says
 
 Stop it with SIGTERM or SIGINT (replies are finished first, a second signal is immediate),
-or with `kv-cli end` on the same machine.")]
+or with `kv-cli end` on the same machine. SIGHUP opens --log-file and --log-requests anew, for
+who has moved them away.")]
 pub struct Args {
     /// Settings that are not typed: a file with lines of a flag's name and its value, such as
     /// `port 7000`, where a switch takes yes or no, `allow-shutdown yes`, and # begins a comment;
@@ -195,7 +196,9 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     slowlog_max_len: u64,
 
-    /// Record each request and its result in this file (`-`: standard error)
+    /// Record each request and its result in this file (`-`: standard error). With --durability
+    /// always the result is what was found before the disk was asked: should that fail, the client is
+    /// told an error instead
     #[arg(long, value_name = "FILE")]
     log_requests: Option<PathBuf>,
 
@@ -454,23 +457,26 @@ impl Args {
         }
     }
 
-    fn init_log(&self) -> anyhow::Result<()> {
+    /// Begins to log; answers the file that it goes to, if it is one.
+    fn init_log(&self) -> anyhow::Result<Option<LogFile>> {
         let mut builder = env_logger::Builder::new();
         // CONFIG SET may ask for more later; until then the limit below keeps the rest away.
         builder.filter_level(LevelFilter::Trace).format_target(false);
-        if let Some(path) = &self.log_file {
-            let file =
-                OpenOptions::new().create(true).append(true).open(path).map_err(|cause| {
-                    let (path, hint) = (path.display(), file_hint(&cause));
-                    anyhow!("cannot open the log file {path}: {cause}{hint}")
-                })?;
-            builder.target(env_logger::Target::Pipe(Box::new(file)));
+        let open = |path| {
+            LogFile::open(path).map_err(|cause| {
+                let (path, hint) = (path.display(), file_hint(&cause));
+                anyhow!("cannot open the log file {path}: {cause}{hint}")
+            })
+        };
+        let file = self.log_file.as_deref().map(open).transpose()?;
+        if let Some(file) = &file {
+            builder.target(env_logger::Target::Pipe(Box::new(file.clone())));
         }
         // A program that embeds the server may have its own logger already.
         if builder.try_init().is_ok() {
             log::set_max_level(self.loglevel);
         }
-        Ok(())
+        Ok(file)
     }
 }
 
@@ -517,9 +523,10 @@ fn announce(lines: &str) -> io::Result<()> {
 }
 
 fn try_serve(args: &Args, config: &Config) -> anyhow::Result<()> {
-    args.init_log()?;
+    let log_file = args.init_log()?;
     let mut server = Server::bind(config).map_err(|error| args.blame(error))?;
     server.shutdown().on_signals().context("cannot handle signals")?;
+    server.on_hangup(log_file).context("cannot handle signals")?;
     let tcp =
         server.labelled_addrs().into_iter().map(|(label, address)| format!("{label}{address}"));
     let unix = config.unix_socket.iter().map(|path| format!("unix:{}", path.display()));

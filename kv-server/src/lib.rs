@@ -34,6 +34,7 @@ mod file_limit;
 mod info;
 mod latency_histogram;
 mod listener;
+mod log_file;
 mod metrics;
 mod monitor;
 mod pause;

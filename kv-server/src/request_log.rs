@@ -1,7 +1,7 @@
 //! `--log-requests`: a line for each request and its result, written by a thread of its own.
 
-use std::fs::OpenOptions;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use kv_core::resp::Args;
 
+use crate::log_file::{LogFile, LogFiles};
 use crate::secrets::is_secret;
 
 /// Lines that may wait for the disk. Beyond them lines are dropped and counted: a log must not
@@ -19,6 +20,9 @@ const LINES_MAX: usize = 65_536;
 
 /// Bytes of an argument or a reply that a line shows.
 const SHOWN_BYTES_MAX: usize = 64;
+
+/// Bytes of lines that are written at once.
+const LINES_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of a reply that are searched for the password.
 const SETTINGS_BYTES_MAX: usize = 64 * 1024;
@@ -46,24 +50,22 @@ struct Line {
 }
 
 impl RequestLog {
-    /// Opens the log for appending and starts its writer; `-` is standard error.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens the log for appending and starts its writer; `-` is standard error, and a file becomes
+    /// one of `files`.
+    pub(crate) fn open(path: &Path, files: &LogFiles) -> io::Result<Self> {
         let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
             Box::new(io::stderr())
         } else {
-            Box::new(OpenOptions::new().create(true).append(true).open(path)?)
+            let file = LogFile::open(path)?;
+            files.add(file.clone());
+            Box::new(file)
         };
         let (messages, received) = bounded(LINES_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let log = Self { messages, dropped: Arc::clone(&dropped) };
-        let file = path.display().to_string();
-        thread::Builder::new().name("request-log".to_owned()).spawn(move || {
-            if let Err(error) = write_lines(&received, &dropped, BufWriter::new(out)) {
-                log::error!(
-                    "request log {file}: {error}; requests are not recorded until a restart"
-                );
-            }
-        })?;
+        let mut writer = Writer::new(path.display().to_string(), out, dropped);
+        let write = move || writer.run(&received);
+        thread::Builder::new().name("request-log".to_owned()).spawn(write)?;
         Ok(log)
     }
 
@@ -106,42 +108,114 @@ fn shown(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(SHOWN_BYTES_MAX)]
 }
 
-fn write_lines(
-    messages: &Receiver<Message>,
-    dropped: &AtomicU64,
-    mut out: impl Write,
-) -> io::Result<()> {
-    while let Ok(message) = messages.recv() {
-        let end = match message {
-            Message::Line(line) => {
-                line.write(&mut out)?;
-                None
-            }
-            Message::End(written) => Some(written),
-        };
-        if messages.is_empty() || end.is_some() {
-            let lost = dropped.swap(0, Ordering::Relaxed);
-            if lost > 0 {
-                writeln!(out, "# {lost} requests were not recorded: the disk was behind")?;
-            }
-            out.flush()?;
-        }
-        drop(end);
+/// The receiving end.
+struct Writer {
+    name: String,
+    out: Box<dyn Write + Send>,
+    dropped: Arc<AtomicU64>,
+    /// Whole lines that are still to be written, and how many.
+    lines: Vec<u8>,
+    count: u64,
+    /// Lines that could not be written, since that began.
+    lost: u64,
+    /// Why not; `None` when all is well.
+    failure: Option<String>,
+    /// What was written last may be half a line.
+    is_torn: bool,
+}
+
+impl Writer {
+    fn new(name: String, out: Box<dyn Write + Send>, dropped: Arc<AtomicU64>) -> Self {
+        let lines = Vec::with_capacity(LINES_BYTES_MAX);
+        Self { name, out, dropped, lines, count: 0, lost: 0, failure: None, is_torn: false }
     }
-    out.flush()
+
+    fn run(&mut self, messages: &Receiver<Message>) {
+        while let Ok(message) = messages.recv() {
+            let end = match message {
+                Message::Line(line) => {
+                    line.append_to(&mut self.lines);
+                    self.count += 1;
+                    None
+                }
+                Message::End(written) => Some(written),
+            };
+            let is_much = self.lines.len() >= LINES_BYTES_MAX;
+            if is_much || messages.is_empty() || end.is_some() {
+                self.write();
+            }
+            drop(end);
+        }
+    }
+
+    /// Writes what there is, behind a word on what is missing before it. What cannot be written is
+    /// missing too: a disk may stay full for long, and memory is for something else.
+    fn write(&mut self) {
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if self.count + dropped == 0 {
+            return;
+        }
+        let missing = dropped + self.lost;
+        let mut text = Vec::new();
+        if self.is_torn {
+            text.push(b'\n');
+        }
+        if missing > 0 {
+            let why = self.failure.as_deref().unwrap_or("the disk was behind");
+            text.extend_from_slice(
+                format!("# {missing} requests were not recorded: {why}\n").as_bytes(),
+            );
+        }
+        text.append(&mut self.lines);
+        let count = mem::take(&mut self.count);
+        match write_all(&mut *self.out, &text) {
+            Ok(()) => {
+                if self.failure.take().is_some() {
+                    log::info!("request log {}: requests are recorded again", self.name);
+                }
+                (self.lost, self.is_torn) = (0, false);
+            }
+            Err((written, cause)) => {
+                self.is_torn |= written > 0;
+                self.lost = missing + count;
+                if self.failure.replace(cause.to_string()).is_none() {
+                    log::error!(
+                        "request log {}: {cause}; requests are not recorded until it can be \
+                         written again",
+                        self.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The error comes with how many bytes were written before it.
+fn write_all(out: &mut dyn Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match out.write(&bytes[written..]) {
+            Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err((written, error)),
+        }
+    }
+    out.flush().map_err(|error| (written, error))
 }
 
 impl Line {
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    fn append_to(&self, lines: &mut Vec<u8>) {
         let since = self.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        writeln!(
-            out,
+        let line = format_args!(
             "{}.{:06} client={} \"{}\" -> \"{}\"",
             since.as_secs(),
             since.subsec_micros(),
             self.client,
             self.request.escape_ascii(),
             self.reply.trim_ascii_end().escape_ascii(),
-        )
+        );
+        // To memory, which cannot fail.
+        let _ = writeln!(lines, "{line}");
     }
 }

@@ -29,6 +29,7 @@ use crate::config_rewrite::Kept;
 use crate::connection::Connection;
 use crate::file_hint::file_hint;
 use crate::listener::{Listener, Listeners};
+use crate::log_file::{LogFile, LogFiles};
 use crate::metrics;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
@@ -134,10 +135,11 @@ impl Server {
             Some(path) => Some(Disk::open(path)?),
         };
         let listeners = Listeners::open(config)?;
+        let log_files = LogFiles::default();
         let request_log = match &config.request_log {
             None => None,
             Some(path) => Some(
-                RequestLog::open(path)
+                RequestLog::open(path, &log_files)
                     .map_err(|cause| ServerError::RequestLog { path: path.clone(), cause })?,
             ),
         };
@@ -154,6 +156,7 @@ impl Server {
             rests: Rests::default(),
             monitors: Monitors::default(),
             request_log,
+            log_files,
             complaint: Complaint::default(),
             started_at: Instant::now(),
             uptime_s: CachePadded::default(),
@@ -180,6 +183,14 @@ impl Server {
     /// What stops the server.
     pub fn shutdown(&self) -> Shutdown {
         self.shared.shutdown.clone()
+    }
+
+    /// Lets SIGHUP open `log_file`, and that of the requests, anew instead of ending the process.
+    pub(crate) fn on_hangup(&self, log_file: Option<LogFile>) -> io::Result<()> {
+        if let Some(file) = log_file {
+            self.shared.log_files.add(file);
+        }
+        self.shared.log_files.on_hangup()
     }
 
     /// Lets `then` be called once the store is recovered, at once if there is nothing to recover.

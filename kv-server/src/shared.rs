@@ -18,6 +18,7 @@ use crate::complaint::Complaint;
 use crate::config::{AuthClients, Config, Limits};
 use crate::config_rewrite::Kept;
 use crate::listener::Ports;
+use crate::log_file::LogFiles;
 use crate::monitor::Monitors;
 use crate::pause::Pause;
 use crate::persistence::Persistence;
@@ -40,6 +41,7 @@ pub(crate) struct Shared {
     pub(crate) shutdown: Shutdown,
     pub(crate) rests: Rests,
     pub(crate) request_log: Option<RequestLog>,
+    pub(crate) log_files: LogFiles,
     /// About clients that come to nothing, of whom there may be many.
     pub(crate) complaint: Complaint,
     pub(crate) started_at: Instant,

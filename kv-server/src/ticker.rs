@@ -1,4 +1,5 @@
-//! What happens ten times a second, whoever is connected: the access clock, expiry, idle clients.
+//! What happens ten times a second, whoever is connected: the access clock, expiry, idle clients,
+//! log files that were moved away.
 
 use std::io;
 use std::net::Shutdown;
@@ -39,6 +40,7 @@ fn run(shared: &Arc<Shared>) {
         wait(shared);
         shared.engine.tick();
         shared.uptime_s.store(shared.started_at.elapsed().as_secs() as u32, Ordering::Relaxed);
+        shared.log_files.attend();
         shared.rests.wake_again();
         ticks += 1;
         if shared.persistence.is_loading() {

@@ -83,6 +83,34 @@ fn a_snapshot_beyond_the_limit_of_file_sizes_is_an_error_and_the_older_one_stays
     server.connect().send("DBSIZE\r\nGET old\r\n").expect(":1\r\n$1\r\nx\r\n");
 }
 
+/// One line that could not be written once ended the record until a restart.
+#[test]
+fn requests_are_recorded_again_where_the_limit_is_raised_and_those_between_are_counted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("requests");
+    let recorded = || std::fs::read_to_string(&path).expect("the record");
+    let server = Process::start(&["--log-requests", path.to_str().expect("a plain path")]);
+    limit(&server, Some(FILE_BYTES_MAX));
+    let (mut wire, count) = (server.connect(), 2_000);
+    wire.send("INCR n\r\n".repeat(count));
+    (1..=count).for_each(|n| assert_eq!(wire.line(), format!(":{n}")));
+    let said = "File too large (os error 27); requests are not recorded until it can be written";
+    eventually("the log says so", || server.log().contains(said));
+    limit(&server, None);
+    eventually("requests are recorded", || {
+        wire.send("PING\r\n").expect("+PONG\r\n");
+        server.log().contains("requests are recorded again")
+    });
+    let recorded = recorded();
+    let missing = recorded.lines().find(|line| line.starts_with('#')).expect("a word on it");
+    let (lost, why) = missing[2..].split_once(' ').expect("a number");
+    assert_eq!(why, "requests were not recorded: File too large (os error 27)");
+    let whole = recorded.lines().filter(|line| line.ends_with('"')).count();
+    let asked = count + recorded.matches("PING").count();
+    let lost: usize = lost.parse().expect("a number");
+    assert!(lost > 0 && whole + lost >= asked, "{whole} and {lost} of {asked}");
+}
+
 #[test]
 fn output_beyond_the_limit_of_file_sizes_is_an_error_of_the_command_line_client() {
     let server = Process::start(&[]);
