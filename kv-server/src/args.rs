@@ -1,5 +1,6 @@
 //! kv-server's command line: what was typed, and what it means.
 
+mod cautions;
 mod listening;
 
 use std::collections::BTreeMap;
@@ -61,7 +62,7 @@ pub struct Args {
     config: Option<PathBuf>,
 
     /// TCP port; the same as --port
-    #[arg(value_name = "PORT")]
+    #[arg(value_name = "PORT", value_parser = parse_lone_port)]
     positional_port: Option<u16>,
 
     /// TCP port; 0 chooses a free one, `none` leaves TLS and the Unix socket
@@ -125,12 +126,12 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     partial_timeout: u64,
 
-    /// Largest key or value in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 536_870_912, value_parser = clap::value_parser!(u64).range(1_048_576..=536_870_912))]
-    proto_max_bulk_len: u64,
+    /// Largest key or value: bytes, with kb or mb behind the number if you like
+    #[arg(long, value_name = "BYTES", default_value = "512mb", value_parser = parse_bulk_limit)]
+    proto_max_bulk_len: usize,
 
     /// Bytes of memory that the keys may take, with kb, mb or gb behind it if you like; 0: no limit
-    #[arg(long, value_name = "BYTES", default_value = "0", value_parser = parse_memory)]
+    #[arg(long, value_name = "BYTES", default_value = "0", value_parser = parse_size)]
     maxmemory: usize,
 
     /// What goes when --maxmemory is reached: noeviction (writes are refused), allkeys-lru,
@@ -142,14 +143,18 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
     maxmemory_samples: u32,
 
-    /// Bytes of replies that may wait for a client that does not read them; with more, its next
-    /// request closes it
-    #[arg(long, value_name = "BYTES", default_value_t = 67_108_864, value_parser = clap::value_parser!(u64).range(1_048_576..))]
-    output_limit: u64,
+    /// Bytes of replies that may wait for a client that does not read them, with mb or gb behind it
+    /// if you like; with more, its next request closes it
+    #[arg(long, value_name = "BYTES", default_value = "64mb", value_parser = parse_output_limit)]
+    output_limit: usize,
 
-    /// The same, for a client that stays above it for a minute
-    #[arg(long, value_name = "BYTES", default_value_t = 16_777_216, value_parser = clap::value_parser!(u64).range(1_048_576..))]
-    output_soft_limit: u64,
+    /// The same, for a client that stays above it for --output-soft-time
+    #[arg(long, value_name = "BYTES", default_value = "16mb", value_parser = parse_output_limit)]
+    output_soft_limit: usize,
+
+    /// Seconds that a client may stay above --output-soft-limit
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=SECONDS_MAX))]
+    output_soft_time: u64,
 
     /// Seconds of silence before a TCP connection is probed; 0: never
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(..=SECONDS_MAX))]
@@ -220,6 +225,11 @@ pub struct Args {
 /// As long as Redis' `int` of seconds, which `CONFIG SET` takes as well.
 const SECONDS_MAX: u64 = i32::MAX as u64;
 
+const MIB: usize = 1024 * 1024;
+
+/// As long as a value may be in Redis.
+const BULK_BYTES_MAX: usize = 512 * MIB;
+
 /// The words of [`LevelFilter`].
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -268,6 +278,12 @@ fn parse_port(text: &str) -> Result<Port, String> {
             Err(_) => Err("must be from 0 to 65535, or none".to_owned()),
         },
     }
+}
+
+/// `redis-server` takes a file of settings in this place.
+fn parse_lone_port(text: &str) -> Result<u16, String> {
+    let words = "must be from 0 to 65535; a file of settings goes to --config";
+    text.parse().map_err(|_| words.to_owned())
 }
 
 /// [`Durability`] as it is typed.
@@ -383,9 +399,10 @@ impl Args {
             allow_shutdown: self.allow_shutdown,
             limits: Limits {
                 clients_max: self.maxclients as usize,
-                bulk_bytes_max: self.proto_max_bulk_len as usize,
-                output_bytes_max: self.output_limit as usize,
-                output_soft_bytes_max: self.output_soft_limit as usize,
+                bulk_bytes_max: self.proto_max_bulk_len,
+                output_bytes_max: self.output_limit,
+                output_soft_bytes_max: self.output_soft_limit,
+                output_soft_time: Duration::from_secs(self.output_soft_time),
                 idle_time: seconds(self.timeout),
                 partial_time: Duration::from_secs(self.partial_timeout),
                 ..Limits::default()
@@ -427,36 +444,6 @@ impl Args {
         }
     }
 
-    /// What is legal and perhaps not meant.
-    fn warn(&self, config: &Config) {
-        if config.durability == Durability::None {
-            log::warn!("durability none: what is in the store ends with this process");
-        }
-        if config.durability != Durability::Snapshot
-            && let Some(origin) = self.origins.get("snapshot-interval")
-        {
-            log::warn!(
-                "{origin} changes nothing: durability is {}, and only --durability snapshot takes \
-                 snapshots at intervals",
-                config.durability
-            );
-        }
-        let is_reachable = config.bind.iter().any(|address| !address.is_loopback());
-        match (is_reachable && config.password.is_none(), config.protected_mode) {
-            (false, _) => {}
-            (true, true) => log::warn!(
-                "{} without a password: clients on other machines are refused (protected mode); \
-                 give --requirepass to let them in",
-                self.origin("bind")
-            ),
-            (true, false) => log::warn!(
-                "{} without a password or protected mode: whoever reaches this port can read and \
-                 change everything; give --requirepass",
-                self.origin("bind")
-            ),
-        }
-    }
-
     /// Begins to log; answers the file that it goes to, if it is one.
     fn init_log(&self) -> anyhow::Result<Option<LogFile>> {
         let mut builder = env_logger::Builder::new();
@@ -480,9 +467,20 @@ impl Args {
     }
 }
 
-fn parse_memory(text: &str) -> Result<usize, String> {
+/// As Redis and `CONFIG SET` take it.
+fn parse_size(text: &str) -> Result<usize, String> {
     let bytes = parse_bytes(text.as_bytes()).and_then(|bytes| usize::try_from(bytes).ok());
     bytes.ok_or_else(|| "write it like 100mb, 2gb or 5000000".to_owned())
+}
+
+fn parse_bulk_limit(text: &str) -> Result<usize, String> {
+    let is_right = |bytes: &usize| (MIB..=BULK_BYTES_MAX).contains(bytes);
+    Some(parse_size(text)?).filter(is_right).ok_or_else(|| "must be from 1mb to 512mb".to_owned())
+}
+
+fn parse_output_limit(text: &str) -> Result<usize, String> {
+    let is_right = |bytes: &usize| *bytes >= MIB;
+    Some(parse_size(text)?).filter(is_right).ok_or_else(|| "must be 1mb or more".to_owned())
 }
 
 fn parse_policy(text: &str) -> Result<EvictionPolicy, String> {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Command};
+use clap::{Arg, ArgAction, Command};
 use kv_core::resp::request::{Decoded, RequestDecoder};
 use thiserror::Error;
 
@@ -18,8 +18,8 @@ const NOT_IN_FILES: [&str; 5] = ["config", "help", "repair", "version", "yes"];
 /// Why a file can't be used.
 #[derive(Debug, Error)]
 pub(crate) enum ConfigFileError {
-    #[error("cannot read {}: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error("cannot read the configuration file {}: {cause}", path.display())]
+    Read { path: PathBuf, cause: io::Error },
     #[error("{}:{line}: {reason}", path.display())]
     Line { path: PathBuf, line: usize, reason: String },
 }
@@ -34,7 +34,7 @@ pub(crate) fn with_defaults(
     path: &Path,
 ) -> Result<(Command, BTreeMap<String, String>), ConfigFileError> {
     let text = fs::read_to_string(path)
-        .map_err(|source| ConfigFileError::Read { path: path.to_owned(), source })?;
+        .map_err(|cause| ConfigFileError::Read { path: path.to_owned(), cause })?;
     with_defaults_of(command, &text, path)
 }
 
@@ -83,7 +83,8 @@ fn with_defaults_of(
 /// A name and what stands behind it, with the quoting of inline requests; nothing in a line of
 /// blanks or with a comment.
 fn parse_line(text: &str) -> Result<Option<(String, Vec<String>)>, String> {
-    let text = text.trim();
+    // Some editors begin a file with a byte order mark.
+    let text = text.trim_start_matches('\u{feff}').trim();
     if text.is_empty() || text.starts_with('#') {
         return Ok(None);
     }
@@ -105,11 +106,22 @@ fn id_of(command: &Command, name: &str) -> Option<String> {
     (!NOT_IN_FILES.contains(&name)).then(|| arg.get_id().to_string())
 }
 
+/// Why a name is none, and what may have been meant.
+fn unknown(plain: &Command, name: &str) -> String {
+    let (before, _) = name.split_once(['=', ':']).unwrap_or((name, ""));
+    if before != name && id_of(plain, before).is_some() {
+        return format!("there is no setting '{name}': put a blank between the name and its value");
+    }
+    let mut names = plain.get_arguments().filter_map(Arg::get_long);
+    match names.find(|known| usage::is_near(name, known) && id_of(plain, known).is_some()) {
+        Some(known) => format!("there is no setting '{name}': did you mean {known}?"),
+        None => format!("there is no setting '{name}'; --help lists them without their dashes"),
+    }
+}
+
 /// The value as the flag takes it, once the flag has taken it.
 fn check(plain: &Command, name: &str, words: &[String]) -> Result<String, String> {
-    let unknown =
-        || format!("there is no setting '{name}'; --help lists them without their dashes");
-    let id = id_of(plain, name).ok_or_else(unknown)?;
+    let id = id_of(plain, name).ok_or_else(|| unknown(plain, name))?;
     let is_switch = plain
         .get_arguments()
         .any(|arg| arg.get_id() == id.as_str() && matches!(arg.get_action(), ArgAction::SetTrue));
@@ -125,6 +137,9 @@ fn check(plain: &Command, name: &str, words: &[String]) -> Result<String, String
         [value] => value.clone(),
         // As Redis lists addresses.
         several if name == "bind" => several.join(","),
+        several if several.iter().any(|word| word.starts_with('#')) => {
+            return Err(format!("'{name}' takes one value: a comment has a line of its own"));
+        }
         _ => return Err(format!("'{name}' takes one value: put quotes around blanks")),
     };
     let typed = [plain.get_name().to_owned(), format!("--{name}={value}")];

@@ -1,13 +1,15 @@
 //! `--repair`: says what is wrong with a store, and with `--yes` drops what cannot be used.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use kv_core::data_dir::{self, Condition};
 use kv_core::log::Torn;
 use kv_core::storage::Disk;
+
+use crate::file_hint::store_hint;
 
 /// There is damage, and it is still there.
 const EXIT_DAMAGED: u8 = 1;
@@ -23,14 +25,23 @@ pub(crate) fn repair(dir: &Path, may_drop: bool) -> ExitCode {
     }
     let disk = match Disk::open(dir) {
         Ok(disk) => disk,
-        Err(error) => return damaged(format_args!("{error}")),
+        Err(error) => {
+            let hint = error.cause().map_or("", store_hint);
+            return damaged(format_args!("{error}{hint}"));
+        }
     };
     let error = match data_dir::examine(&disk) {
         Ok(condition) => return sound(dir, &condition),
         Err(error) => error,
     };
+    if let Some(cause) = error.cause().filter(|cause| cause.kind() != ErrorKind::NotFound) {
+        return damaged(format_args!("{error}{}\nNothing was changed.", store_hint(cause)));
+    }
     let Some(torn) = error.torn() else {
-        return damaged(format_args!("{error}\nThis cannot be repaired. Nothing was changed."));
+        let hint = error.cause().map_or("", store_hint);
+        return damaged(format_args!(
+            "{error}{hint}\nThis cannot be repaired. Nothing was changed."
+        ));
     };
     let loss = loss(torn);
     if !may_drop {
@@ -49,7 +60,10 @@ pub(crate) fn repair(dir: &Path, may_drop: bool) -> ExitCode {
             }
             sound(dir, &condition)
         }
-        Err(error) => damaged(format_args!("the repair failed: {error}")),
+        Err(error) => {
+            let hint = error.cause().map_or("", store_hint);
+            damaged(format_args!("the repair failed: {error}{hint}"))
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use crate::complaint::Complaint;
 use crate::config::Config;
 use crate::config_rewrite::Kept;
 use crate::connection::Connection;
-use crate::file_hint::file_hint;
+use crate::file_hint::{file_hint, store_hint};
 use crate::listener::{Listener, Listeners};
 use crate::log_file::{LogFile, LogFiles};
 use crate::metrics;
@@ -73,14 +73,47 @@ pub enum ServerError {
     RequestLog { path: PathBuf, cause: io::Error },
     #[error("--durability {0} needs a folder to keep the data in: give --data-dir DIR")]
     NoDataDir(Durability),
-    #[error(transparent)]
-    DataDir(#[from] DiskError),
-    #[error("cannot recover the store")]
-    Recovery(#[from] RecoveryError),
+    #[error("{error}{}", folder_hint(error))]
+    DataDir { error: DiskError },
+    #[error("cannot recover the store: {error}{}", error.cause().map_or("", store_hint))]
+    Recovery { error: RecoveryError },
     #[error("the last changes may be lost: {0}")]
     Close(String),
-    #[error("cannot start: {0}")]
-    Start(#[from] io::Error),
+    #[error("cannot start: {cause}{}", start_hint(cause))]
+    Start { cause: io::Error },
+}
+
+impl From<DiskError> for ServerError {
+    fn from(error: DiskError) -> Self {
+        Self::DataDir { error }
+    }
+}
+
+impl From<RecoveryError> for ServerError {
+    fn from(error: RecoveryError) -> Self {
+        Self::Recovery { error }
+    }
+}
+
+impl From<io::Error> for ServerError {
+    fn from(cause: io::Error) -> Self {
+        Self::Start { cause }
+    }
+}
+
+/// One that is not there will not be in a backup either.
+fn folder_hint(error: &DiskError) -> &'static str {
+    let cause = error.cause().filter(|cause| cause.kind() != io::ErrorKind::NotFound);
+    cause.map_or("", store_hint)
+}
+
+/// Nothing but threads and descriptors is asked for by then.
+fn start_hint(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::AGAIN) => "; raise the limit on threads (ulimit -u, TasksMax=)",
+        Some(Errno::MFILE | Errno::NFILE) => "; raise the limit on open files (ulimit -n)",
+        _ => "",
+    }
 }
 
 fn tcp_hint(error: &io::Error, flag: &str) -> String {

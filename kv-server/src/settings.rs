@@ -84,6 +84,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
         Change::Bytes { min: MIB, set: |s, bytes| store(&s.settings.output_bytes_max, bytes) }),
     setting!("output-soft-limit", |s| text(&s.settings.output_soft_bytes_max),
         Change::Bytes { min: MIB, set: |s, bytes| store(&s.settings.output_soft_bytes_max, bytes) }),
+    setting!("output-soft-time", |s| s.settings.output_soft_s.load(Ordering::Relaxed).to_string(),
+        Change::Number { min: 0, max: INT_MAX, set: |s, seconds| s.settings.output_soft_s.store(seconds as u64, Ordering::Relaxed) }),
     setting!("partial-timeout", |s| s.settings.partial_s.load(Ordering::Relaxed).to_string(),
         Change::Number { min: 1, max: 86_400, set: |s, seconds| s.settings.partial_s.store(seconds as u64, Ordering::Relaxed) }),
     setting!("port", |s| s.ports.plain.to_string()),
@@ -274,6 +276,7 @@ fn parse_output_limits(value: &[u8]) -> Result<(i64, i64, u64), String> {
     let seconds = parse_i64(seconds).and_then(|seconds| u64::try_from(seconds).ok());
     match (parse_bytes(hard), parse_bytes(soft), seconds) {
         (Some(hard), Some(soft), Some(seconds)) => {
+            check_range(seconds as i64, 0, INT_MAX)?;
             check_range(hard, MIB, i64::MAX)?;
             check_range(soft, MIB, i64::MAX)?;
             Ok((hard, soft, seconds))

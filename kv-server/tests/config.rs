@@ -88,6 +88,10 @@ fn a_line_without_sense_is_named_with_file_and_line() {
         ),
         ("\n\nport", 3, "'port' needs a value"),
         ("port 1 2", 1, "'port' takes one value: put quotes around blanks"),
+        ("port 1 # ours", 1, "'port' takes one value: a comment has a line of its own"),
+        ("port=1", 1, "there is no setting 'port=1': put a blank between the name and its value"),
+        ("prot 1", 1, "there is no setting 'prot': did you mean port?"),
+        ("output-limit 9kb", 1, "output-limit 9kb: must be 1mb or more"),
         ("allow-shutdown maybe", 1, "'allow-shutdown' is yes or no"),
         ("allow-shutdown", 1, "'allow-shutdown' is yes or no"),
         ("requirepass \"abc", 1, "quotes in pairs"),
@@ -129,7 +133,20 @@ fn words_without_sense_get_one_line_that_names_the_fix() {
     /// Words, variables, and what the line says of them.
     type Case = (&'static [&'static str], &'static [(&'static str, &'static str)], &'static str);
     let cases: &[Case] = &[
-        (&["abc"], &[], "PORT abc: must be a whole number"),
+        (
+            &["redis.conf"],
+            &[],
+            "PORT redis.conf: must be from 0 to 65535; a file of settings goes to --config",
+        ),
+        (&["--config", "/no"], &[], "cannot read the configuration file /no: No such file"),
+        (&["--bind", "::1,localhost,127.0.0.1"], &[], "--bind names 127.0.0.1 twice: name it once"),
+        (
+            &["7", "--metrics-port", "7"],
+            &[],
+            "--metrics-port 7 is what PORT is: choose another port for one of them",
+        ),
+        (&["--output-limit", "1"], &[], "--output-limit 1: must be 1mb or more"),
+        (&["--proto-max-bulk-len", "1gb"], &[], "--proto-max-bulk-len 1gb: must be from 1mb to"),
         (&["--port", "99999"], &[], "--port 99999: must be from 0 to 65535"),
         (&["1", "--port", "2"], &[], "PORT cannot be used with --port: leave one of them out"),
         (&["1", "2"], &[], "'2' is a word too many (usage: kv-server [OPTIONS] [PORT]; "),
@@ -191,6 +208,49 @@ fn settings_that_do_nothing_or_expose_are_warned_of_once() {
     assert!(!log.contains("WARN"), "{log}");
 }
 
+/// Who named the folder of a Redis server, whose files nobody reads here, began with an empty store
+/// and was told nothing.
+#[test]
+fn a_new_store_beside_files_of_others_is_warned_of_and_an_old_one_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path().to_str().expect("a plain path");
+    for name in ["LOCK", ".hidden", "kv.log", "dump.rdb"] {
+        std::fs::write(folder.path().join(name), "").expect("a new file");
+    }
+    let log = folder.path().join("kv.log");
+    let start =
+        || drop(Process::start(&["--data-dir", dir, "--log-file", log.to_str().expect("")]));
+    let warnings = || std::fs::read_to_string(&log).expect("the log").matches("WARN").count();
+    start();
+    let said = format!("--data-dir {dir}: no store is there yet, but dump.rdb, which is not read");
+    assert!(std::fs::read_to_string(&log).expect("the log").contains(&said));
+    assert_eq!(warnings(), 1);
+    start();
+    assert_eq!(warnings(), 1, "the store is there");
+    std::fs::remove_file(folder.path().join("MANIFEST")).expect("the manifest");
+    assert!(start_fails(dir), "a store without its manifest");
+    assert_eq!(warnings(), 1);
+}
+
+fn start_fails(dir: &str) -> bool {
+    let mut command = Process::command();
+    command.args(["--port", "0", "--data-dir", dir]);
+    Process::outcome(command).status.code() == Some(1)
+}
+
+/// `CONFIG SET` took units where the flag of the same name, and so its line in a file, did not.
+#[test]
+fn sizes_have_units_wherever_they_are_written() {
+    let (_folder, path) = file("\u{feff}output-limit 3mb\nproto-max-bulk-len 2MB\n");
+    let mut command = with_file(&path);
+    command.args(["--output-soft-limit", "2048kb"]);
+    let server = Process::spawn(command);
+    let mut wire = server.connect();
+    assert_setting(&mut wire, "output-limit", "3145728");
+    assert_setting(&mut wire, "output-soft-limit", "2097152");
+    assert_setting(&mut wire, "proto-max-bulk-len", "2097152");
+}
+
 #[test]
 fn an_address_that_cannot_be_announced_ends_the_server() {
     let mut command = Command::new("sh");
@@ -211,7 +271,10 @@ fn a_missing_file_is_named() {
     let output = Process::outcome(with_file(&PathBuf::from("/nowhere/kv.conf")));
     let error = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(2));
-    assert!(error.contains("cannot read /nowhere/kv.conf: No such file"), "{error}");
+    assert!(
+        error.contains("cannot read the configuration file /nowhere/kv.conf: No such file"),
+        "{error}"
+    );
 }
 
 /// What a flag says once at the start, and nobody asks for later.
@@ -307,9 +370,13 @@ fn a_rewritten_file_holds_what_was_changed_and_nothing_else_is_touched() {
     assert_setting(&mut wire, "timeout", "78");
     assert_setting(&mut wire, "slowlog-max-len", "5");
     wire.ask("CONFIG SET requirepass ''", "+OK\r\n").ask("CONFIG SET timeout 77", "+OK\r\n");
+    // Its seconds were lost: no flag was theirs.
+    wire.ask("CONFIG SET client-output-buffer-limit 'normal 2mb 1mb 5'", "+OK\r\n");
     wire.ask("CONFIG REWRITE", "+OK\r\n");
     let text = fs::read_to_string(&path).expect("the file");
     assert!(!text.contains("requirepass") && text.contains("\ntimeout 77\n"), "{text}");
+    let limits = "\noutput-limit 2097152\noutput-soft-limit 1048576\noutput-soft-time 5\n";
+    assert!(text.contains(limits), "{text}");
     let files = fs::read_dir(path.parent().expect("a folder")).expect("a folder").count();
     assert_eq!(files, 1, "nothing is left beside it");
 }

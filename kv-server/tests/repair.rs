@@ -3,10 +3,12 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::process::Signal;
-use support::Process;
+use support::{Process, skip};
 
 /// Where the second record begins: behind the segment's header and a `SET` of one-letter words.
 const SECOND_RECORD: u64 = 88;
@@ -131,6 +133,53 @@ fn a_damaged_snapshot_and_a_missing_manifest_are_beyond_repair() {
     let (code, _, why) = repair(dir, &["--yes"]);
     assert_eq!(code, Some(1));
     assert!(why.contains("no MANIFEST") && why.contains("cannot be repaired"), "{why}");
+    assert!(why.contains("from a backup"), "{why}");
+}
+
+/// What the system refuses was called damage beyond repair, its reason left out or said twice.
+#[test]
+fn what_may_not_be_read_is_not_called_damaged_and_the_reason_is_said_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let dir = folder.path();
+    fill(dir, "abc", None);
+    let manifest = file(dir, "MANIFEST");
+    fs::remove_file(&manifest).and_then(|()| fs::create_dir(&manifest)).expect("our own folder");
+    let reason = format!("{}: Is a directory (os error 21)\n", manifest.display());
+    assert_eq!(repair(dir, &["--yes"]).2, format!("kv-server: {reason}Nothing was changed.\n"));
+    let mut command = Process::command();
+    command.args(["--port", "0", "--loglevel", "off", "--data-dir"]).arg(dir);
+    let refusal = String::from_utf8(Process::outcome(command).stderr).expect("text");
+    assert_eq!(refusal, format!("kv-server: cannot recover the store: {reason}"));
+    let lock = file(dir, "LOCK");
+    fs::remove_file(&lock).and_then(|()| fs::create_dir(&lock)).expect("our own folder");
+    let reason = format!("the data folder {}: Is a directory (os error 21)\n", dir.display());
+    assert_eq!(repair(dir, &[]).2, format!("kv-server: cannot lock {reason}"));
+}
+
+#[test]
+fn the_folder_of_another_user_is_refused_with_the_fix() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can become another user");
+    }
+    let (folder, binaries) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
+    fill(folder.path(), "abc", None);
+    let binary = binaries.path().join("kv-server");
+    fs::copy(env!("CARGO_BIN_EXE_kv-server"), &binary).expect("a copy");
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(binaries.path(), everybody).expect("our own folder");
+    for (args, place) in [(&[][..], "cannot lock the data folder"), (&["--repair"], "cannot lock")]
+    {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--clear-groups"]).arg(&binary);
+        command.args(["--port", "0", "--data-dir"]).arg(folder.path()).args(args);
+        let output = Process::outcome(command);
+        let refusal = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{refusal}");
+        assert!(refusal.starts_with(&format!("kv-server: {place}")), "{refusal}");
+        let hint =
+            "(os error 13); give the folder and its files to the user that the server runs as";
+        assert!(refusal.contains(hint), "{refusal}");
+    }
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn what_cannot_be_done_is_one_clear_line_and_exit_code_1() {
         ),
         (
             &["--port", "0", "--data-dir", "/proc/nowhere"],
-            "cannot create the data folder /proc/nowhere",
+            "cannot create the data folder /proc/nowhere: No such file or directory (os error 2)\n",
         ),
         (
             &["--bind", "none", "--unixsocket", "/nowhere/kv.sock"],

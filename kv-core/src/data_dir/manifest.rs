@@ -52,7 +52,7 @@ impl Manifest {
 
     /// Reads the manifest; `None` when the folder has none.
     pub(super) fn read(storage: &dyn Storage) -> Result<Option<Self>, RecoveryError> {
-        let io = |source| RecoveryError::Io { file: storage.path(NAME), source };
+        let io = |cause| RecoveryError::Io { file: storage.path(NAME), cause };
         let file = match storage.open(NAME) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

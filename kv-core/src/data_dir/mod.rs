@@ -92,15 +92,17 @@ impl fmt::Display for Durability {
 /// Why a store did not come back.
 #[derive(Debug, Error)]
 pub enum RecoveryError {
-    #[error("{file}: {source}")]
-    Io { file: String, source: io::Error },
-    #[error("{file} is damaged at offset {offset}: {why}")]
+    #[error("{file}: {cause}")]
+    Io { file: String, cause: io::Error },
+    #[error("{file} is damaged at offset {offset}: {why}; restore the file from a backup")]
     Corrupt { file: String, offset: u64, why: String },
     #[error(
         "{file} has format version {version}, which this program does not know; use the one that wrote it"
     )]
     UnknownVersion { file: String, version: u32 },
-    #[error("{folder} holds {file} but no MANIFEST, so what it belongs to is unknown")]
+    #[error(
+        "{folder} holds {file} but no MANIFEST, so what it belongs to is unknown: restore MANIFEST from a backup"
+    )]
     NoManifest { folder: String, file: String },
     #[error("it was told to stop")]
     Cancelled,
@@ -111,6 +113,16 @@ pub enum RecoveryError {
 }
 
 impl RecoveryError {
+    /// What the system said, where it was the one that refused: nothing is damaged then.
+    pub fn cause(&self) -> Option<&io::Error> {
+        match self {
+            Self::Io { cause, .. }
+            | Self::Log(LogError::Io { cause, .. })
+            | Self::Snapshot(SnapshotError::Io { cause, .. }) => Some(cause),
+            _ => None,
+        }
+    }
+
     /// What [`repair`] would drop, where that can help.
     pub fn torn(&self) -> Option<&Torn> {
         match self {

@@ -117,7 +117,7 @@ impl DataDir {
         if let Some(torn) = &end.torn {
             // What was never promised is no reason not to start.
             let mut kept = log::cut(&*storage, torn, Keeping::WhatFits)
-                .map_err(|source| io_error(&torn.file, source))?;
+                .map_err(|cause| io_error(&torn.file, cause))?;
             kept.files.iter_mut().for_each(|name| *name = storage.path(name));
             // One recovery, one end of the log.
             let _ = progress.cut.set(CutOff { torn: torn.clone(), kept });
@@ -164,7 +164,7 @@ fn find_manifest(storage: &dyn Storage) -> Result<Manifest, RecoveryError> {
         return Ok(manifest);
     }
     let manifest = Manifest::new();
-    manifest.write(storage).map_err(|source| io_error(&storage.path(manifest::NAME), source))?;
+    manifest.write(storage).map_err(|cause| io_error(&storage.path(manifest::NAME), cause))?;
     Ok(manifest)
 }
 
@@ -174,7 +174,7 @@ pub(super) fn known_manifest(storage: &dyn Storage) -> Result<Option<Manifest>, 
         return Ok(Some(manifest));
     }
     let folder = storage.path("");
-    let names = storage.list().map_err(|source| io_error(&folder, source))?;
+    let names = storage.list().map_err(|cause| io_error(&folder, cause))?;
     match names.into_iter().find(|name| is_part(name)) {
         Some(file) => Err(RecoveryError::NoManifest { folder, file }),
         None => Ok(None),
@@ -250,7 +250,7 @@ fn begin(
         manifest = Manifest { has_log: true, first_segment: end.next_segment, ..manifest };
         manifest
             .write(&**storage)
-            .map_err(|source| io_error(&storage.path(manifest::NAME), source))?;
+            .map_err(|cause| io_error(&storage.path(manifest::NAME), cause))?;
     }
     engine.attach(log);
     Ok(manifest)
@@ -278,6 +278,6 @@ fn is_part(name: &str) -> bool {
     segment_number(name).is_some() || snapshot::is_file_name(name)
 }
 
-pub(super) fn io_error(file: &str, source: io::Error) -> RecoveryError {
-    RecoveryError::Io { file: file.to_owned(), source }
+pub(super) fn io_error(file: &str, cause: io::Error) -> RecoveryError {
+    RecoveryError::Io { file: file.to_owned(), cause }
 }

@@ -59,12 +59,12 @@ pub fn repair(storage: &dyn Storage, torn: &Torn) -> Result<Vec<String>, Recover
     let ends_early = manifest.snapshot.is_some_and(|snapshot| torn.sequence <= snapshot);
     if !has_no_beginning && !ends_early {
         let kept = log::cut(storage, torn, Keeping::All)
-            .map_err(|source| io_error(&format!("cutting and keeping {}", torn.file), source))?;
+            .map_err(|cause| io_error(&format!("cutting and keeping {}", torn.file), cause))?;
         return Ok(kept.files.iter().map(|name| storage.path(name)).collect());
     }
     // What is left of the log adds nothing to the snapshot: the store is that alone.
     let kept = without_log(storage, manifest, torn.sequence)
-        .map_err(|source| io_error(&storage.path(manifest::NAME), source))?;
+        .map_err(|cause| io_error(&storage.path(manifest::NAME), cause))?;
     Ok(kept.iter().map(|name| storage.path(name)).collect())
 }
 

@@ -22,15 +22,25 @@ pub enum DiskError {
         dir.display(), file.display()
     )]
     NotAFolder { dir: PathBuf, file: PathBuf },
-    #[error("cannot create the data folder {}", dir.display())]
-    Create { dir: PathBuf, source: io::Error },
-    #[error("cannot lock the data folder {}", dir.display())]
-    Lock { dir: PathBuf, source: io::Error },
+    #[error("cannot create the data folder {}: {cause}", dir.display())]
+    Create { dir: PathBuf, cause: io::Error },
+    #[error("cannot lock the data folder {}: {cause}", dir.display())]
+    Lock { dir: PathBuf, cause: io::Error },
     #[error(
         "another server is using the data folder {}: stop it, or give this one a folder of its own",
         dir.display()
     )]
     InUse { dir: PathBuf },
+}
+
+impl DiskError {
+    /// What the system said, where it was the one that refused.
+    pub fn cause(&self) -> Option<&io::Error> {
+        match self {
+            Self::Create { cause, .. } | Self::Lock { cause, .. } => Some(cause),
+            Self::NotAFolder { .. } | Self::InUse { .. } => None,
+        }
+    }
 }
 
 /// A folder, locked for as long as this lives. The system takes the lock back whatever way the
@@ -45,11 +55,11 @@ impl Disk {
     /// Takes the folder, and makes it where there is none (for its owner alone).
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, DiskError> {
         let dir = dir.into();
-        if let Err(source) = create(&dir) {
+        if let Err(cause) = create(&dir) {
             let file = dir.ancestors().find(|path| path.exists() && !path.is_dir());
             return Err(match file.map(Path::to_owned) {
                 Some(file) => DiskError::NotAFolder { dir, file },
-                None => DiskError::Create { dir, source },
+                None => DiskError::Create { dir, cause },
             });
         }
         let lock = OpenOptions::new()
@@ -60,12 +70,12 @@ impl Disk {
             .open(dir.join(LOCK_FILE));
         let lock = match lock {
             Ok(lock) => lock,
-            Err(source) => return Err(DiskError::Lock { dir, source }),
+            Err(cause) => return Err(DiskError::Lock { dir, cause }),
         };
         match lock.try_lock() {
             Ok(()) => Ok(Self { dir, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(DiskError::InUse { dir }),
-            Err(TryLockError::Error(source)) => Err(DiskError::Lock { dir, source }),
+            Err(TryLockError::Error(cause)) => Err(DiskError::Lock { dir, cause }),
         }
     }
 

@@ -29,6 +29,7 @@ impl Args {
             let port = self.origin("port");
             bail!("{port} none leaves nothing to listen on: give --tls-port or --unixsocket PATH");
         }
+        self.check_apart(port.filter(|_| !bind.is_empty()))?;
         // In Redis 0 is no port, and who wants TLS alone says so.
         if port == Some(0) && self.tls_port.is_some() && !self.announce {
             let (port, tls_port) = (self.port_origin(), self.origin("tls-port"));
@@ -44,9 +45,36 @@ impl Args {
         match self.bind.as_slice() {
             [none] if none == "none" => Ok(Vec::new()),
             addresses => {
-                addresses.iter().map(|text| parse_ip(text, &self.origin("bind"))).collect()
+                let origin = self.origin("bind");
+                let mut parsed = Vec::with_capacity(addresses.len());
+                for text in addresses {
+                    let address = parse_ip(text, &origin)?;
+                    if parsed.contains(&address) {
+                        bail!("{origin} names {address} twice: name it once");
+                    }
+                    parsed.push(address);
+                }
+                Ok(parsed)
             }
         }
+    }
+
+    /// The system would say that another program has the port.
+    fn check_apart(&self, port: Option<u16>) -> anyhow::Result<()> {
+        let ports = [
+            (self.port_origin(), port),
+            (self.origin("tls-port"), self.tls_port),
+            (self.origin("metrics-port"), self.metrics_port),
+        ];
+        let mut seen: Vec<(String, u16)> = Vec::new();
+        for (origin, port) in ports {
+            let Some(port) = port.filter(|&port| port > 0) else { continue };
+            if let Some((other, _)) = seen.iter().find(|(_, taken)| *taken == port) {
+                bail!("{origin} {port} is what {other} is: choose another port for one of them");
+            }
+            seen.push((origin, port));
+        }
+        Ok(())
     }
 
     /// Without an address there can be no port. One that the environment or a file holds for other
