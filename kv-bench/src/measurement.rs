@@ -128,6 +128,7 @@ fn facts(
         steal_share: now.steal_share(before),
         absent_s: outcomes.iter().map(|o| o.absence.length_ns()).max().unwrap_or(0) as f64 / 1e9,
         others_share: known_s.map(|known_s| now.others_share(before, known_s)),
+        unsolicited: outcomes.iter().map(|o| o.counts.unsolicited).sum(),
         server_lost: false,
         spawned: plan.spawned,
         servers: server_cpu.iter().map(|cpu| cpu.map(server_load)).collect(),
@@ -280,10 +281,11 @@ impl Measurement {
         warnings.extend(self.silence_at_end());
         warnings.extend(self.overtime(timeout));
         let odd = [
-            (counts.saturated, "latencies were beyond 60 s and are recorded as 60 s"),
-            (counts.unsolicited, "connections sent replies that no operation waited for"),
+            (counts.saturated, "operation", "took longer than 60 s, recorded as 60 s"),
+            (counts.unsolicited, "connection", "brought more replies than were asked for"),
         ];
-        warnings.extend(odd.iter().filter(|(n, _)| *n > 0).map(|(n, text)| format!("{n} {text}")));
+        let odd = odd.into_iter().filter(|&(count, ..)| count > 0);
+        warnings.extend(odd.map(|(n, noun, what)| format!("{} {what}", plural(n, noun))));
         warnings
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::driver::{Live, Span, Until};
 use crate::number::{duration, grouped};
 use crate::recorder::Outage;
-use crate::result::Silence;
+use crate::result::{ErrorCounts, Silence};
 use crate::scenario::plural;
 
 /// A run gives up after this many timeouts without an answer.
@@ -60,11 +60,20 @@ pub(crate) fn given_up(
     };
     let how_long = away.map_or(live.silent, |(_, away)| away).as_secs_f64();
     let verb = if live.away.is_some() { "has not answered" } else { "has answered" };
-    let text = format!(
-        "{who} {verb} for {how_long:.1} s, and the run was given up: see whether it runs and what \
-         its log says, or give a longer --timeout"
-    );
+    let text = format!("{who} {verb} for {how_long:.1} s, and the run was given up");
     Some(GivenUp { node, text })
+}
+
+impl GivenUp {
+    /// Adds what to do about it, now that it is known how operations failed.
+    pub(crate) fn advise(&mut self, errors: &ErrorCounts) {
+        // Who sends something else than replies is there, and more time does not help.
+        self.text += if errors.protocol > errors.timeout {
+            ": what came is no reply to what was asked: see what listens there"
+        } else {
+            ": see whether it runs and what its log says, or give a longer --timeout"
+        };
+    }
 }
 
 /// Who or what is waited for, for the progress line.
@@ -141,7 +150,7 @@ pub(crate) fn told(
         // It failed nothing: without a word it would be in the maximum alone.
         End::Back => {
             "; the percentiles hardly show it, since who waits asks for nothing: see what it did \
-             then (its log, its disk, a pause of its process)"
+             then (its log, its disk, a pause of its process, a machine too busy)"
         }
     };
     Some(text)

@@ -19,6 +19,9 @@ pub const LATENCY_NS_MAX: u64 = 60_000_000_000;
 /// not grow the result without bound.
 const ERROR_WORDS_MAX: usize = 64;
 
+/// As much as a message shows of what is no reply.
+const GARBLED_BYTES_SHOWN: usize = 32;
+
 /// Tag of the latencies of failed operations in histogram logs.
 const ERROR_TAG: &str = "ERROR-service";
 
@@ -164,7 +167,7 @@ pub struct Counts {
     pub outages: Vec<Outage>,
     /// Latencies beyond [`LATENCY_NS_MAX`].
     pub saturated: u64,
-    /// Replies that no operation waited for.
+    /// Connections that were closed because they brought a reply that no operation waited for.
     pub unsolicited: u64,
     /// The first error that carried a text.
     pub first_error: Option<String>,
@@ -263,6 +266,17 @@ impl Recorder {
             Unanswered::BrokenOff => outage.broken_off += 1,
         }
         self.counts.last_failure_ns = self.counts.last_failure_ns.max(Some(at_ns));
+    }
+
+    /// What came in the place of a reply to `kind` is none: keeps its beginning to tell.
+    #[cold]
+    pub fn garbled(&mut self, kind: Kind, bytes: &[u8]) {
+        self.counts.first_error.get_or_insert_with(|| {
+            let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
+            let shown = &line[..line.len().min(GARBLED_BYTES_SHOWN)];
+            let more = if shown.len() < line.len() { "..." } else { "" };
+            format!("'{}{more}', which is no reply to a {}", shown.escape_ascii(), kind.name())
+        });
     }
 
     /// An operation failed, `latency_ns` after it was sent, or after it was to be sent.

@@ -20,7 +20,7 @@ use crate::outputs::Outputs;
 use crate::patience::{self, End, GivenUp};
 use crate::percentiles::thin_kinds_warning;
 use crate::progress::{Progress, complain};
-use crate::recorder::Outage;
+use crate::recorder::{Counts, Outage};
 use crate::report::{describe, encode_histogram, text};
 use crate::result::{CurvePlan, Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
@@ -215,6 +215,7 @@ impl Session<'_> {
             self.watch(live, until, cluster, shape.timeout)
         };
         let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
+        self.advise(&measurement.measured.counts);
         let (outages, lost) = self.outages(&measurement, cluster);
         let counts = &measurement.measured.counts;
         measurement.facts.server_lost = lost;
@@ -243,6 +244,13 @@ impl Session<'_> {
             self.halt = cluster.obituary().map(Halt::ServerLost).or(given_up).or(interrupted);
         }
         if self.halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Adds to a reason to give up what the outcomes tell about it.
+    fn advise(&mut self, counts: &Counts) {
+        if let Some(Halt::GivenUp(given_up)) = &mut self.halt {
+            given_up.advise(&counts.errors);
+        }
     }
 
     /// What is to be told of servers that were away or silent during a measurement, and whether one
@@ -307,6 +315,7 @@ impl Session<'_> {
         let mut fleet = Fleet::launch(target, shape)?;
         let measured =
             fleet.run(&workload, until, |live| self.watch(live, until, cluster, shape.timeout))?;
+        self.advise(&measured.counts);
         if let Some(halt) = self.halt.take() {
             let why = halt.loss().unwrap_or("interrupted while preloading");
             bail!("{why}; nothing was measured");
@@ -314,8 +323,8 @@ impl Session<'_> {
         let counts = &measured.counts;
         let stored = counts.attempted() - counts.failed();
         if stored != keys {
-            let first =
-                counts.first_error.clone().unwrap_or_else(|| format!("{:?}", counts.errors));
+            let first = counts.first_error.clone().or_else(|| text::errors(&counts.errors));
+            let first = first.unwrap_or_default();
             bail!(
                 "preloading stored {} of {} keys ({first}); nothing was measured",
                 grouped(stored),

@@ -11,6 +11,7 @@
 
 use crate::number::duration;
 use crate::result::{Limit, Trust, Verdict};
+use crate::scenario::plural;
 
 const QUEUE_WAIT_SHARE_MAX: f64 = 0.05;
 const WORKER_SHARE_MAX: f64 = 0.90;
@@ -49,6 +50,8 @@ pub struct Facts {
     pub others_share: Option<f64>,
     /// Per server; `None` where it runs elsewhere.
     pub servers: Vec<Option<ServerLoad>>,
+    /// Connections on which more replies came than had been asked for.
+    pub unsolicited: u64,
     /// A server did not answer at the end.
     pub server_lost: bool,
     /// We started the servers.
@@ -77,6 +80,13 @@ pub fn judge(facts: &Facts) -> Trust {
              does, whatever the command"
                 .to_owned(),
         );
+    }
+    if facts.unsolicited > 0 {
+        limits.push(Limit::Server);
+        reasons.push(format!(
+            "{} brought more replies than were asked for: which of them answered what is not known",
+            plural(facts.unsolicited, "connection")
+        ));
     }
     if facts.wall_s < WALL_S_MIN {
         limits.push(Limit::Unknown);

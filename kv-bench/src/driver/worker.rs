@@ -311,6 +311,7 @@ impl<T: Target> Worker<T> {
                 return Err(Failure::Protocol);
             };
             let Ok(decoded) = self.codec.decode(kind, &bytes[taken..]) else {
+                self.recorder.garbled(kind, &bytes[taken..]);
                 return Err(Failure::Protocol);
             };
             let Some((size, reply)) = decoded else { break };

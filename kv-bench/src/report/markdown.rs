@@ -18,7 +18,7 @@ pub(super) fn page(result: &RunResult, files: &[String]) -> String {
         medium.escape(&describe::environment(result)),
         trust(result),
     );
-    for warning in text::distinct(&result.warnings) {
+    for warning in text::warnings(result) {
         let _ = writeln!(out, "> **Warning:** {}\n", medium.escape(warning));
     }
     curve(&mut out, result, files);

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::describe;
 use super::tables::{self, Medium, THIN};
-use crate::number::{decimal, duration, grouped};
+use crate::number::{decimal, duration};
 use crate::percentiles::TAIL_SAMPLES_MIN;
-use crate::result::{Part, RunResult, Verdict};
+use crate::result::{ErrorCounts, Part, RunResult, Verdict};
+use crate::scenario::plural;
 
 /// The result as text: what was measured, per operation, per server, per point; whether to believe
 /// it and why; what to know before quoting it. Ends with a newline.
@@ -17,7 +18,7 @@ pub fn summary(result: &RunResult) -> String {
     if let Some(note) = thin_note(result) {
         let _ = writeln!(out, "{note}\n");
     }
-    if let Some(errors) = tables::errors(&result.errors, Medium::Terminal) {
+    if let Some(errors) = errors(&result.errors) {
         let _ = writeln!(out, "errors: {errors}\n");
     }
     if !result.servers.is_empty() {
@@ -28,11 +29,9 @@ pub fn summary(result: &RunResult) -> String {
         let _ = writeln!(out, "{}\n", describe::curve_claim(result));
     }
     out.push_str(&verdict(result));
-    if !result.warnings.is_empty() {
-        out.push('\n');
-    }
-    for warning in distinct(&result.warnings) {
-        let _ = writeln!(out, "warning: {}", Medium::Terminal.escape(warning));
+    for (index, warning) in warnings(result).enumerate() {
+        let before = if index == 0 { "\n" } else { "" };
+        let _ = writeln!(out, "{before}warning: {}", Medium::Terminal.escape(warning));
     }
     out
 }
@@ -47,14 +46,18 @@ pub(super) fn headline(result: &RunResult) -> String {
     });
     let rest = if of_curve { "; this is whole, the curve was cut short" } else { "" };
     format!(
-        "{cut}{} operations in {}: {} ops/s ({}), {} error{}{silent}{rest}",
-        grouped(all.operations),
+        "{cut}{} in {}: {} ops/s ({}), {}{silent}{rest}",
+        plural(all.operations, "operation"),
         duration(all.duration_s * 1e6),
         decimal(all.throughput_ops_s, 0),
         describe::load(result),
-        grouped(all.errors),
-        if all.errors == 1 { "" } else { "s" },
+        plural(all.errors, "error"),
     )
+}
+
+/// What went wrong how often: `12 timeout, 3 ERR replies`.
+pub fn errors(errors: &ErrorCounts) -> Option<String> {
+    tables::errors(errors, Medium::Terminal)
 }
 
 /// What the mark [`THIN`] means, when some row of the headline carries it.
@@ -93,6 +96,11 @@ fn verdict(result: &RunResult) -> String {
         let _ = writeln!(out, "  - {}", Medium::Terminal.escape(reason));
     }
     out
+}
+
+/// The warnings, but for those that the verdict gives as reasons just above.
+pub(super) fn warnings(result: &RunResult) -> impl Iterator<Item = &String> {
+    distinct(&result.warnings).filter(|warning| !result.trust.reasons.contains(warning))
 }
 
 /// Each line once, in the order of its first appearance.

@@ -1,0 +1,79 @@
+//! Servers that answer, but not what they were asked, through the real program.
+
+#[allow(dead_code, reason = "other tests need more of it")]
+mod program;
+#[allow(dead_code, reason = "other tests need more of it")]
+mod scripted;
+
+use std::path::Path;
+use std::process::Output;
+
+use kv_bench::report;
+use kv_bench::result::{RunResult, Verdict};
+use program::{kv_bench, stderr};
+use scripted::{Answer, Server};
+use tempfile::TempDir;
+
+/// A run of `words` against `server`, with its result if there is one.
+fn run(server: &Server, dir: &Path, words: &[&str]) -> (Output, Option<RunResult>) {
+    let target = server.address.to_string();
+    let output = kv_bench(&["run", "--warmup", "0", "--threads", "1", "--target", &target])
+        .args(words)
+        .arg("--out")
+        .arg(dir.join("results"))
+        .output()
+        .expect("it runs");
+    let result = report::json::load(&dir.join("results/result.json"));
+    (output, result.ok())
+}
+
+/// What it sent was not told, and more patience with it was advised.
+#[test]
+fn what_is_no_reply_is_shown_and_no_longer_timeout_advised() {
+    let server = Server::start(|_, words| match words[0].as_str() {
+        "GET" => Answer::Raw(b"%what is this?\r\n"),
+        _ => Answer::Normal,
+    });
+    let dir = TempDir::new().expect("a folder");
+    let (output, result) = run(&server, dir.path(), &["--timeout", "1s"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("no reply to what was asked: see what listens there"), "{message}");
+    assert!(!message.contains("--timeout"), "{message}");
+    let warnings = result.expect("a partial result").warnings;
+    let told = "the first: '%what is this?', which is no reply to a get";
+    assert!(warnings.iter().any(|text| text.contains(told)), "{warnings:?}");
+}
+
+/// A reply too many and all that follow it answer something else: they were believed.
+#[test]
+fn more_replies_than_were_asked_for_make_a_run_untrusted() {
+    let server = Server::start(|number, _| match number {
+        100 => Answer::Raw(b"$5\r\nhello\r\n$5\r\nhello\r\n"),
+        _ => Answer::Normal,
+    });
+    let dir = TempDir::new().expect("a folder");
+    let (output, result) = run(&server, dir.path(), &["--requests", "1000"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = result.expect("written");
+    let told = "1 connection brought more replies than were asked for";
+    let is_told = |texts: &[String]| texts.iter().any(|text| text.starts_with(told));
+    assert_eq!(result.trust.verdict, Verdict::Untrusted);
+    assert!(is_told(&result.trust.reasons), "{:?}", result.trust.reasons);
+    assert!(is_told(&result.warnings), "{:?}", result.warnings);
+}
+
+#[test]
+fn a_failed_preload_says_how_operations_failed() {
+    let server = Server::start(|_, words| match words[0].as_str() {
+        "SET" => Answer::Close,
+        _ => Answer::Normal,
+    });
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--preload", "--keys", "10", "--requests", "10"];
+    let (output, result) = run(&server, dir.path(), &words);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    assert!(message.contains("preloading stored 0 of 10 keys (10 connection)"), "{message}");
+    assert!(result.is_none());
+}
