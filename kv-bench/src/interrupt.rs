@@ -1,10 +1,12 @@
-//! Signals. Ctrl-C: the first ends the run cleanly, the second at once.
+//! Signals. Ctrl-C: the first ends the run cleanly, the second at once; a terminal that goes away ends it
+//! cleanly, too.
 
+use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// Exit code of a second Ctrl-C, as shells report a process that SIGINT ended.
@@ -30,7 +32,7 @@ pub(crate) fn survive_file_limit() {
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens for SIGINT and SIGTERM from now on.
+    /// Listens for SIGINT, SIGTERM and SIGHUP from now on.
     pub(crate) fn listen() -> io::Result<Self> {
         let wanted = Arc::clone(WANTED.get_or_init(Arc::default));
         for signal in [SIGINT, SIGTERM] {
@@ -38,10 +40,23 @@ impl Interrupt {
             flag::register_conditional_shutdown(signal, AT_ONCE, Arc::clone(&wanted))?;
             flag::register(signal, Arc::clone(&wanted))?;
         }
+        // A shell and the kernel may both tell that the terminal has gone: twice is no haste. `nohup`
+        // has it ignored, which stays so.
+        if !is_ignored(SIGHUP) {
+            flag::register(SIGHUP, Arc::clone(&wanted))?;
+        }
         Ok(Self(wanted))
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Whether this process was started with `signal` ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }

@@ -113,6 +113,11 @@ pub(crate) fn run(
     let mut failure = None;
     if let (Some(ladder), None) = (ladder, &session.halt) {
         failure = session.curve(&ladder, &mut result, &outputs).err();
+        // Who ends the run while servers start, or keys are stored, ends it like anybody.
+        if failure.is_some() && session.interrupt.is_wanted() {
+            session.halt.get_or_insert(Halt::Interrupted);
+            failure = None;
+        }
         result.warnings.extend(describe::curve_gaps(&result));
         result.warnings.extend(session.exhausted_points(&result.points));
     }
