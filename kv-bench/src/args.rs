@@ -162,7 +162,7 @@ impl TlsArgs {
             ("cacert", file(&self.cacert)),
             ("cert", file(&self.cert)),
             ("key", file(&self.key)),
-            ("insecure", self.insecure.then(|| "true".to_owned())),
+            ("insecure", self.insecure.then(String::new)),
             ("sni", self.sni.clone()),
         ];
         given.into_iter().find_map(|(flag, value)| Some((flag, value?)))

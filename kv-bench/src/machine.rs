@@ -13,11 +13,15 @@ pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| NonZero::get(cores) as u32)
 }
 
+/// Bytes of memory of this machine; 0 when it does not tell.
+pub(crate) fn memory_bytes() -> u64 {
+    let what = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    System::new_with_specifics(what).map_or(0, |system| system.total_memory())
+}
+
 /// Describes the machine as it is now; `servers` is what each server said of itself.
 pub(crate) fn environment(servers: Vec<String>) -> Environment {
-    let what = RefreshKind::nothing()
-        .with_cpu(CpuRefreshKind::nothing())
-        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
     let system = System::new_with_specifics(what).ok();
     let cpu_model = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().to_owned()));
     Environment {
@@ -28,7 +32,7 @@ pub(crate) fn environment(servers: Vec<String>) -> Environment {
         kernel: System::kernel_version().unwrap_or_default(),
         cpu_model: cpu_model.unwrap_or_default(),
         cores: cores(),
-        memory_bytes: system.as_ref().map_or(0, System::total_memory),
+        memory_bytes: memory_bytes(),
         clocksource: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
         governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         load_average: System::load_average().map_or(0.0, |load| load.one),

@@ -20,6 +20,8 @@ const SERVERS_MAX: u32 = 64;
 const PIPELINE_MAX: u32 = 10_000;
 /// Who waits longer for one reply waits for nobody.
 const TIMEOUT_MAX: Duration = Duration::from_hours(1);
+/// Who measures for longer than a year measures for ever.
+const TIME_MAX: Duration = Duration::from_hours(365 * 24);
 /// Redis' largest string.
 const VALUE_BYTES_MAX: u64 = 512 << 20;
 /// A closed loop over more connections is beyond any descriptor limit that we could raise to.
@@ -35,7 +37,7 @@ pub enum ScenarioError {
     Range { flag: &'static str, value: u64, min: u64, max: u64, example: u64 },
     #[error("--mix: {0}")]
     Mix(#[from] MixError),
-    #[error("--{flag} {value}: {problem}")]
+    #[error("--{flag}{}{value}: {problem}", if value.is_empty() { "" } else { " " })]
     Value { flag: &'static str, value: String, problem: String },
     #[error("--{flag}: {source}")]
     Endpoint { flag: &'static str, source: EndpointError },
@@ -44,7 +46,12 @@ pub enum ScenarioError {
     )]
     Twice(String),
     #[error(
-        "{needed} connections ({threads} workers × {clients} clients × {servers} servers) are more than {CONNECTIONS_MAX}; ask for fewer --clients"
+        "{} connections ({} × {} × {}) are more than {}; ask for fewer --clients",
+        grouped(*needed),
+        plural((*threads).into(), "worker"),
+        plural((*clients).into(), "client"),
+        plural(*servers as u64, "server"),
+        grouped(CONNECTIONS_MAX)
     )]
     Connections { needed: u64, threads: u32, clients: u32, servers: usize },
 }
@@ -219,7 +226,9 @@ impl Scenario {
     pub fn headline(&self, servers: &str) -> String {
         let Shape { threads, clients, pipeline, .. } = self.shape;
         let amount = match self.until {
-            Until::Operations(operations) => format!("{} operations in total", grouped(operations)),
+            Until::Operations(operations) => {
+                format!("{} in total", plural(operations, "operation"))
+            }
             Until::Elapsed(time) => format!("{} s", time.as_secs_f64()),
         };
         let program = match &self.place {
@@ -262,13 +271,8 @@ fn shape(callers: &CallerArgs) -> Result<Shape, ScenarioError> {
     if callers.timeout < Duration::from_millis(1) {
         return Err(too_short("timeout", callers.timeout, "1ms"));
     }
-    if callers.timeout > TIMEOUT_MAX {
-        return Err(ScenarioError::Value {
-            flag: "timeout",
-            value: format!("{:?}", callers.timeout),
-            problem: "must be at most 1h (such as --timeout 10s)".to_owned(),
-        });
-    }
+    at_most("timeout", callers.timeout, (TIMEOUT_MAX, "1h"))?;
+    at_most("warmup", callers.warmup, (TIME_MAX, "8760h"))?;
     Ok(Shape {
         threads: callers.threads,
         clients: callers.clients,
@@ -282,11 +286,27 @@ fn until(callers: &CallerArgs) -> Result<Until, ScenarioError> {
         if duration < Duration::from_millis(100) {
             return Err(too_short("duration", duration, "100ms"));
         }
+        at_most("duration", duration, (TIME_MAX, "8760h"))?;
         return Ok(Until::Elapsed(duration));
     }
     let requests = callers.requests.unwrap_or(100_000);
     range("requests", requests, (1, 1_000_000_000_000), 100_000)?;
     Ok(Until::Operations(requests))
+}
+
+fn at_most(
+    flag: &'static str,
+    value: Duration,
+    (max, text): (Duration, &str),
+) -> Result<(), ScenarioError> {
+    if value <= max {
+        return Ok(());
+    }
+    Err(ScenarioError::Value {
+        flag,
+        value: format!("{value:?}"),
+        problem: format!("must be at most {text} (such as --{flag} 10s)"),
+    })
 }
 
 fn too_short(flag: &'static str, value: Duration, min: &str) -> ScenarioError {
@@ -301,11 +321,11 @@ fn too_short(flag: &'static str, value: Duration, min: &str) -> ScenarioError {
 ///
 /// # Errors
 ///
-/// Names the shortest that will do.
+/// Names the shortest, or the longest, that will do.
 pub fn check_curve_time(time: Duration) -> Result<(), ScenarioError> {
     let min = curve::WARMUP + curve::LENGTH;
     if time >= min {
-        return Ok(());
+        return at_most("curve-time", time, (TIME_MAX, "8760h"));
     }
     Err(ScenarioError::Value {
         flag: "curve-time",

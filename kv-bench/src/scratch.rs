@@ -1,6 +1,7 @@
 //! The temporary folder of a run, and the sweep of those that killed runs left behind.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -19,8 +20,16 @@ impl Scratch {
         let parent = std::env::temp_dir();
         sweep(&parent);
         let path = parent.join(format!("{PREFIX}{}", std::process::id()));
-        fs::create_dir_all(&path)
-            .with_context(|| format!("cannot make the temporary folder {}", path.display()))?;
+        let made = match fs::create_dir(&path) {
+            // Of an earlier process with our number, which has ended.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_dir_all(&path).and_then(|()| fs::create_dir(&path))
+            }
+            made => made,
+        };
+        made.with_context(|| {
+            format!("cannot make the temporary folder {} (TMPDIR says where)", path.display())
+        })?;
         Ok(Self { path })
     }
 

@@ -80,13 +80,14 @@ pub(crate) fn run(
     let subcommand = if curve_time.is_some() { "curve" } else { "run" };
     let plots = curve_time.is_some() || args.output.plots;
     let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
+    let scratch = Scratch::new()?;
     let outputs = Outputs::prepare(&args.output, subcommand, plots)?;
     let mut session = Session {
         args,
         scenario,
         interrupt,
         progress: Progress::new(args.output.quiet, args.output.is_piped()),
-        scratch: Scratch::new()?,
+        scratch,
         arguments: std::env::args().skip(1).map(|word| redacted(&word)).collect(),
         halt: None,
         intervals: Vec::new(),
@@ -137,6 +138,7 @@ impl Session<'_> {
     /// Servers, preload, warm-up and the measurement that was asked for.
     fn headline(&mut self, subcommand: &str) -> anyhow::Result<RunResult> {
         let scenario = self.scenario;
+        check_room(scenario)?;
         let mut cluster = self.open(scenario.servers() as u32)?;
         self.announce(&cluster)?;
         // Before the load: the load average is to describe the machine without it.
@@ -504,6 +506,23 @@ impl Session<'_> {
             None => 0,
         })
     }
+}
+
+/// Refuses more data in spawned servers than this machine can hold, before it is filled with them.
+fn check_room(scenario: &Scenario) -> anyhow::Result<()> {
+    let key_bytes = (scenario.key_size() + scenario.value_size()) as u64;
+    let (keys, memory_bytes) = (scenario.key_count(), machine::memory_bytes());
+    let is_here = matches!(scenario.place, Place::Spawned { .. });
+    if is_here && memory_bytes > 0 && keys.saturating_mul(key_bytes) > memory_bytes {
+        bail!(
+            "{} keys with values of {} bytes are more than the {} MB of memory here: ask for fewer \
+             --keys, or for a smaller --value-size",
+            grouped(keys),
+            grouped(scenario.value_size() as u64),
+            grouped(memory_bytes / 1_000_000)
+        );
+    }
+    Ok(())
 }
 
 fn before_now(elapsed: Duration) -> Timestamp {

@@ -225,8 +225,16 @@ impl Spawned {
             ERROR_WORDS.iter().any(|word| line.contains(word))
         };
         let last = |lines: Vec<&str>| lines[lines.len().saturating_sub(LOG_LINES)..].join(" | ");
-        let errors = last(lines().filter(is_error).collect());
-        let words = if errors.is_empty() { last(lines().collect()) } else { errors };
+        let errors: Vec<&str> = lines().filter(is_error).collect();
+        let words = match errors.as_slice() {
+            [] => last(lines().collect()),
+            // What went wrong may follow below a headline that says that something did.
+            [error] => {
+                let from: Vec<&str> = lines().skip_while(|line| line != error).collect();
+                from[..from.len().min(1 + LOG_LINES)].join(" | ")
+            }
+            _ => last(errors),
+        };
         Some(words).filter(|words| !words.is_empty())
     }
 

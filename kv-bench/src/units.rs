@@ -1,5 +1,6 @@
 //! Numbers with units as users type them: `100k`, `1.5m`, `10s`, `5ms`.
 
+use std::num::IntErrorKind;
 use std::time::Duration;
 
 /// Reads a count: digits, or digits with k, m or g for thousands, millions and billions.
@@ -13,8 +14,11 @@ pub fn count(text: &str) -> Result<u64, String> {
         _ => (lower.as_str(), 1),
     };
     let digits = digits.replace('_', "");
-    if let Ok(whole) = digits.parse::<u64>() {
-        return whole.checked_mul(factor).ok_or_else(invalid);
+    let too_large = || format!("'{text}' is too large");
+    match digits.parse::<u64>().map_err(|error| error.kind().clone()) {
+        Ok(whole) => return whole.checked_mul(factor).ok_or_else(too_large),
+        Err(IntErrorKind::PosOverflow) => return Err(too_large()),
+        Err(_) => {}
     }
     let number = positive_decimal(&digits).filter(|_| factor > 1).ok_or_else(invalid)?;
     Ok((number * factor as f64).round() as u64)

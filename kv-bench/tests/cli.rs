@@ -66,6 +66,11 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         (&["--keys", "0"], "--keys 0: must be from 1"),
         (&["--timeout", "0"], "--timeout 0s: must be"),
         (&["--timeout", "61m"], "--timeout 3660s: must be at most 1h"),
+        // It lasted 0.29 s: what is beyond 64 bits of nanoseconds.
+        (&["--duration", "18446744074s"], "--duration 18446744074s: must be at most 8760h"),
+        (&["--warmup", "18446744074s"], "--warmup 18446744074s: must be at most 8760h"),
+        (&["--requests", "99999999999999999999"], "'99999999999999999999' is too large"),
+        (&["--insecure"], "--insecure: only for rediss:// targets, and there is none"),
         (&["--servers", ""], "--servers '': must be a number or addresses (such as --servers 4)"),
         (
             &["--target", "127.0.0.1:1,127.0.0.1:2"],
@@ -205,6 +210,27 @@ fn an_unwritable_results_folder_is_found_before_anything_is_measured() {
 }
 
 #[test]
+fn a_temporary_folder_that_is_not_there_is_told_and_not_made() {
+    let dir = TempDir::new().expect("a folder");
+    let mut run = kv_bench(&["run", "--requests", "10", "--out"]);
+    run.arg(dir.path().join("results")).env("TMPDIR", dir.path().join("missing"));
+    let output = run.output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("(TMPDIR says where)"), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 0);
+}
+
+#[test]
+fn more_data_than_there_is_memory_is_refused_before_it_is_made() {
+    let dir = TempDir::new().expect("a folder");
+    let mut run = kv_bench(&["run", "--keys", "1000g", "--requests", "10", "--out"]);
+    let output = run.arg(dir.path().join("results")).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let told = "1,000,000,000,000 keys with values of 100 bytes are more than the ";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+}
+
+#[test]
 fn a_server_that_cannot_start_shows_its_last_words() {
     let dir = TempDir::new().expect("a folder");
     let server = script(dir.path(), "echo the disk is on fire >&2; exit 7");
@@ -217,6 +243,22 @@ fn a_server_that_cannot_start_shows_its_last_words() {
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
     assert!(message.contains("exit code 7; it said: the disk is on fire"), "{message}");
+}
+
+/// Redis says that something is wrong, and what below it, which was left out.
+#[test]
+fn a_server_that_cannot_start_says_what_follows_its_only_error() {
+    let dir = TempDir::new().expect("a folder");
+    let words = "echo hello; echo '*** FATAL ***'; echo 'at line 3'; echo 'no such option'";
+    let server = script(dir.path(), &format!("{words}; exit 1"));
+    let output = kv_bench(&["run", "--server-bin"])
+        .arg(server)
+        .arg("--out")
+        .arg(dir.path().join("results"))
+        .output()
+        .expect("it runs");
+    let message = stderr(&output);
+    assert!(message.contains("it said: *** FATAL *** | at line 3 | no such option"), "{message}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn who_is_not_trusted_is_told_why_in_one_line() {
     assert_line(ping(&["--cacert", &stranger]), 3, "nobody we trust has signed");
     assert_line(ping(&["--cacert", &ca, "--sni", "other.example"]), 3, "other.example");
     let plain = served.address.port();
-    let hint = "does not speak TLS on this port: leave out --tls, or name its port for TLS";
+    let hint = "does not speak TLS on this port: leave out --tls (or the s of rediss://)";
     assert_line(run(plain, &["--insecure", "ping"]), 3, hint);
     let strict = serve(&files, AuthClients::Yes);
     let port = strict.address_for("tls:").port();

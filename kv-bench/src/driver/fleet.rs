@@ -19,6 +19,7 @@ use super::silence::{self, Span};
 use super::worker::Worker;
 use super::{Message, Outcome, Phase, Shape, Until};
 use crate::interrupt;
+use crate::number::grouped;
 use crate::recorder::{Counts, Latencies};
 use crate::result::Interval;
 use crate::target::Target;
@@ -33,7 +34,8 @@ pub enum LaunchError {
     #[error("{0}")]
     Refused(String),
     #[error(
-        "{needed} connections need more open files than the {allowed} allowed here (raise `ulimit -n`, or ask for fewer --clients)"
+        "{} connections need more open files than the {} allowed here (raise `ulimit -n`, or ask for fewer --clients)",
+        grouped(*needed), grouped(*allowed)
     )]
     Descriptors { needed: u64, allowed: u64 },
     #[error("cannot start worker {worker} of {threads}: {cause} (ask for fewer --threads)")]

@@ -95,10 +95,13 @@ fn tls_reason(error: &io::Error) -> String {
             "it asks for a certificate of ours (--cert, --key)"
         }
         (Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)), _) => {
-            "it does not speak TLS on this port: leave out --tls, or name its port for TLS"
+            "it does not speak TLS on this port: leave out --tls (or the s of rediss://), or name its port \
+             for TLS"
         }
         (Some(error), _) => return error.to_string(),
-        (None, io::ErrorKind::TimedOut) => "it did not finish the handshake in time",
+        (None, io::ErrorKind::TimedOut) => {
+            "it did not finish the handshake in time; does it speak TLS on this port?"
+        }
         (
             None,
             io::ErrorKind::UnexpectedEof
@@ -118,8 +121,8 @@ const TLS_ALERT: u8 = 21;
 fn protocol_reason(error: &ReplyError) -> String {
     match error {
         ReplyError::UnknownType(TLS_ALERT) => {
-            "this port speaks TLS: add --tls, with --cacert FILE where the system does not know who \
-             signed its certificate"
+            "this port speaks TLS: add --tls (or write rediss://), with --cacert FILE where the system \
+             does not know who signed its certificate"
                 .to_owned()
         }
         error => error.to_string(),

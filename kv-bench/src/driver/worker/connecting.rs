@@ -8,7 +8,7 @@ use super::Worker;
 use crate::driver::clock::now_ns;
 use crate::driver::connection::{Received, State};
 use crate::driver::poll::Ready;
-use crate::target::Target;
+use crate::target::{Node, Target};
 
 /// Connections that all workers together open at the same time, below any server's listen backlog.
 const OPENING_MAX: usize = 64;
@@ -66,8 +66,10 @@ impl<T: Target> Worker<T> {
     }
 
     fn blame(&self, id: usize, reason: &str) -> String {
-        let node = &self.target.nodes()[id % self.nodes];
-        format!("cannot connect to {} ({}): {reason}", node.name, node.address)
+        let Node { name, address } = &self.target.nodes()[id % self.nodes];
+        let address = address.to_string();
+        let address = if *name == address { String::new() } else { format!(" ({address})") };
+        format!("cannot connect to {name}{address}: {reason}")
     }
 
     pub(super) fn open(&mut self, id: usize) -> io::Result<()> {
