@@ -9,7 +9,7 @@ use crate::cpu::{CpuUsed, Disturbance, ProcessCpu};
 use crate::driver::{Fleet, Live, Measured, Outcome, Shape, Span, Until};
 use crate::machine;
 use crate::number::{duration, grouped};
-use crate::patience::silence;
+use crate::patience::{Waiting, silence};
 use crate::percentiles::thin_warning;
 use crate::recorder::KindCounts;
 use crate::result::{
@@ -161,14 +161,20 @@ impl Measurement {
     }
 
     /// The longest time in which server number `node` was waited for and silent, where it is worth
-    /// telling, and how many clients there are, when all waited in most of it.
-    pub(crate) fn silence_of(&self, node: usize) -> (Option<Silence>, Option<u64>) {
-        let Measured { silences, silence, .. } = &self.measured;
+    /// telling, and how many clients waited, when nobody was answered in most of it.
+    pub(crate) fn silence_of(&self, node: usize) -> (Option<Silence>, Option<Waiting>) {
+        let Measured { silences, silence, outcomes, .. } = &self.measured;
         let span = silences.get(node).copied().unwrap_or_default();
         let told = self.told(span);
         let most = span.overlap(*silence).length_ns() > span.length_ns() / 2;
-        let clients = u64::from(self.facts.threads) * u64::from(self.facts.clients);
-        (told, told.filter(|_| most).map(|_| clients))
+        // A client that was through before the middle of it waited for nothing.
+        let middle_ns = span.begin_ns + span.length_ns() / 2;
+        let ends_ns = outcomes.iter().flat_map(|outcome| &outcome.ends_ns);
+        let waiting = Waiting {
+            clients: ends_ns.filter(|&&end_ns| end_ns > middle_ns).count() as u64,
+            of: u64::from(self.facts.threads) * u64::from(self.facts.clients),
+        };
+        (told, told.filter(|_| most).map(|_| waiting))
     }
 
     fn throughput_ops_s(&self) -> f64 {

@@ -31,6 +31,13 @@ pub(crate) struct GivenUp {
     pub(crate) text: String,
 }
 
+/// How many clients waited while nobody was answered, of how many in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) clients: u64,
+    pub(crate) of: u64,
+}
+
 /// What became of a server that was away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -110,12 +117,12 @@ pub(crate) fn silence(span: Span, start_ns: u64, median_us: Option<f64>) -> Opti
 }
 
 /// What is told of a server that failed operations or was silent; nothing of another one. `waiting`
-/// is how many clients there are, when all of them waited in most of its silence.
+/// is given when nobody was answered in most of its silence.
 pub(crate) fn told(
     name: &str,
     outage: &Outage,
     silence: Option<Silence>,
-    waiting: Option<u64>,
+    waiting: Option<Waiting>,
     end: End,
 ) -> Option<String> {
     let counted = [
@@ -136,8 +143,14 @@ pub(crate) fn told(
     let was_away = outage.connections_lost > 0 || outage.failed > 0;
     let mut text = format!("{name}: {}", facts.join(", "));
     match waiting {
-        Some(1) => text += ", while the only client waited",
-        Some(clients) => drop(write!(text, ", while all {} clients waited", grouped(clients))),
+        Some(Waiting { of: 1, .. }) => text += ", while the only client waited",
+        Some(Waiting { clients, of }) if clients < of => {
+            let (clients, of) = (grouped(clients), grouped(of));
+            let _ = write!(text, ", while the last {clients} of {of} clients waited");
+        }
+        Some(Waiting { of, .. }) => {
+            let _ = write!(text, ", while all {} clients waited", grouped(of));
+        }
         None => {}
     }
     text += match end {

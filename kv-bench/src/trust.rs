@@ -73,20 +73,9 @@ pub struct ServerLoad {
 pub fn judge(facts: &Facts) -> Trust {
     let mut reasons = Vec::new();
     let mut limits = Vec::new();
-    if facts.server_lost {
+    for reason in faults_of_servers(facts) {
         limits.push(Limit::Server);
-        reasons.push(
-            "the figures are of a server that did not answer at the end: measure again when it \
-             does, whatever the command"
-                .to_owned(),
-        );
-    }
-    if facts.unsolicited > 0 {
-        limits.push(Limit::Server);
-        reasons.push(format!(
-            "{} brought more replies than were asked for: which of them answered what is not known",
-            plural(facts.unsolicited, "connection")
-        ));
+        reasons.push(reason);
     }
     if facts.wall_s < WALL_S_MIN {
         limits.push(Limit::Unknown);
@@ -163,6 +152,23 @@ pub fn with_outcome(trust: Trust, attempted: u64, failed: u64) -> Trust {
 pub fn with_outages(mut trust: Trust, outages: &[String]) -> Trust {
     trust.reasons.splice(0..0, outages.iter().cloned());
     trust
+}
+
+/// What servers did after which no figure is worth believing.
+fn faults_of_servers(facts: &Facts) -> impl Iterator<Item = String> {
+    let lost = facts.server_lost.then(|| {
+        "the figures are of a server that did not answer at the end: measure again when it does, \
+         whatever the command"
+            .to_owned()
+    });
+    let unsolicited = (facts.unsolicited > 0).then(|| {
+        let connections = plural(facts.unsolicited, "connection");
+        format!(
+            "{connections} brought more replies than were asked for: which of them answered what is \
+             not known"
+        )
+    });
+    lost.into_iter().chain(unsolicited)
 }
 
 fn others(facts: &Facts) -> Option<String> {

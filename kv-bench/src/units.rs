@@ -15,7 +15,7 @@ pub fn count(text: &str) -> Result<u64, String> {
     };
     let digits = digits.replace('_', "");
     let too_large = || format!("'{text}' is too large");
-    match digits.parse::<u64>().map_err(|error| error.kind().clone()) {
+    match digits.parse::<u64>().map_err(|error| *error.kind()) {
         Ok(whole) => return whole.checked_mul(factor).ok_or_else(too_large),
         Err(IntErrorKind::PosOverflow) => return Err(too_large()),
         Err(_) => {}

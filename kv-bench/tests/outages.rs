@@ -275,6 +275,20 @@ fn a_silence_in_which_all_clients_waited_is_told() {
     assert!(result.trust.reasons.iter().any(told), "{:?}", result.trust.reasons);
 }
 
+/// It was told of all clients, when the others had nothing left to do.
+#[test]
+fn a_silence_for_the_last_client_is_told_of_it_alone() {
+    let dir = TempDir::new().expect("a folder");
+    // The first that comes is the look at the server.
+    let server = stalling(400, Duration::from_millis(800));
+    let target = server.address.to_string();
+    let run = start(dir.path(), &["--target", &target, "--requests", "400"]);
+    let (output, result) = finish(run, dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let told = |text: &String| text.contains("while the last 1 of 4 clients waited");
+    assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+}
+
 #[test]
 fn a_client_that_waits_while_others_are_answered_is_no_silence() {
     let dir = TempDir::new().expect("a folder");

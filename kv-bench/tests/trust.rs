@@ -42,6 +42,13 @@ fn a_calm_measurement_is_trusted() {
 }
 
 #[test]
+fn replies_that_nobody_asked_for_leave_nothing_to_trust() {
+    let (verdict, limit, reasons) = verdict(&Facts { unsolicited: 2, ..calm() });
+    assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::Server));
+    assert!(reasons.starts_with("2 connections brought more replies"), "{reasons}");
+}
+
+#[test]
 fn a_busy_thread_of_a_server_is_the_limit_of_a_trusted_measurement() {
     let at = |busiest_thread| {
         let servers = vec![None, Some(ServerLoad { cores: 1.0, busiest_thread })];

@@ -90,6 +90,8 @@ pub struct Outcome {
     pub hearing: Vec<Hearing>,
     /// The longest time in which it did not run.
     pub absence: Span,
+    /// When each of its clients had nothing left to do, in that order.
+    pub ends_ns: Vec<u64>,
 }
 
 enum Message {

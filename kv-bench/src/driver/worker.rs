@@ -53,6 +53,8 @@ pub(super) struct Worker<T: Target> {
     paused: VecDeque<(u64, usize)>,
     /// Clients with anything left to do.
     active: usize,
+    /// When clients had nothing left to do.
+    ends_ns: Vec<u64>,
     /// Connections with requests that the current event added.
     touched: Vec<usize>,
     key: KeyBuffer,
@@ -93,6 +95,7 @@ impl<T: Target> Worker<T> {
             clients: Vec::new(),
             paused: VecDeque::new(),
             active: 0,
+            ends_ns: Vec::new(),
             touched: Vec::new(),
             key: KeyBuffer::default(),
             recorder: Recorder::default(),
@@ -145,6 +148,7 @@ impl<T: Target> Worker<T> {
             wall_ns: cost.at_ns - begun.at_ns,
             hearing,
             absence,
+            ends_ns: std::mem::take(&mut self.ends_ns),
         })
     }
 
@@ -171,6 +175,7 @@ impl<T: Target> Worker<T> {
             self.clients.push(Client::new(stream, operations));
         }
         self.active = self.clients.len();
+        self.ends_ns = Vec::with_capacity(self.active);
         self.paused.clear();
         let ready = self.connections.iter().enumerate().filter(|(_, c)| c.state == State::Ready);
         self.reach.begin(phase.start_ns, ready.map(|(id, _)| id % self.nodes));
@@ -233,6 +238,7 @@ impl<T: Target> Worker<T> {
     #[cold]
     fn retire(&mut self, client_id: usize) {
         let now_ns = now_ns();
+        self.ends_ns.push(now_ns);
         for node in 0..self.nodes {
             if self.connections[client_id * self.nodes + node].state == State::Ready {
                 self.reach.retire(node, now_ns, self.active == 0);
