@@ -3,7 +3,9 @@
 mod store;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use kv_core::engine::{KeysAhead, Tally};
 use kv_core::resp::Encoder;
@@ -41,7 +43,7 @@ fn batch(engine: &Engine, lines: &[&str]) -> Vec<Value> {
 /// writes there; it must neither wait for that nor be noticed.
 #[test]
 fn bringing_keys_near_waits_for_no_lock_and_changes_nothing() {
-    let engine = Engine::default();
+    let engine = Arc::new(Engine::default());
     run(&engine, "set here 1");
     let queued: OwnedArgs = split("set here 2").iter().collect();
     let write = [call(&queued, 0)];
@@ -50,7 +52,14 @@ fn bringing_keys_near_waits_for_no_lock_and_changes_nothing() {
     for key in [&b"here"[..], b"absent", b"", b"here"] {
         engine.expect(&mut ahead, key);
     }
-    engine.warm(0, &mut ahead); // this very thread holds the lock for writing
+    // This thread holds the lock for writing.
+    let (done, is_done) = mpsc::channel();
+    let other = Arc::clone(&engine);
+    thread::spawn(move || {
+        other.warm(0, &mut ahead);
+        done.send(ahead).expect("somebody waits");
+    });
+    let mut ahead = is_done.recv_timeout(Duration::from_mins(1)).expect("it waits for no lock");
     transaction.run(&write[0], &mut Encoder::default());
     transaction.commit(&mut Tally::default());
     for key in (0..100).map(|n| format!("key:{n}")) {
