@@ -241,7 +241,7 @@ fn start_fails(dir: &str) -> bool {
 /// `CONFIG SET` took units where the flag of the same name, and so its line in a file, did not.
 #[test]
 fn sizes_have_units_wherever_they_are_written() {
-    let (_folder, path) = file("\u{feff}output-limit 3mb\nproto-max-bulk-len 2MB\n");
+    let (_folder, path) = file("\u{feff}port 0\noutput-limit 3mb\nproto-max-bulk-len 2MB\n");
     let mut command = with_file(&path);
     command.args(["--output-soft-limit", "2048kb"]);
     let server = Process::spawn(command);
