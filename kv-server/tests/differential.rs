@@ -16,6 +16,7 @@ mod differential {
 mod support;
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use differential::exceptions::NOT_SENT;
 use differential::grammar::{Dice, Grammar, Times, Words};
@@ -30,6 +31,8 @@ const CONNECTIONS: usize = 3;
 const SCRIPT_LEN: usize = 500;
 /// More than any replies are.
 const UNLIMITED_BYTES: usize = 1 << 40;
+/// Longer than any reply waits to be read.
+const UNLIMITED_TIME: Duration = Duration::from_hours(24);
 /// Scripts that are cut down and shown; with so many, more would not help.
 const SHOWN_MAX: usize = 12;
 
@@ -133,6 +136,7 @@ fn random_streams_are_answered_as_by_redis() {
     let ours = Served::with(|config| {
         config.limits.output_bytes_max = UNLIMITED_BYTES;
         config.limits.output_soft_bytes_max = UNLIMITED_BYTES;
+        config.limits.unacknowledged_time = UNLIMITED_TIME;
     });
     let wanted = from_environment("KV_DIFFERENTIAL").unwrap_or(COMMANDS_USUALLY as u64) as usize;
     let seed = from_environment("KV_DIFFERENTIAL_SEED").unwrap_or(1);
@@ -148,8 +152,11 @@ fn random_streams_are_answered_as_by_redis() {
         said += steps.len();
         let Some(difference) = pair.run(&steps, times) else { continue };
         different += 1;
-        // Cutting it down may take long, where values are.
-        println!("seed {seed}, times {times:?}: step {} differs\n", difference.step);
+        // Cutting it down may take long, where values are, and may not meet it again.
+        let Difference { step, theirs, ours } = &difference;
+        println!(
+            "seed {seed}, times {times:?}, step {step}\n--- redis\n{theirs}\n--- ours\n{ours}\n"
+        );
         if shown.len() < SHOWN_MAX {
             let (steps, difference) = cut_down(&mut pair, &steps, times, difference);
             let text = describe(seed, &steps, times, &difference);

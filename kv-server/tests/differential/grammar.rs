@@ -125,7 +125,8 @@ impl Grammar {
         }
         take_soon(times, &mut words);
         // What is longer of two times from now on is a matter of microseconds.
-        if times == Times::Relative && words[0].to_ascii_lowercase().ends_with(b"expire") {
+        let ahead = words.get(2).is_some_and(|time| !time.starts_with(b"-"));
+        if ahead && words[0].to_ascii_lowercase().ends_with(b"expire") {
             for word in &mut words[1..] {
                 if word.eq_ignore_ascii_case(b"gt") || word.eq_ignore_ascii_case(b"lt") {
                     *word = b"xx".to_vec();
