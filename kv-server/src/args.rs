@@ -25,7 +25,7 @@ use crate::config::{AuthClients, Config, Limits, MemoryLimit, PORT_DEFAULT};
 use crate::config_file;
 use crate::file_hint::file_hint;
 use crate::file_limit::survive_file_limit;
-use crate::log_file::LogFile;
+use crate::log_file::{LogFile, Readers};
 use crate::repair;
 use crate::server::{Server, ServerError};
 use crate::settings::{parse_bytes, policy_names};
@@ -450,7 +450,7 @@ impl Args {
         // CONFIG SET may ask for more later; until then the limit below keeps the rest away.
         builder.filter_level(LevelFilter::Trace).format_target(false);
         let open = |path| {
-            LogFile::open(path).map_err(|cause| {
+            LogFile::open(path, Readers::All).map_err(|cause| {
                 let (path, hint) = (path.display(), file_hint(&cause));
                 anyhow!("cannot open the log file {path}: {cause}{hint}")
             })

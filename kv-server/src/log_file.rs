@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,17 +13,27 @@ use signal_hook::flag;
 
 use crate::file_hint::file_hint;
 
+/// Who may read a file that is made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Readers {
+    /// Everybody whom the umask lets.
+    All,
+    /// Its owner alone: it shows what the store holds.
+    Owner,
+}
+
 /// A file that is appended to; clones are the same one.
 #[derive(Debug, Clone)]
 pub(crate) struct LogFile {
     path: PathBuf,
+    readers: Readers,
     file: Arc<Mutex<File>>,
 }
 
 impl LogFile {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = Arc::new(Mutex::new(append_to(path)?));
-        Ok(Self { path: path.to_owned(), file })
+    pub(crate) fn open(path: &Path, readers: Readers) -> io::Result<Self> {
+        let file = Arc::new(Mutex::new(append_to(path, readers)?));
+        Ok(Self { path: path.to_owned(), readers, file })
     }
 
     fn lock(&self) -> MutexGuard<'_, File> {
@@ -31,7 +42,7 @@ impl LogFile {
 
     /// Leaves the file that is open to who moved it, and goes on in one of the same name.
     fn open_anew(&self) -> io::Result<()> {
-        let file = append_to(&self.path)?;
+        let file = append_to(&self.path, self.readers)?;
         *self.lock() = file;
         Ok(())
     }
@@ -47,8 +58,12 @@ impl Write for LogFile {
     }
 }
 
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+fn append_to(path: &Path, readers: Readers) -> io::Result<File> {
+    let mode = match readers {
+        Readers::All => 0o666,
+        Readers::Owner => 0o600,
+    };
+    OpenOptions::new().create(true).append(true).mode(mode).open(path)
 }
 
 /// All such files of a server.

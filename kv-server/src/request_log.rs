@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use kv_core::resp::Args;
 
-use crate::log_file::{LogFile, LogFiles};
+use crate::log_file::{LogFile, LogFiles, Readers};
 use crate::secrets::is_secret;
 
 /// Lines that may wait for the disk. Beyond them lines are dropped and counted: a log must not
@@ -56,7 +56,7 @@ impl RequestLog {
         let out: Box<dyn Write + Send> = if path.as_os_str() == "-" {
             Box::new(io::stderr())
         } else {
-            let file = LogFile::open(path)?;
+            let file = LogFile::open(path, Readers::Owner)?;
             files.add(file.clone());
             Box::new(file)
         };

@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -39,6 +40,9 @@ fn after_a_hangup_logs_go_on_in_new_files_and_nothing_is_missing() {
     });
     assert!(holds(&at("log.1"), "ready on") && !holds(&at("log"), "ready on"));
     assert!(holds(&at("requests.1"), "SET before x") && !holds(&at("requests"), "SET before"));
+    // It once showed what the store holds to everybody on the machine.
+    let mode = at("requests").metadata().expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
     server.signal(Signal::TERM);
     assert_eq!(server.ended().code(), Some(0));
     assert!(holds(&at("log"), "stopped"));
