@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use kv_core::Engine;
 use kv_core::data_dir::{CutOff, DataDir, Durability, Progress, RecoveryError, SaveError, Saved};
 use kv_core::log::{Log, Torn};
+use kv_core::snapshot::SnapshotError;
 use kv_core::storage::Storage;
 
 use crate::shared::Shared;
@@ -145,6 +146,9 @@ impl Persistence {
                 );
                 self.saved_at_s.store(unix_s(), Ordering::Relaxed);
                 self.save_ms.store(elapsed.as_millis() as u64, Ordering::Relaxed);
+            }
+            Err(SaveError::Snapshot(SnapshotError::Abandoned { .. })) => {
+                log::info!("gave up the snapshot under way: the server ends");
             }
             Err(reason) => log::error!("no snapshot: {reason}"),
         }

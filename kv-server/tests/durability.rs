@@ -408,6 +408,30 @@ fn the_start_removes_what_a_crash_left_and_nobody_elses_files() {
 
 /// A review found that `SHUTDOWN SAVE` saved nothing in a mode without a log, and that `SHUTDOWN
 /// NOSAVE` saved all the same.
+/// It was told as an error of the disk.
+#[test]
+fn a_snapshot_that_the_end_of_the_server_cuts_short_is_no_error() {
+    let data = Data::new();
+    let mut process = data.serve(&["--durability", "everysec"]);
+    let mut wire = process.connect();
+    // So much that the end comes first.
+    let value = vec![b'x'; 1024 * 1024];
+    for key in 0..64 {
+        wire.send(request(&[b"SET", format!("key{key}").as_bytes(), &value])).expect("+OK\r\n");
+    }
+    wire.send("BGSAVE\r\n").expect("+Background saving started\r\n");
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended().code(), Some(0));
+    let log = process.log();
+    // Or it was done before.
+    let outcomes = ["gave up the snapshot under way", "snapshot of 64 entries"];
+    assert!(
+        outcomes.iter().any(|outcome| log.contains(outcome)) && !log.contains("ERROR"),
+        "{log}"
+    );
+    data.serve(&[]).connect().send("DBSIZE\r\n").expect(":64\r\n");
+}
+
 #[test]
 fn shutdown_saves_when_told_to_and_not_when_told_not_to() {
     let data = Data::new();
