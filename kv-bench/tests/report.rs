@@ -46,6 +46,18 @@ fn results_of_newer_and_older_writers_load() {
 }
 
 #[test]
+fn a_warning_that_is_a_reason_of_the_verdict_is_shown_once() {
+    let mut result = sample::result();
+    result.trust.reasons = vec!["server_1 was silent".to_owned()];
+    result.warnings = vec!["server_1 was silent".to_owned(), "it was a closed loop".to_owned()];
+    let page = file(&written(&result, false), "report.md");
+    for text in [report::text::summary(&result), page] {
+        assert_eq!(text.matches("server_1 was silent").count(), 1, "{text}");
+        assert_eq!(text.matches("it was a closed loop").count(), 1, "{text}");
+    }
+}
+
+#[test]
 fn what_is_not_a_result_is_refused_by_file_and_reason() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("other.json");
