@@ -460,43 +460,6 @@ fn kill_and_sweep(words: &[&str]) {
 }
 
 #[test]
-fn ctrl_c_keeps_a_partial_result_and_ends_the_servers() {
-    let dir = TempDir::new().expect("a folder");
-    let run = start_long_run(dir.path(), &[]);
-    let servers = wait_for_load(dir.path());
-    signal(run.id(), "INT");
-    let output = run.wait_with_output().expect("it was ours");
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    assert!(stderr(&output).contains("interrupted: what was measured is kept"));
-    let result = report::json::load(&dir.path().join("results/result.json")).expect("a result");
-    assert!(result.partial);
-    assert!(result.headline.operations > 0);
-    assert!(servers.iter().all(|pid| has_ended(*pid)));
-    assert!(scratch_folders(dir.path()).is_empty());
-}
-
-#[test]
-fn a_second_ctrl_c_ends_at_once_and_leaves_no_server() {
-    let dir = TempDir::new().expect("a folder");
-    let stuck = script(dir.path(), "exec sleep 1000");
-    let run = kv_bench(&["run", "--server-bin"])
-        .arg(stuck)
-        .arg("--out")
-        .arg(dir.path().join("results"))
-        .env("TMPDIR", dir.path())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    // It never answers: kv-bench is waiting for it when the signals come.
-    let servers = wait_for(|| Some(servers_in(dir.path())).filter(|pids| pids.len() == 1));
-    signal(run.id(), "INT");
-    signal(run.id(), "INT");
-    let output = run.wait_with_output().expect("it was ours");
-    assert!(matches!(output.status.code(), Some(130 | 1)), "{:?}", output.status);
-    wait_for(|| servers.iter().all(|pid| has_ended(*pid)).then_some(()));
-}
-
-#[test]
 fn a_server_that_dies_ends_the_run_with_its_name_and_a_partial_result() {
     let dir = TempDir::new().expect("a folder");
     let run = start_long_run(dir.path(), &[]);

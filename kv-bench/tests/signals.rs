@@ -27,10 +27,40 @@ fn finish(run: Child, dir: &Path) -> (Output, RunResult) {
     (output, result)
 }
 
-/// Waits until the only server has answered for a while, which is after its preload of few keys.
+/// Waits until a server has answered for a while, which is after its preload of few keys.
 fn await_load(dir: &Path) {
     let server = wait_for(|| servers_in(dir).first().copied());
     wait_for(|| cpu_ticks(server).filter(|&ticks| ticks >= 10));
+}
+
+#[test]
+fn ctrl_c_keeps_a_partial_result_and_ends_the_servers() {
+    let dir = TempDir::new().expect("a folder");
+    let mut command = kv_bench(&["run", "--servers", "2", "--duration", "10m", "--keys", "10"]);
+    let run = start(command.args(["--warmup", "0"]), dir.path());
+    await_load(dir.path());
+    signal(run.id(), "INT");
+    let (output, result) = finish(run, dir.path());
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("interrupted: what was measured is kept"));
+    assert!(result.partial && result.headline.operations > 0);
+    assert!(servers_in(dir.path()).is_empty());
+    let left = fs::read_dir(dir.path()).expect("readable").flatten().map(|entry| entry.file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["results"], "no temporary folder");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once_and_leaves_no_server() {
+    let dir = TempDir::new().expect("a folder");
+    let stuck = script(dir.path(), "exec sleep 1000");
+    let run = start(kv_bench(&["run", "--server-bin"]).arg(stuck), dir.path());
+    // It never answers: kv-bench is waiting for it when the signals come.
+    wait_for(|| Some(servers_in(dir.path())).filter(|pids| pids.len() == 1));
+    signal(run.id(), "INT");
+    signal(run.id(), "INT");
+    let output = run.wait_with_output().expect("it was ours");
+    assert!(matches!(output.status.code(), Some(130 | 1)), "{:?}", output.status);
+    wait_for(|| servers_in(dir.path()).is_empty().then_some(()));
 }
 
 /// What was measured was lost with the connection to the machine.
