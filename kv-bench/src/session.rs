@@ -154,6 +154,10 @@ impl Session<'_> {
             &mut cluster,
             (shape, scenario.until, scenario.warmup),
         )?;
+        if let (Some(halt), 0) = (&self.halt, measurement.measured.counts.attempted()) {
+            let why = halt.loss().unwrap_or("interrupted while warming up");
+            bail!("{why}; nothing was measured");
+        }
         self.intervals.clone_from(&measurement.measured.intervals);
         let mut warnings = measurement.outages.clone();
         warnings.extend(measurement.warnings(shape.timeout));

@@ -50,6 +50,20 @@ fn ctrl_c_keeps_a_partial_result_and_ends_the_servers() {
 }
 
 #[test]
+fn ctrl_c_in_the_warm_up_leaves_no_result_of_nothing() {
+    let dir = TempDir::new().expect("a folder");
+    let mut command = kv_bench(&["run", "--keys", "10", "--warmup", "10m"]);
+    let run = start(&mut command, dir.path());
+    await_load(dir.path());
+    signal(run.id(), "INT");
+    let output = run.wait_with_output().expect("it was ours");
+    assert_eq!(output.status.code(), Some(1));
+    let told = "error: interrupted while warming up; nothing was measured\n";
+    assert_eq!(stderr(&output), told);
+    assert!(!dir.path().join("results").exists());
+}
+
+#[test]
 fn a_second_ctrl_c_ends_at_once_and_leaves_no_server() {
     let dir = TempDir::new().expect("a folder");
     let stuck = script(dir.path(), "exec sleep 1000");

@@ -20,9 +20,16 @@ use super::poll::Poll;
 use crate::target::{Address, Codec, Handshake};
 use crate::workload::Kind;
 
-/// First pause before a lost connection is opened again; it doubles up to [`BACK_OFF_NS_MAX`].
+/// First pause before a lost connection is opened again; it doubles up to that of [`back_off_ns_max`].
 const BACK_OFF_NS_MIN: u64 = 10_000_000;
-const BACK_OFF_NS_MAX: u64 = 1_000_000_000;
+/// Pause per connection of the run: a server that is away is tried a thousand times a second in all.
+const BACK_OFF_NS_EACH: u64 = 1_000_000;
+
+/// The longest pause before one of so many connections is opened again. An outage seems longer by up
+/// to that, because who pauses does not see that the server is back.
+pub(super) fn back_off_ns_max(connections: u64) -> u64 {
+    (connections * BACK_OFF_NS_EACH).clamp(2 * BACK_OFF_NS_MIN, 100 * BACK_OFF_NS_MIN)
+}
 
 /// A reply longer than this is not read: a server that promises more is not answering us.
 const REPLY_BYTES_MAX: usize = 1 << 30;
@@ -68,11 +75,12 @@ pub(super) struct Connection {
     /// Operations at the end of `in_flight` that wait for the next flush.
     pub(super) unsent: usize,
     back_off_ns: u64,
+    back_off_ns_max: u64,
     opened_at_ns: u64,
 }
 
 impl Connection {
-    pub(super) fn new(id: usize, pipeline: usize) -> Self {
+    pub(super) fn new(id: usize, pipeline: usize, back_off_ns_max: u64) -> Self {
         Self {
             id,
             state: State::Down { retry_at_ns: 0 },
@@ -85,6 +93,7 @@ impl Connection {
             in_flight: VecDeque::with_capacity(pipeline),
             unsent: 0,
             back_off_ns: BACK_OFF_NS_MIN,
+            back_off_ns_max,
             opened_at_ns: 0,
         }
     }
@@ -119,7 +128,7 @@ impl Connection {
         self.unsent = 0;
         self.partial.clear();
         self.state = State::Down { retry_at_ns: now_ns + self.back_off_ns };
-        self.back_off_ns = (self.back_off_ns * 2).min(BACK_OFF_NS_MAX);
+        self.back_off_ns = (self.back_off_ns * 2).min(self.back_off_ns_max);
     }
 
     /// Since when the oldest operation, or the handshake, has waited for its reply.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::clock::{Cost, now_ns};
-use super::connection::{Connection, InFlight, Received, State};
+use super::connection::{Connection, InFlight, Received, State, back_off_ns_max};
 use super::handover::Handover;
 use super::outage::{Held, Reach};
 use super::poll::{Poll, Ready};
@@ -82,11 +82,12 @@ impl<T: Target> Worker<T> {
         let tick = (shape.timeout / 4).clamp(Duration::from_millis(1), TICK_MAX);
         let nodes = target.nodes().len();
         let connections = shape.clients as usize * nodes;
+        let back_off_ns_max = back_off_ns_max(connections as u64 * u64::from(shape.threads));
         Ok(Self {
             codec: target.codec(),
             poll: Poll::new(tick)?,
             connections: (0..connections)
-                .map(|id| Connection::new(id, shape.pipeline as usize))
+                .map(|id| Connection::new(id, shape.pipeline as usize, back_off_ns_max))
                 .collect(),
             nodes,
             target,

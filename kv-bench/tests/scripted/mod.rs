@@ -30,6 +30,8 @@ pub(crate) struct Server {
     /// Every operation that came, in order of arrival; the handshake's PING is none.
     pub seen: Arc<Mutex<Vec<Vec<String>>>>,
     refuses: Arc<AtomicBool>,
+    /// Connections that were closed at once.
+    pub refused: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -43,9 +45,12 @@ impl Server {
         let (script, number): (Arc<Script>, _) = (Arc::new(script), Arc::new(AtomicUsize::new(0)));
         let (record, refuses) = (Arc::clone(&seen), Arc::new(AtomicBool::new(false)));
         let hang_up = Arc::clone(&refuses);
+        let refused = Arc::new(AtomicUsize::new(0));
+        let hung_up = Arc::clone(&refused);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if hang_up.load(Ordering::SeqCst) {
+                    hung_up.fetch_add(1, Ordering::SeqCst);
                     continue;
                 }
                 let (script, number, record) = (script.clone(), number.clone(), record.clone());
@@ -53,7 +58,7 @@ impl Server {
                 std::thread::spawn(move || serve(&stream, &*script, &number, &record));
             }
         });
-        Self { address, seen, refuses }
+        Self { address, seen, refuses, refused }
     }
 
     /// Closes every connection from now on that is new.
