@@ -31,7 +31,7 @@ pub(crate) struct Server {
     pub seen: Arc<Mutex<Vec<Vec<String>>>>,
     refuses: Arc<AtomicBool>,
     /// Connections that were closed at once.
-    pub refused: Arc<AtomicUsize>,
+    pub turned_away: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -45,12 +45,12 @@ impl Server {
         let (script, number): (Arc<Script>, _) = (Arc::new(script), Arc::new(AtomicUsize::new(0)));
         let (record, refuses) = (Arc::clone(&seen), Arc::new(AtomicBool::new(false)));
         let hang_up = Arc::clone(&refuses);
-        let refused = Arc::new(AtomicUsize::new(0));
-        let hung_up = Arc::clone(&refused);
+        let turned_away = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&turned_away);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if hang_up.load(Ordering::SeqCst) {
-                    hung_up.fetch_add(1, Ordering::SeqCst);
+                    count.fetch_add(1, Ordering::SeqCst);
                     continue;
                 }
                 let (script, number, record) = (script.clone(), number.clone(), record.clone());
@@ -58,7 +58,7 @@ impl Server {
                 std::thread::spawn(move || serve(&stream, &*script, &number, &record));
             }
         });
-        Self { address, seen, refuses, refused }
+        Self { address, seen, refuses, turned_away }
     }
 
     /// Closes every connection from now on that is new.
