@@ -43,7 +43,7 @@ pub struct LogEnd {
     pub chain: u32,
     /// Bytes of the segments read.
     pub bytes: u64,
-    /// What has to be cut off first, with [`cut`].
+    /// What has to be cut off first, with [`cut`](super::cut()).
     pub torn: Option<Torn>,
 }
 
