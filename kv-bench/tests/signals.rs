@@ -81,7 +81,10 @@ fn a_second_ctrl_c_ends_at_once_and_leaves_no_server() {
 #[test]
 fn a_terminal_that_goes_away_ends_the_run_and_what_was_measured_is_kept() {
     let dir = TempDir::new().expect("a folder");
-    let mut command = kv_bench(&["run", "--duration", "10m", "--keys", "10", "--warmup", "0"]);
+    // The tests themselves may run below nohup.
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP", env!("CARGO_BIN_EXE_kv-bench")]);
+    command.args(["run", "--duration", "10m", "--keys", "10", "--warmup", "0"]);
     let run = start(&mut command, dir.path());
     await_load(dir.path());
     // The shell tells, and so does the kernel.
