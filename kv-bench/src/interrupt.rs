@@ -1,12 +1,12 @@
-//! Signals. Ctrl-C: the first ends the run cleanly, the second at once; a terminal that goes away ends it
-//! cleanly, too.
+//! Signals. Ctrl-C: the first ends the run cleanly, the second at once; a terminal that goes away
+//! ends it cleanly, too.
 
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// Exit code of a second Ctrl-C, as shells report a process that SIGINT ended.
@@ -18,13 +18,6 @@ static WANTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// Whether a signal that [`Interrupt::listen`] listens for has come.
 pub(crate) fn has_come() -> bool {
     WANTED.get().is_some_and(|wanted| wanted.load(Ordering::Relaxed))
-}
-
-/// From now on a file beyond `ulimit -f` is a write that fails, and can be told, and not the silent
-/// end of the process. Caught and not ignored: what is ignored is so in spawned programs too.
-pub(crate) fn survive_file_limit() {
-    // Where it cannot be caught it ends us, as before.
-    let _ = flag::register(SIGXFSZ, Arc::default());
 }
 
 /// Whether the user wants the run to end.

@@ -62,7 +62,7 @@ const FAILED: u8 = 1;
 pub fn main() -> ExitCode {
     let typed = usage::matches(Cli::command(), std::env::args_os(), "error");
     let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
-    interrupt::survive_file_limit();
+    kv_server::survive_file_limit();
     match cli.command {
         None => load(&cli.curve.load, Some(cli.curve.curve_time)),
         Some(Command::Curve(args)) => load(&args.load, Some(args.curve_time)),

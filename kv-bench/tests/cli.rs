@@ -230,10 +230,10 @@ fn more_data_than_there_is_memory_is_refused_before_it_is_made() {
     assert!(stderr(&output).contains(told), "{}", stderr(&output));
 }
 
-#[test]
-fn a_server_that_cannot_start_shows_its_last_words() {
+/// What a run says whose server is a script of these commands, and ends.
+fn told_of_server(commands: &str) -> String {
     let dir = TempDir::new().expect("a folder");
-    let server = script(dir.path(), "echo the disk is on fire >&2; exit 7");
+    let server = script(dir.path(), commands);
     let output = kv_bench(&["run", "--server-bin"])
         .arg(server)
         .arg("--out")
@@ -241,23 +241,20 @@ fn a_server_that_cannot_start_shows_its_last_words() {
         .output()
         .expect("it runs");
     assert_eq!(output.status.code(), Some(1));
-    let message = stderr(&output);
+    stderr(&output)
+}
+
+#[test]
+fn a_server_that_cannot_start_shows_its_last_words() {
+    let message = told_of_server("echo the disk is on fire >&2; exit 7");
     assert!(message.contains("exit code 7; it said: the disk is on fire"), "{message}");
 }
 
 /// Redis says that something is wrong, and what below it, which was left out.
 #[test]
 fn a_server_that_cannot_start_says_what_follows_its_only_error() {
-    let dir = TempDir::new().expect("a folder");
     let words = "echo hello; echo '*** FATAL ***'; echo 'at line 3'; echo 'no such option'";
-    let server = script(dir.path(), &format!("{words}; exit 1"));
-    let output = kv_bench(&["run", "--server-bin"])
-        .arg(server)
-        .arg("--out")
-        .arg(dir.path().join("results"))
-        .output()
-        .expect("it runs");
-    let message = stderr(&output);
+    let message = told_of_server(&format!("{words}; exit 1"));
     assert!(message.contains("it said: *** FATAL *** | at line 3 | no such option"), "{message}");
 }
 

@@ -233,8 +233,8 @@ impl Server {
 
     /// Serves until told to stop, then drains the connections. Until the store is recovered clients
     /// are told that it is loading. The signal `SIGURG` is the server's from then on: it wakes
-    /// threads to drain their connections. See [`survive_file_limit`](crate::survive_file_limit) for one
-    /// that may end the process.
+    /// threads to drain their connections. For one that may end the process see
+    /// [`survive_file_limit`](crate::survive_file_limit).
     ///
     /// # Errors
     /// When the store can't be recovered, or the system refuses what a server can't do without.
