@@ -14,7 +14,9 @@ use spawned::Spawned;
 
 fn kv_cli() -> assert_cmd::Command {
     let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_kv-cli"));
-    command.env_remove("KVCLI_AUTH").env_remove("REDISCLI_AUTH").env_remove("KV_REQUIREPASS");
+    for variable in ["KVCLI_AUTH", "REDISCLI_AUTH", "KV_REQUIREPASS", "KV_PORT"] {
+        command.env_remove(variable);
+    }
     command
 }
 
@@ -153,7 +155,8 @@ fn wrong_usage_is_code_2_and_names_the_fix() {
         (&["--servers", "a=:1,b=:1", "ping"], "'ping' has no key"),
         (&["sync"], "redis-cli --replica"),
         (&["--prot", "1"], "there is no flag --prot: did you mean --port?"),
-        (&["--port", "abc", "ping"], "--port abc: must be a whole number (such as --port 65432)"),
+        (&["--port", "abc", "ping"], "--port abc: must be a whole number"),
+        (&["--db", "abc", "ping"], "--db abc: must be a whole number (such as --db 0)"),
         (&["--db", "-1", "ping"], "--db -1: must be from 0 to 4294967295"),
         (&["--raw", "--json", "ping"], "--raw cannot be used with --json: leave one of them out"),
         (&["--all-servers", "ping"], "--servers <LIST> is missing (usage: kv-cli --servers <LIST>"),
@@ -346,6 +349,22 @@ fn the_password_comes_from_the_flag_or_the_environment() {
         "{}",
         stderr(&wrong)
     );
+}
+
+#[test]
+fn the_port_comes_from_the_flag_or_the_servers_own_variable() {
+    let server = Spawned::start(&[]);
+    let ping = |variable: &str, args: &[&str]| {
+        kv_cli().env("KV_PORT", variable).args(args).arg("ping").assert()
+    };
+    let port = server.port.to_string();
+    ping(&port, &[]).success().stdout("PONG\n");
+    ping("1", &["-p", &port]).success().stdout("PONG\n");
+    ping("1", &["--servers", &format!(":{port}"), "--all-servers"]).success();
+    for wrong in ["0", "", "http"] {
+        let line = format!("kv-cli: KV_PORT '{wrong}' is no port: unset it, or give --port (-p)");
+        assert_one_line(ping(wrong, &[]), 2, &line);
+    }
 }
 
 #[test]

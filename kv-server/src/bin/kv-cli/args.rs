@@ -13,6 +13,7 @@ use kv_core::resp::Protocol;
 use kv_core::ring::RingMode;
 use kv_core::ring_client::RingClient;
 use kv_core::tls::{TlsConnector, TlsOptions, TlsOptionsError};
+use kv_server::PORT_DEFAULT;
 
 use crate::format::Format;
 use crate::session::{Session, To};
@@ -50,9 +51,9 @@ pub(crate) struct Args {
     #[arg(short = 'h', long, default_value = "127.0.0.1")]
     host: String,
 
-    /// Server's port
-    #[arg(short, long, default_value_t = 65432, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    /// Server's port [default: the server's own `KV_PORT` in the environment, or 65432]
+    #[arg(short, long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
 
     /// Server's Unix socket, instead of host and port
     #[arg(short, long, value_name = "PATH", conflicts_with_all = ["host", "port"])]
@@ -223,8 +224,16 @@ impl Args {
                 "--host '{host}' is no host name: write --host {name}, and its port to --port (-p)"
             );
         }
-        Ok(Address::tcp(host, self.port))
+        Ok(Address::tcp(host, self.port.map_or_else(port_of_environment, Ok)?))
     }
+}
+
+/// Beside the server, as in its image's health check, the variable that set its port is there. No
+/// flag of clap's: a socket would then seem to be given a port, too.
+fn port_of_environment() -> anyhow::Result<u16> {
+    let Ok(text) = std::env::var("KV_PORT") else { return Ok(PORT_DEFAULT) };
+    let port = text.parse().ok().filter(|port| *port > 0);
+    port.with_context(|| format!("KV_PORT '{text}' is no port: unset it, or give --port (-p)"))
 }
 
 /// One of `--servers`; `:8001` is short for a port of this machine, also behind `name=`.
