@@ -31,7 +31,7 @@ pub(crate) fn repair(dir: &Path, may_drop: bool) -> ExitCode {
         }
     };
     let error = match data_dir::examine(&disk) {
-        Ok(condition) => return sound(dir, &condition),
+        Ok(condition) => return sound(dir, "nothing to repair", &condition),
         Err(error) => error,
     };
     if let Some(cause) = error.cause().filter(|cause| cause.kind() != ErrorKind::NotFound) {
@@ -58,7 +58,7 @@ pub(crate) fn repair(dir: &Path, may_drop: bool) -> ExitCode {
             if !kept.is_empty() {
                 say(format_args!("what was dropped is kept in {}", kept.join(", ")));
             }
-            sound(dir, &condition)
+            sound(dir, "repaired", &condition)
         }
         Err(error) => {
             let hint = error.cause().map_or("", store_hint);
@@ -74,7 +74,7 @@ fn loss(torn: &Torn) -> String {
     )
 }
 
-fn sound(dir: &Path, condition: &Condition) -> ExitCode {
+fn sound(dir: &Path, what: &str, condition: &Condition) -> ExitCode {
     let dir = dir.display();
     if let Some(torn) = &condition.torn {
         say(format_args!(
@@ -82,7 +82,7 @@ fn sound(dir: &Path, condition: &Condition) -> ExitCode {
             torn.file, torn.bytes, torn.offset
         ));
     }
-    say(format_args!("{dir}: nothing to repair, up to change {}", condition.sequence));
+    say(format_args!("{dir}: {what}, up to change {}", condition.sequence));
     ExitCode::SUCCESS
 }
 

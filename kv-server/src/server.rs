@@ -262,10 +262,10 @@ impl Server {
         if let Some(log) = &shared.request_log {
             log.close();
         }
-        log::info!("stopped");
         match recovered {
             // Who stops a server that is still loading knows why there is no store.
             Err(RecoveryError::Cancelled) | Ok(()) => {
+                log::info!("stopped");
                 accepted.map_err(ServerError::from)?;
                 closed.map_err(ServerError::Close)
             }

@@ -84,7 +84,7 @@ fn tell_refusal(shared: &Shared, told: &mut Option<LogFailure>) {
             tell("writes are refused until a restart", log, failure);
         }
         Some(failure) if was_lasting.is_none() => {
-            tell("writes are refused until there is room again", log, failure);
+            tell("writes are refused until that has passed", log, failure);
         }
         None if was_lasting.is_some() => log::info!("writes are taken again"),
         _ => {}

@@ -46,7 +46,7 @@ fn a_log_at_the_limit_of_file_sizes_refuses_writes_and_goes_on_where_the_limit_i
         wire.send("GET key0\r\n").expect(format!("$1000\r\n{value}\r\n"));
         let file = folder.path().join("log-0000000001.kv");
         let said = format!(
-            "writes are refused until there is room again: {}: File too large; raise the limit on \
+            "writes are refused until that has passed: {}: File too large; raise the limit on \
              the size of files",
             file.display()
         );

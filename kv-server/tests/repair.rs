@@ -75,6 +75,7 @@ fn a_damaged_log_is_cut_only_when_told_to_and_then_the_store_starts() {
     assert!(said.contains("dropped") && said.contains("up to change 1"), "{said}");
     let kept = format!("{}.cut-2", log.display());
     assert!(said.contains(&format!("what was dropped is kept in {kept}\n")), "{said}");
+    assert!(said.contains(": repaired, up to change 1\n"), "{said}");
     assert_eq!(fs::read(kept).expect("what was dropped"), damaged[SECOND_RECORD as usize..]);
     assert_eq!(repair(dir, &[]).0, Some(0), "nothing is left to do");
     serve(dir).connect().send("MGET a b c\r\n").expect("*3\r\n$1\r\nx\r\n$-1\r\n$-1\r\n");

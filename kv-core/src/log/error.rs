@@ -120,6 +120,10 @@ impl LogFailure {
                 "raise the limit on the size of files (prlimit --fsize, ulimit -f, LimitFSIZE=)"
             }
             io::ErrorKind::QuotaExceeded => "remove files, or raise the quota",
+            io::ErrorKind::NotFound => {
+                "its folder is gone: what is in memory is all there is, so copy it, then restart \
+                 the server"
+            }
             _ => "make room on that disk",
         }
     }
