@@ -20,6 +20,9 @@ Examples:
   Many clients on few threads, pipelined:
     kv-bench run --servers 1 --threads 2 --clients 50 --pipeline 16 --requests 5m
 
+  At a given rate, as users come, and what they wait (an open loop):
+    kv-bench run --servers 1 --rate 10k --duration 10s
+
 Exit codes: 0 fine; 1 the run failed or was cut short; 2 wrong usage; 5 untrusted under --strict.";
 
 /// Measures key-value servers, and says when its own numbers cannot be believed.
@@ -183,13 +186,16 @@ impl TlsArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Load")]
 pub struct CallerArgs {
-    /// Workers, each a thread.
-    #[arg(short, long, value_name = "N", default_value = "4", value_parser = units::small_count)]
-    pub threads: u32,
+    /// Workers, each a thread. Default: 4, or with --rate half as many as there are cores.
+    #[arg(short, long, value_name = "N", value_parser = units::small_count)]
+    pub threads: Option<u32>,
 
     /// Clients per worker. A client is one caller, with one connection to each server.
-    #[arg(short, long, value_name = "N", default_value = "1", value_parser = units::small_count)]
-    pub clients: u32,
+    ///
+    /// Default: 1, or with --rate 32. At a given rate it is the operations that come, and clients are
+    /// what carries them: there must be enough of them that hardly any operation waits for one.
+    #[arg(short, long, value_name = "N", value_parser = units::small_count)]
+    pub clients: Option<u32>,
 
     /// Operations that each client may have outstanding.
     #[arg(long, value_name = "N", default_value = "1", value_parser = units::small_count)]
@@ -197,7 +203,7 @@ pub struct CallerArgs {
 
     /// Operations in total, over all clients: exactly this many are attempted.
     ///
-    /// Default: 100k, unless --duration is given. Example: --requests 1m
+    /// Default: 100k, unless --duration or --rate is given. Example: --requests 1m
     #[arg(long, value_name = "COUNT", value_parser = units::count, conflicts_with = "duration")]
     pub requests: Option<u64>,
 
@@ -205,7 +211,38 @@ pub struct CallerArgs {
     #[arg(long, value_name = "DURATION", value_parser = units::duration, alias = "test-time")]
     pub duration: Option<Duration>,
 
-    /// Load before the measurement that is not counted.
+    /// Operations per second in total, whether or not replies come: an open loop.
+    ///
+    /// Each operation is due at a time of its own, and its response time counts from there: what a
+    /// slow server makes wait is measured, where callers of a closed loop would ask it less. A rate may
+    /// change over the run: 1k..50k is a ramp, and steps of either kind have lengths, of which the last
+    /// may lack one and lasts to the end. Without --duration or --requests it is for 10 s, or as long
+    /// as the steps. Examples: --rate 10k; --rate 1k..50k --duration 30s; --rate 1k:10s,1k..5k:10s,5k:20s
+    #[arg(long, value_name = "RATE", alias = "rps", alias = "qps", short_alias = 'R')]
+    pub rate: Option<String>,
+
+    /// How operations follow each other at --rate: poisson, as those of many users do, or constant.
+    #[arg(long, value_name = "NAME", default_value = "poisson", requires = "rate")]
+    pub arrivals: String,
+
+    /// How long a client waits after each reply before it goes on, in a closed loop.
+    ///
+    /// Example: --clients 1000 --think-time 10ms
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, conflicts_with = "rate")]
+    pub think_time: Option<Duration>,
+
+    /// Measure this many times, after one preload: the result is the median, and lists them all.
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = units::small_count,
+        default_value = "1",
+        alias = "run-count",
+        short_alias = 'x'
+    )]
+    pub repeat: u32,
+
+    /// Load before the measurement that is not counted. What it leaves to do is done before.
     #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "200ms")]
     pub warmup: Duration,
 

@@ -79,6 +79,7 @@ pub fn main() -> ExitCode {
 fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
     let checked = outputs::check(&args.output)
         .and_then(|()| curve_time.map_or(Ok(()), scenario::check_curve_time))
+        .and_then(|()| curve_time.map_or(Ok(()), |_| scenario::check_curve_load(args)))
         .and_then(|()| Scenario::new(args));
     let scenario = match checked {
         Ok(scenario) => scenario,

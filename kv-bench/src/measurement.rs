@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cpu::{CpuUsed, Disturbance, ProcessCpu};
-use crate::driver::{Fleet, Live, Measured, Outcome, Shape, Span, Until};
+use crate::driver::{BACKLOG_MAX, Fleet, Live, Measured, Outcome, Shape, Span, Until};
 use crate::machine;
 use crate::number::{duration, grouped};
 use crate::patience::{Waiting, silence};
 use crate::percentiles::thin_warning;
-use crate::recorder::KindCounts;
+use crate::recorder::{KindCounts, Time};
 use crate::result::{
     Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Silence, Trust,
 };
 use crate::scenario::plural;
+use crate::schedule::Schedule;
 use crate::target::Node;
-use crate::trust::{Facts, ServerLoad, judge};
+use crate::trust::{Facts, Pace, SUSTAINED, ServerLoad, judge};
 use crate::workload::{Kind, Workload};
 
 /// A run that waits longer than this beyond its time says what it waited for.
@@ -28,6 +29,9 @@ pub(crate) struct Plan {
     pub warmup: Duration,
     pub warmup_workload: Arc<Workload>,
     pub workload: Arc<Workload>,
+    pub schedule: Schedule,
+    /// That of the warm-up.
+    pub warmup_schedule: Schedule,
     pub until: Until,
     pub shape: Shape,
     /// The servers' processes, where they are ours to look at.
@@ -43,6 +47,7 @@ pub(crate) struct Measurement {
     pub measured: Measured,
     /// What was asked for.
     pub until: Until,
+    pub rate_asked_ops_s: Option<f64>,
     pub facts: Facts,
     pub trust: Trust,
     /// CPU time per server.
@@ -58,13 +63,15 @@ pub(crate) fn measure(
     mut watch: impl FnMut(&Live) -> ControlFlow<()>,
 ) -> io::Result<Measurement> {
     let mut until = plan.until;
+    let mut overflowed = false;
     if plan.warmup > Duration::ZERO {
         let warm = Until::Elapsed(plan.warmup);
-        if fleet
-            .run(&plan.warmup_workload, warm, |live| watch(&Live { warmup: true, ..*live }))?
-            .stopped
-        {
+        let warmed = fleet.run(&plan.warmup_workload, &plan.warmup_schedule, warm, |live| {
+            watch(&Live { warmup: true, ..*live })
+        })?;
+        if warmed.stopped {
             until = Until::Operations(0);
+            overflowed = warmed.counts.overflowed;
         }
     }
     let read = || -> Vec<Option<ProcessCpu>> {
@@ -74,7 +81,7 @@ pub(crate) fn measure(
     };
     let (processes, disturbance) = (read(), Disturbance::read());
     let mut at_end = None;
-    let measured = fleet.run(&plan.workload, until, |live| {
+    let mut measured = fleet.run(&plan.workload, &plan.schedule, until, |live| {
         let next = watch(live);
         let is_over = matches!(until, Until::Elapsed(time) if live.elapsed >= time);
         if is_over || next.is_break() {
@@ -83,6 +90,7 @@ pub(crate) fn measure(
         }
         next
     })?;
+    measured.counts.overflowed |= overflowed;
     let (processes_now, now) = at_end.unwrap_or_else(|| (read(), Disturbance::read()));
     let disturbed = (disturbance, now);
     let mut server_cpu: Vec<Option<CpuUsed>> = processes_now
@@ -93,7 +101,15 @@ pub(crate) fn measure(
     let own_cpu = server_cpu.pop().flatten();
     let facts = facts(plan, &measured.outcomes, &disturbed, &server_cpu, own_cpu);
     let trust = judge(&facts);
-    Ok(Measurement { measured, until, facts, trust, server_cpu, outages: Vec::new() })
+    let rate_asked_ops_s = match &plan.schedule {
+        Schedule::Open(plan) => Some(plan.course.mean_ops_s()),
+        Schedule::Closed { .. } => None,
+    };
+    let outages = Vec::new();
+    let mut measurement =
+        Measurement { measured, until, rate_asked_ops_s, facts, trust, server_cpu, outages };
+    measurement.facts.pace = measurement.pace();
+    Ok(measurement)
 }
 
 fn facts(
@@ -128,6 +144,7 @@ fn facts(
         steal_share: now.steal_share(before),
         absent_s: outcomes.iter().map(|o| o.absence.length_ns()).max().unwrap_or(0) as f64 / 1e9,
         others_share: known_s.map(|known_s| now.others_share(before, known_s)),
+        pace: None,
         unsolicited: outcomes.iter().map(|o| o.counts.unsolicited).sum(),
         server_lost: false,
         spawned: plan.spawned,
@@ -153,8 +170,23 @@ impl Measurement {
         Some(self.told(span)?.length_s)
     }
 
+    /// How an open loop kept its schedule; `None` of a closed one, and where nothing succeeded.
+    fn pace(&self) -> Option<Pace> {
+        let asked_ops_s = self.rate_asked_ops_s?;
+        let counts = &self.measured.counts;
+        let lateness = self.measured.latencies.all(Time::Lateness);
+        let response = self.measured.latencies.successes(Time::Response);
+        (!response.is_empty()).then(|| Pace {
+            asked_ops_s,
+            achieved_ops_s: self.throughput_ops_s(),
+            lateness_p99_us: lateness.value_at_quantile(0.99) as f64 / 1e3,
+            response_p50_us: response.value_at_quantile(0.5) as f64 / 1e3,
+            waited_share: counts.waited_for_client as f64 / counts.attempted().max(1) as f64,
+        })
+    }
+
     fn told(&self, span: Span) -> Option<Silence> {
-        let successes = self.measured.latencies.successes();
+        let successes = self.measured.latencies.successes(Time::Service);
         let median_us =
             (!successes.is_empty()).then(|| successes.value_at_quantile(0.5) as f64 / 1e3);
         silence(span, self.measured.start_ns, median_us)
@@ -184,8 +216,9 @@ impl Measurement {
         if duration_s > 0.0 { successes as f64 / duration_s } else { 0.0 }
     }
 
-    fn service_us(&self) -> Option<Percentiles> {
-        Percentiles::from_histogram(&self.measured.latencies.successes())
+    /// Of all successes; `None` of times that a closed loop does not have.
+    fn percentiles(&self, time: Time) -> Option<Percentiles> {
+        Percentiles::from_histogram(&self.measured.latencies.successes(time))
     }
 
     fn reads(&self) -> KindCounts {
@@ -203,11 +236,11 @@ impl Measurement {
             silent_s: self.silent_s(),
             longest_silence: self.told(self.measured.silence),
             throughput_ops_s: self.throughput_ops_s(),
-            rate_asked_ops_s: None,
-            service_us: self.service_us(),
+            rate_asked_ops_s: self.rate_asked_ops_s,
+            service_us: self.percentiles(Time::Service),
             error_us: Percentiles::from_histogram(self.measured.latencies.failures()),
-            response_us: None,
-            lateness_us: None,
+            response_us: self.percentiles(Time::Response),
+            lateness_us: self.percentiles(Time::Lateness),
         }
     }
 
@@ -223,16 +256,18 @@ impl Measurement {
             hits: self.reads().hits,
             misses: self.reads().misses,
             duration_s: self.duration_s(),
-            rate_asked_ops_s: None,
+            rate_asked_ops_s: self.rate_asked_ops_s,
             throughput_ops_s: self.throughput_ops_s(),
-            service_us: self.service_us(),
-            response_us: None,
+            service_us: self.percentiles(Time::Service),
+            response_us: self.percentiles(Time::Response),
             trust: self.trust.clone(),
         }
     }
 
     /// Per kind of operation; a kind that `workload` cannot draw is absent.
     pub(crate) fn operations(&self, workload: &Workload) -> Operations {
+        let latencies = &self.measured.latencies;
+        let percentiles = |time, kind| Percentiles::from_histogram(latencies.of(time, kind)?);
         let of = |kind: Kind| {
             workload.mix.contains(kind).then(|| {
                 let counts = self.measured.counts.kinds[kind.index()];
@@ -241,9 +276,9 @@ impl Measurement {
                     errors: counts.errors,
                     hits: counts.hits,
                     misses: counts.misses,
-                    service_us: Percentiles::from_histogram(self.measured.latencies.of(kind)),
-                    response_us: None,
-                    lateness_us: None,
+                    service_us: percentiles(Time::Service, kind),
+                    response_us: percentiles(Time::Response, kind),
+                    lateness_us: percentiles(Time::Lateness, kind),
                 }
             })
         };
@@ -264,16 +299,38 @@ impl Measurement {
         nodes.iter().zip(operations).zip(&self.server_cpu).map(share).collect()
     }
 
+    /// Why the run was broken off, when more was due than could wait.
+    pub(crate) fn overflow(&self) -> Option<String> {
+        let asked_ops_s = self.rate_asked_ops_s.filter(|_| self.measured.counts.overflowed)?;
+        let achieved_ops_s = self.throughput_ops_s();
+        let fix = if achieved_ops_s >= 1.0 {
+            format!("--rate {:.0}", achieved_ops_s * SUSTAINED)
+        } else {
+            "a lower --rate".to_owned()
+        };
+        Some(format!(
+            "{} operations were due and waited, which is too many: the servers answered {} of the {} \
+             ops/s asked for; ask for what they keep up with, such as {fix}, or, if they are not \
+             busy, for more --clients",
+            grouped(BACKLOG_MAX),
+            grouped(achieved_ops_s.round() as u64),
+            grouped(asked_ops_s.round() as u64),
+        ))
+    }
+
     /// What the reader should know before quoting a number.
     pub(crate) fn warnings(&self, timeout: Duration) -> Vec<String> {
         let counts = &self.measured.counts;
-        let mut warnings = vec![
+        let is_open = self.measured.latencies.is_open();
+        let mut warnings = Vec::new();
+        warnings.extend((!is_open).then(|| {
             "closed loop: a stalled server is asked less, so this tail is not comparable with one \
              measured at a fixed rate"
-                .to_owned(),
-        ];
+                .to_owned()
+        }));
         let successes = counts.attempted() - counts.failed();
-        warnings.extend(thin_warning("service", successes));
+        let what = if is_open { "response and service" } else { "service" };
+        warnings.extend(thin_warning(what, successes));
         if counts.failed() > 0 {
             let first = counts.first_error.as_ref().map(|text| format!(", the first: {text}"));
             warnings.push(format!(
@@ -289,6 +346,11 @@ impl Measurement {
         let odd = [
             (counts.saturated, "operation", "took longer than 60 s, recorded as 60 s"),
             (counts.unsolicited, "connection", "brought more replies than were asked for"),
+            (
+                counts.unsent,
+                "operation",
+                "due and not sent when the run ended; response times know nothing of that",
+            ),
         ];
         let odd = odd.into_iter().filter(|&(count, ..)| count > 0);
         warnings.extend(odd.map(|(n, noun, what)| format!("{} {what}", plural(n, noun))));
@@ -316,14 +378,17 @@ impl Measurement {
         let Measured { counts, start_ns, end_ns, stopped, .. } = &self.measured;
         let over_s = seconds_between(Some(*start_ns), Some(*end_ns))? - time.as_secs_f64();
         let outstanding = counts.outstanding_at_end;
+        let why = if self.measured.latencies.is_open() {
+            "what became due within the time is done, however late".to_owned()
+        } else {
+            format!("an operation has --timeout, {} s", timeout.as_secs_f64())
+        };
         (!stopped && outstanding > 0 && over_s > OVERTIME_S_MIN).then(|| {
             format!(
-                "{} had no outcome at the end of the {} s: the run waited {} longer (an operation \
-                 has --timeout, {} s)",
+                "{} had no outcome at the end of the {} s: the run waited {} longer ({why})",
                 plural(outstanding, "operation"),
                 time.as_secs_f64(),
                 duration(over_s * 1e6),
-                timeout.as_secs_f64()
             )
         })
     }

@@ -22,8 +22,30 @@ const ERROR_WORDS_MAX: usize = 64;
 /// As much as a message shows of what is no reply.
 const GARBLED_BYTES_SHOWN: usize = 32;
 
-/// Tag of the latencies of failed operations in histogram logs.
-const ERROR_TAG: &str = "ERROR-service";
+/// Of what an operation went through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// Sent → reply.
+    Service,
+    /// Intended start → reply.
+    Response,
+    /// Intended start → sent.
+    Lateness,
+}
+
+impl Time {
+    /// Every time, in the order of their discriminants.
+    pub const ALL: [Self; 3] = [Self::Service, Self::Response, Self::Lateness];
+
+    /// The tags of its distributions in histogram logs: those of the kinds, and that of failures.
+    const fn tags(self) -> [&'static str; 4] {
+        match self {
+            Self::Service => ["GET-service", "PUT-service", "DELETE-service", "ERROR-service"],
+            Self::Response => ["GET-response", "PUT-response", "DELETE-response", "ERROR-response"],
+            Self::Lateness => ["GET-lateness", "PUT-lateness", "DELETE-lateness", "ERROR-lateness"],
+        }
+    }
+}
 
 /// An empty histogram as every latency uses: 1 ns to 60 s, three digits, about 220 KB, whose pages
 /// the system provides only when they are touched.
@@ -36,68 +58,97 @@ pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, LATENCY_NS_MAX, 3).expect("1 ns to 60 s at three digits")
 }
 
-/// The latencies of one worker in one interval: successes by kind, then failures.
+/// One kind of time: of successes by kind, then of failures.
+type Times = [Histogram<u64>; 4];
+
+/// The latencies of one worker in one interval.
 #[derive(Debug, Clone)]
 pub struct Latencies {
-    service: [Histogram<u64>; 4],
+    /// By [`Time`]: a closed loop has service times alone.
+    times: Vec<Times>,
 }
 
 impl Default for Latencies {
+    /// Of a closed loop.
     fn default() -> Self {
-        Self { service: std::array::from_fn(|_| histogram()) }
+        Self::new(false)
     }
 }
 
 impl Latencies {
     const ERRORS: usize = Kind::ALL.len();
 
+    /// Empty ones, of an open loop or of a closed one.
+    pub fn new(is_open: bool) -> Self {
+        let count = if is_open { Time::ALL.len() } else { 1 };
+        Self { times: (0..count).map(|_| std::array::from_fn(|_| histogram())).collect() }
+    }
+
+    /// Whether they are of an open loop.
+    pub fn is_open(&self) -> bool {
+        self.times.len() > 1
+    }
+
     #[inline]
-    fn record(&mut self, index: usize, latency_ns: u64) {
-        self.service[index].saturating_record(latency_ns);
+    fn record(&mut self, time: Time, index: usize, latency_ns: u64) {
+        self.times[time as usize][index].saturating_record(latency_ns);
     }
 
     /// Adds `other`, counter by counter.
     pub fn add(&mut self, other: &Self) {
-        for (sum, part) in self.service.iter_mut().zip(&other.service) {
-            if !part.is_empty() {
-                // Equal bounds by construction; an addition of equal bounds cannot fail.
-                let added = sum.add(part);
-                debug_assert!(added.is_ok(), "histograms share their bounds");
-            }
+        let parts = other.times.iter().flatten();
+        for (sum, part) in self.times.iter_mut().flatten().zip(parts) {
+            add(sum, part);
         }
     }
 
     /// Empties what was used.
     pub fn clear(&mut self) {
-        for histogram in self.service.iter_mut().filter(|h| !h.is_empty()) {
+        for histogram in self.times.iter_mut().flatten().filter(|h| !h.is_empty()) {
             histogram.reset();
         }
     }
 
-    /// Service times of successes of one kind.
-    pub fn of(&self, kind: Kind) -> &Histogram<u64> {
-        &self.service[kind.index()]
+    /// Of successes of one kind; `None` of what a closed loop does not have.
+    pub fn of(&self, time: Time, kind: Kind) -> Option<&Histogram<u64>> {
+        Some(&self.times.get(time as usize)?[kind.index()])
     }
 
-    /// Service times of all successes.
-    pub fn successes(&self) -> Histogram<u64> {
+    /// Of all successes; empty of what a closed loop does not have.
+    pub fn successes(&self, time: Time) -> Histogram<u64> {
+        self.sum(time, Self::ERRORS)
+    }
+
+    /// Of all operations, failed or not.
+    pub fn all(&self, time: Time) -> Histogram<u64> {
+        self.sum(time, Self::ERRORS + 1)
+    }
+
+    fn sum(&self, time: Time, count: usize) -> Histogram<u64> {
         let mut all = histogram();
-        for part in &self.service[..Self::ERRORS] {
-            let added = all.add(part);
-            debug_assert!(added.is_ok(), "histograms share their bounds");
-        }
+        let parts = self.times.get(time as usize).into_iter().flat_map(|times| &times[..count]);
+        parts.for_each(|part| add(&mut all, part));
         all
     }
 
-    /// Latencies of failed operations of every kind.
+    /// Service times of failed operations of every kind.
     pub fn failures(&self) -> &Histogram<u64> {
-        &self.service[Self::ERRORS]
+        &self.times[Time::Service as usize][Self::ERRORS]
     }
 
     /// The distributions that hold anything, with their tags in histogram logs.
     pub fn tagged(&self) -> impl Iterator<Item = (&'static str, &Histogram<u64>)> {
-        let tags = Kind::ALL.map(Kind::service_tag).into_iter().chain([ERROR_TAG]);
-        tags.zip(&self.service).filter(|(_, histogram)| !histogram.is_empty())
+        let of = |(time, times): (Time, _)| time.tags().into_iter().zip(times);
+        let all = Time::ALL.into_iter().zip(&self.times).flat_map(of);
+        all.filter(|(_, histogram)| !histogram.is_empty())
+    }
+}
+
+/// Equal bounds by construction; an addition of equal bounds cannot fail.
+fn add(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
+    if !part.is_empty() {
+        let added = sum.add(part);
+        debug_assert!(added.is_ok(), "histograms share their bounds");
     }
 }
 
@@ -179,6 +230,13 @@ pub struct Counts {
     pub last_failure_ns: Option<u64>,
     /// Operations without an outcome when the run was to end, as seen at the next tick.
     pub outstanding_at_end: u64,
+    /// Of an open loop: operations that were due and found no client with room.
+    pub waited_for_client: u64,
+    /// Operations that were due and not sent when the run was broken off: nobody knows what would
+    /// have become of them.
+    pub unsent: u64,
+    /// The backlog was full, which broke the run off.
+    pub overflowed: bool,
 }
 
 impl Counts {
@@ -225,6 +283,9 @@ impl Counts {
         self.last_reply_ns = self.last_reply_ns.max(other.last_reply_ns);
         self.last_failure_ns = self.last_failure_ns.max(other.last_failure_ns);
         self.outstanding_at_end += other.outstanding_at_end;
+        self.waited_for_client += other.waited_for_client;
+        self.unsent += other.unsent;
+        self.overflowed |= other.overflowed;
     }
 }
 
@@ -253,7 +314,19 @@ impl Recorder {
             None => {}
         }
         self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
-        self.latencies.record(kind.index(), latency_ns);
+        self.latencies.record(Time::Service, kind.index(), latency_ns);
+    }
+
+    /// The rest of what an open loop knows of an operation, of `None` when it failed: how long after
+    /// it was due its outcome came, and it was sent.
+    #[inline]
+    pub fn scheduled(&mut self, kind: Option<Kind>, response_ns: u64, lateness_ns: u64) {
+        let index = kind.map_or(Latencies::ERRORS, Kind::index);
+        self.latencies.record(Time::Response, index, response_ns);
+        self.latencies.record(Time::Lateness, index, lateness_ns);
+        // One whose service time is too long has been counted.
+        let is_long = response_ns > LATENCY_NS_MAX && response_ns - lateness_ns <= LATENCY_NS_MAX;
+        self.counts.saturated += u64::from(is_long);
     }
 
     /// An operation failed that `node` had not answered until `at_ns`.
@@ -296,7 +369,7 @@ impl Recorder {
             }
         }
         self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
-        self.latencies.record(Latencies::ERRORS, latency_ns);
+        self.latencies.record(Time::Service, Latencies::ERRORS, latency_ns);
     }
 }
 

@@ -39,6 +39,10 @@ pub struct RunResult {
     /// How many points there were to be; `null` for `run`, and in results of an older kv-bench.
     #[serde(default)]
     pub curve: Option<CurvePlan>,
+    /// Every measurement of a run with `--repeat`, in their order; empty without. The result is that
+    /// of the median among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeats: Vec<Repeat>,
     /// The headline per kind of operation.
     pub operations: Operations,
     /// The headline per server, in ring order.
@@ -105,7 +109,7 @@ pub struct Headline {
     pub longest_silence: Option<Silence>,
     /// Successes per second of `duration_s`.
     pub throughput_ops_s: f64,
-    /// The asked rate of an open loop; `null` in a closed one.
+    /// The asked rate of an open loop, over all its time; `null` in a closed one.
     pub rate_asked_ops_s: Option<f64>,
     /// Of successes: sent → reply. An operation whose connection was down counts from when its
     /// client wanted to send it.
@@ -117,6 +121,15 @@ pub struct Headline {
     pub response_us: Option<Percentiles>,
     /// Intended start → sent; `null` in a closed loop.
     pub lateness_us: Option<Percentiles>,
+}
+
+/// One of several measurements of the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Repeat {
+    /// Its own result, in the folder of this one.
+    pub file: String,
+    pub headline: Headline,
+    pub trust: Trust,
 }
 
 /// How much of a curve was to be measured.
@@ -335,6 +348,15 @@ pub struct ScenarioRecord {
     /// Total operations asked for; `null` when `--duration` was.
     pub requests: Option<u64>,
     pub duration_s: Option<f64>,
+    /// Operations per second over time, as typed; `null` in a closed loop.
+    #[serde(default)]
+    pub rate: Option<String>,
+    /// `poisson` or `constant`; `null` in a closed loop.
+    #[serde(default)]
+    pub arrivals: Option<String>,
+    /// How long clients of a closed loop waited after each reply.
+    #[serde(default)]
+    pub think_time_s: f64,
     pub warmup_s: f64,
     /// Such as `get=90,put=9,delete=1`.
     pub mix: String,
@@ -343,5 +365,9 @@ pub struct ScenarioRecord {
     pub value_size_bytes: u64,
     pub preload: bool,
     pub seed: u64,
+    /// Of the operations in their order, and in an open loop of when they were due: equal for equal
+    /// operations (SHA-256 over the beginning of each client's sequence, 64 bits of it, in hex).
+    #[serde(default)]
+    pub operations_digest: Option<String>,
     pub timeout_s: f64,
 }

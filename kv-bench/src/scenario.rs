@@ -1,6 +1,7 @@
 //! What a command line means: validated once, then passed on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kv_core::data_dir::Durability;
@@ -10,12 +11,15 @@ use kv_core::tls::TlsOptions;
 use crate::args::{CallerArgs, LoadArgs, WorkloadArgs};
 use crate::curve;
 use crate::driver::{Shape, Until};
+use crate::machine;
 use crate::number::grouped;
+use crate::schedule::{Plan, Process, Rate, RateError, Schedule};
 use crate::target::{Address, Endpoint, EndpointError, redacted};
 use crate::workload::{KEYS_MAX, KeyDistribution, Keys, Kind, Mix, MixError, Values, Workload};
 
 /// More workers than anyone has cores for: beyond it, threads measure the scheduler.
 const THREADS_MAX: u32 = 1024;
+const CLOSED_THREADS: u32 = 4;
 const SERVERS_MAX: u32 = 64;
 const PIPELINE_MAX: u32 = 10_000;
 /// Who waits longer for one reply waits for nobody.
@@ -24,6 +28,13 @@ const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 const TIME_MAX: Duration = Duration::from_hours(365 * 24);
 /// Redis' largest string.
 const VALUE_BYTES_MAX: u64 = 512 << 20;
+/// More repeats than anyone waits for.
+const REPEATS_MAX: u32 = 1000;
+/// Clients per worker that carry an open loop: at 10,000 operations per second and one worker, replies
+/// may take 3 ms before one operation waits for a client.
+const OPEN_CLIENTS: u32 = 32;
+/// How long an open loop lasts unless it is told.
+const OPEN_TIME: Duration = Duration::from_secs(10);
 /// A closed loop over more connections is beyond any descriptor limit that we could raise to.
 const CONNECTIONS_MAX: u64 = 1 << 20;
 
@@ -39,6 +50,8 @@ pub enum ScenarioError {
     Mix(#[from] MixError),
     #[error("--{flag}{}{value}: {problem}", if value.is_empty() { "" } else { " " })]
     Value { flag: &'static str, value: String, problem: String },
+    #[error("--rate {rate}: {source}")]
+    Rate { rate: String, source: RateError },
     #[error("--{flag}: {source}")]
     Endpoint { flag: &'static str, source: EndpointError },
     #[error(
@@ -72,7 +85,14 @@ pub struct Scenario {
     pub ring: RingMode,
     pub shape: Shape,
     pub until: Until,
+    /// The rate as it was typed, of an open loop.
+    pub rate: Option<Rate>,
+    pub schedule: Schedule,
+    /// That of the warm-up.
+    pub warmup_schedule: Schedule,
     pub warmup: Duration,
+    /// How often it is measured.
+    pub repeat: u32,
     pub mix: Mix,
     pub keys: u64,
     pub key_distribution: KeyDistribution,
@@ -108,11 +128,20 @@ impl Scenario {
                 value: workload.key_distribution.clone(),
                 problem,
             })?;
+        let callers = &args.callers;
+        let rate = rate(callers.rate.as_deref())?;
+        let until = until(callers, rate.as_ref())?;
+        let (schedule, warmup_schedule) = schedules(callers, rate.as_ref(), until, workload.seed)?;
+        range("repeat", callers.repeat.into(), (1, REPEATS_MAX.into()), 5)?;
         let scenario = Self {
             ring: ring(args)?,
-            shape: shape(&args.callers)?,
-            until: until(&args.callers)?,
-            warmup: args.callers.warmup,
+            shape: shape(callers, rate.is_some())?,
+            until,
+            rate,
+            schedule,
+            warmup: warmup_schedule.as_ref().map_or(Duration::ZERO, |_| callers.warmup),
+            warmup_schedule: warmup_schedule.unwrap_or(Schedule::CLOSED),
+            repeat: callers.repeat,
             preload: args.workload.preload || !running,
             keys: workload.keys,
             key_distribution: if mix.is_only(Kind::Delete) {
@@ -138,6 +167,13 @@ impl Scenario {
             return Err(ScenarioError::Connections { needed, threads, clients, servers });
         }
         Ok(())
+    }
+
+    /// How many sequences of operations there are in a run of `shape`: each client of a closed loop
+    /// has its own, and each worker of an open one.
+    pub fn streams(&self, shape: Shape) -> u64 {
+        let clients = if self.schedule.is_open() { 1 } else { shape.clients };
+        u64::from(shape.threads) * u64::from(clients)
     }
 
     /// How many servers are driven.
@@ -237,6 +273,12 @@ impl Scenario {
             }
             _ => String::new(),
         };
+        let amount = match (&self.rate, &self.schedule) {
+            (Some(rate), Schedule::Open(plan)) => {
+                format!("{amount} at {rate} ops/s, {} arrivals", plan.process)
+            }
+            _ => amount,
+        };
         let pipeline = grouped(pipeline.into());
         format!(
             "{servers}{program} · {} × {} × pipeline {pipeline} · {} · {amount}",
@@ -264,30 +306,66 @@ fn range(
     Err(ScenarioError::Range { flag, value, min, max, example })
 }
 
-fn shape(callers: &CallerArgs) -> Result<Shape, ScenarioError> {
-    range("threads", callers.threads.into(), (1, THREADS_MAX.into()), 4)?;
-    range("clients", callers.clients.into(), (1, CONNECTIONS_MAX), 8)?;
+fn shape(callers: &CallerArgs, is_open: bool) -> Result<Shape, ScenarioError> {
+    // Workers of an open loop must run when it is time, and the servers need the other cores.
+    let default =
+        if is_open { ((machine::cores() / 2).max(1), OPEN_CLIENTS) } else { (CLOSED_THREADS, 1) };
+    let threads = callers.threads.unwrap_or(default.0);
+    let clients = callers.clients.unwrap_or(default.1);
+    range("threads", threads.into(), (1, THREADS_MAX.into()), 4)?;
+    range("clients", clients.into(), (1, CONNECTIONS_MAX), 8)?;
     range("pipeline", callers.pipeline.into(), (1, PIPELINE_MAX.into()), 16)?;
     if callers.timeout < Duration::from_millis(1) {
         return Err(too_short("timeout", callers.timeout, "1ms"));
     }
     at_most("timeout", callers.timeout, (TIMEOUT_MAX, "1h"))?;
     at_most("warmup", callers.warmup, (TIME_MAX, "8760h"))?;
-    Ok(Shape {
-        threads: callers.threads,
-        clients: callers.clients,
-        pipeline: callers.pipeline,
-        timeout: callers.timeout,
-    })
+    Ok(Shape { threads, clients, pipeline: callers.pipeline, timeout: callers.timeout })
 }
 
-fn until(callers: &CallerArgs) -> Result<Until, ScenarioError> {
+/// Reads what was typed for `--rate`.
+fn rate(text: Option<&str>) -> Result<Option<Rate>, ScenarioError> {
+    let refused = |text: &str, source| ScenarioError::Rate { rate: text.to_owned(), source };
+    text.map(|text| text.parse().map_err(|source| refused(text, source))).transpose()
+}
+
+/// When operations are due, in the measurement and in the warm-up before it.
+fn schedules(
+    callers: &CallerArgs,
+    rate: Option<&Rate>,
+    until: Until,
+    seed: u64,
+) -> Result<(Schedule, Option<Schedule>), ScenarioError> {
+    let Some(rate) = rate else {
+        let think = callers.think_time.unwrap_or_default();
+        at_most("think-time", think, (TIMEOUT_MAX, "1h"))?;
+        return Ok((Schedule::Closed { think }, Some(Schedule::Closed { think })));
+    };
+    let process: Process = callers.arrivals.parse().map_err(|problem| ScenarioError::Value {
+        flag: "arrivals",
+        value: callers.arrivals.clone(),
+        problem,
+    })?;
+    let open = |rate: &Rate, until, seed| {
+        let course = rate.over(until).map(Arc::new);
+        let plan = course.map(|course| Plan { course, process, seed });
+        plan.map_err(|source| ScenarioError::Rate { rate: rate.to_string(), source })
+    };
+    // One too short for an operation at this rate is none.
+    let warmup = open(&rate.at_begin(), Until::Elapsed(callers.warmup), !seed).ok();
+    Ok((Schedule::Open(open(rate, until, seed)?), warmup.map(Schedule::Open)))
+}
+
+fn until(callers: &CallerArgs, rate: Option<&Rate>) -> Result<Until, ScenarioError> {
     if let Some(duration) = callers.duration {
         if duration < Duration::from_millis(100) {
             return Err(too_short("duration", duration, "100ms"));
         }
         at_most("duration", duration, (TIME_MAX, "8760h"))?;
         return Ok(Until::Elapsed(duration));
+    }
+    if let (Some(rate), None) = (rate, callers.requests) {
+        return Ok(Until::Elapsed(rate.length().unwrap_or(OPEN_TIME)));
     }
     let requests = callers.requests.unwrap_or(100_000);
     range("requests", requests, (1, 1_000_000_000_000), 100_000)?;
@@ -315,6 +393,25 @@ fn too_short(flag: &'static str, value: Duration, min: &str) -> ScenarioError {
         value: if value.is_zero() { "0s".to_owned() } else { format!("{value:?}") },
         problem: format!("must be at least {min} (such as --{flag} 10s)"),
     }
+}
+
+/// Refuses what a curve, which has loads of its own, cannot be told.
+///
+/// # Errors
+///
+/// Names the flag, and the subcommand that takes it.
+pub fn check_curve_load(args: &LoadArgs) -> Result<(), ScenarioError> {
+    let callers = &args.callers;
+    let (flag, value) = match &callers.rate {
+        Some(rate) => ("rate", rate.clone()),
+        None if callers.repeat > 1 => ("repeat", callers.repeat.to_string()),
+        None => return Ok(()),
+    };
+    let problem = format!(
+        "a curve is of closed loops, each measured once: for one measurement it is kv-bench run \
+         --{flag} {value}"
+    );
+    Err(ScenarioError::Value { flag, value, problem })
 }
 
 /// Refuses a time for the curve in which nothing can be measured.

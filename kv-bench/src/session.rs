@@ -24,6 +24,7 @@ use crate::recorder::{Counts, Outage};
 use crate::report::{describe, encode_histogram, text};
 use crate::result::{CurvePlan, Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
+use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
 use crate::trust::{judge, quoted, with_outages, with_outcome};
@@ -41,6 +42,8 @@ enum Halt {
     ServerLost(String),
     /// A server stays away, or nobody answers.
     GivenUp(GivenUp),
+    /// More was due than could wait.
+    Overflowed(String),
 }
 
 impl Halt {
@@ -48,7 +51,9 @@ impl Halt {
     fn loss(&self) -> Option<&str> {
         match self {
             Self::Interrupted => None,
-            Self::ServerLost(text) | Self::GivenUp(GivenUp { text, .. }) => Some(text),
+            Self::ServerLost(text)
+            | Self::GivenUp(GivenUp { text, .. })
+            | Self::Overflowed(text) => Some(text),
         }
     }
 }
@@ -172,6 +177,7 @@ impl Session<'_> {
             headline: measurement.headline(),
             points: Vec::new(),
             curve: None,
+            repeats: Vec::new(),
             operations: measurement.operations(&workload),
             servers: measurement.servers(target.nodes()),
             errors: measurement.measured.counts.errors.clone(),
@@ -205,12 +211,15 @@ impl Session<'_> {
         (shape, until, warmup): (Shape, Until, Duration),
     ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
         self.progress.step(name);
-        let clients = u64::from(shape.threads) * u64::from(shape.clients);
-        let workload = Arc::new(self.scenario.workload(clients));
+        let scenario = self.scenario;
+        let streams = scenario.streams(shape);
+        let workload = Arc::new(scenario.workload(streams));
         let plan = Plan {
             warmup,
-            warmup_workload: Arc::new(self.scenario.warmup_workload(clients)),
+            warmup_workload: Arc::new(scenario.warmup_workload(streams)),
             workload: Arc::clone(&workload),
+            schedule: scenario.schedule.clone(),
+            warmup_schedule: scenario.warmup_schedule.clone(),
             until,
             shape,
             server_pids: cluster.pids(),
@@ -227,6 +236,9 @@ impl Session<'_> {
         };
         let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
         self.advise(&measurement.measured.counts);
+        if let (None, Some(text)) = (&self.halt, measurement.overflow()) {
+            self.halt = Some(Halt::Overflowed(text));
+        }
         let (outages, lost) = self.outages(&measurement, cluster);
         let counts = &measurement.measured.counts;
         measurement.facts.server_lost = lost;
@@ -286,7 +298,8 @@ impl Session<'_> {
             let (silence, waiting) = measurement.silence_of(node);
             texts.extend(patience::told(&name, outage, silence, waiting, end));
         }
-        (texts, lost || self.halt.as_ref().is_some_and(|halt| halt.loss().is_some()))
+        let is_loss = |halt| matches!(halt, &Halt::ServerLost(_) | &Halt::GivenUp(_));
+        (texts, lost || self.halt.as_ref().is_some_and(is_loss))
     }
 
     /// What became of a server that may have been away.
@@ -324,8 +337,9 @@ impl Session<'_> {
         let keys = self.scenario.key_count();
         let until = Until::Operations(keys);
         let mut fleet = Fleet::launch(target, shape)?;
-        let measured =
-            fleet.run(&workload, until, |live| self.watch(live, until, cluster, shape.timeout))?;
+        let measured = fleet.run(&workload, &Schedule::CLOSED, until, |live| {
+            self.watch(live, until, cluster, shape.timeout)
+        })?;
         self.advise(&measured.counts);
         if let Some(halt) = self.halt.take() {
             let why = halt.loss().unwrap_or("interrupted while preloading");
@@ -471,6 +485,15 @@ impl Session<'_> {
             pipeline: scenario.shape.pipeline,
             requests,
             duration_s,
+            rate: scenario.rate.as_ref().map(ToString::to_string),
+            arrivals: match &scenario.schedule {
+                Schedule::Open(plan) => Some(plan.process.to_string()),
+                Schedule::Closed { .. } => None,
+            },
+            think_time_s: match scenario.schedule {
+                Schedule::Closed { think } => think.as_secs_f64(),
+                Schedule::Open(_) => 0.0,
+            },
             warmup_s: scenario.warmup.as_secs_f64(),
             mix: scenario.mix.to_string(),
             keys: scenario.key_count(),
@@ -478,6 +501,7 @@ impl Session<'_> {
             value_size_bytes: scenario.value_size() as u64,
             preload: scenario.preload,
             seed: scenario.seed,
+            operations_digest: None,
             timeout_s: scenario.shape.timeout.as_secs_f64(),
         }
     }

@@ -5,9 +5,17 @@
 //! and it lasted long enough to tell (≥ 0.2 s) with anything to show. What the generator did not get,
 //! the servers did not get asked: then the figures describe the machine and not the servers.
 //!
+//! An open loop is trusted when it kept its schedule: operations were sent on time, but for less than
+//! the response times show (the 99th percentile of lateness ≤ 10 % of the median response time). That
+//! stands in the place of the wait for a core, which is late only where it makes operations late.
+//!
 //! The servers are the limit of a trusted measurement when they could use no more: a thread of
 //! theirs (of some servers the only one) or all cores together were near the end. A server of many
 //! threads that uses one core of eight has another limit, such as too few callers.
+
+mod pace;
+
+pub(crate) use pace::SUSTAINED;
 
 use crate::number::duration;
 use crate::result::{Limit, Trust, Verdict};
@@ -23,6 +31,23 @@ const OTHERS_SHARE_MIN: f64 = 0.10;
 /// A server's thread at this share of a core has no more to give, nor have cores of which servers and
 /// workers together use this share.
 const BUSY_SHARE: f64 = 0.90;
+
+/// Lateness that does not change what is seen of the servers: its 99th percentile over the median
+/// response time.
+const LATENESS_SHARE_MAX: f64 = 0.10;
+
+/// How an open loop kept its schedule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pace {
+    pub asked_ops_s: f64,
+    pub achieved_ops_s: f64,
+    /// Of all operations.
+    pub lateness_p99_us: f64,
+    /// Of successes.
+    pub response_p50_us: f64,
+    /// Operations that were due and found no client with room, over all.
+    pub waited_share: f64,
+}
 
 /// What was measured about the measurement.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +73,8 @@ pub struct Facts {
     /// Share of all cores' time that processes used which are neither ours nor the servers'; `None`
     /// where the process of a server is not known.
     pub others_share: Option<f64>,
+    /// Of an open loop.
+    pub pace: Option<Pace>,
     /// Per server; `None` where it runs elsewhere.
     pub servers: Vec<Option<ServerLoad>>,
     /// Connections on which more replies came than had been asked for.
@@ -69,7 +96,7 @@ pub struct ServerLoad {
     pub busiest_thread: f64,
 }
 
-/// Judges a closed loop.
+/// Judges a measurement.
 pub fn judge(facts: &Facts) -> Trust {
     let mut reasons = Vec::new();
     let mut limits = Vec::new();
@@ -99,7 +126,14 @@ pub fn judge(facts: &Facts) -> Trust {
             percent(WORKER_SHARE_MAX)
         ));
     }
+    let late = facts.pace.as_ref().and_then(|pace| pace::late(facts, pace));
+    let is_late = late.is_some();
+    if let Some((limit, why)) = late {
+        limits.push(limit);
+        reasons.extend(why);
+    }
     match facts.queue_wait_share {
+        _ if facts.pace.is_some() => {}
         Some(wait) if wait > QUEUE_WAIT_SHARE_MAX => {
             limits.push(Limit::SharedCores);
             reasons.push(format!(
@@ -128,7 +162,7 @@ pub fn judge(facts: &Facts) -> Trust {
     // Fewer callers do not give back what others have taken, unless there are too many as well.
     let ours = !blamed || facts.threads > threads_for(facts.cores);
     let ours = ours && matches!(limited_by, Limit::Generator | Limit::SharedCores);
-    if taken_away.is_none() && ours {
+    if taken_away.is_none() && ours && !is_late {
         reasons.push(advice(facts));
     }
     Trust { verdict: Verdict::Untrusted, limited_by, reasons }
@@ -203,11 +237,12 @@ fn taken_away(facts: &Facts) -> Option<(Limit, String, &'static str)> {
 
 fn trusted(facts: &Facts, busiest: f64) -> Trust {
     let wait = facts.queue_wait_share.unwrap_or(0.0);
-    let mut reasons = vec![format!(
+    let mut reasons: Vec<String> = facts.pace.iter().map(Pace::evidence).collect();
+    reasons.push(format!(
         "workers waited for a core {} of their time, the busiest used {} of one",
         percent(wait),
         percent(busiest)
-    )];
+    ));
     reasons.extend(crowded(facts));
     reasons.extend(others(facts));
     let used_up = used_up(facts);

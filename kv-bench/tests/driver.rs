@@ -13,8 +13,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
+use kv_bench::recorder::Time;
 use kv_bench::report;
 use kv_bench::result::RunResult;
+use kv_bench::schedule::Schedule;
 use kv_bench::target::{Address, Credentials, Endpoint, Resp};
 use kv_bench::workload::{KeyDistribution, Keys, Kind, Values, Workload};
 use scripted::{Answer, Server};
@@ -92,7 +94,9 @@ impl Run {
 
     fn run(self, until: Until) -> Measured {
         let mut fleet = self.launch().expect("the server accepts");
-        fleet.run(&self.workload(), until, |_| ControlFlow::Continue(())).expect("an event loop")
+        fleet
+            .run(&self.workload(), &Schedule::CLOSED, until, |_| ControlFlow::Continue(()))
+            .expect("an event loop")
     }
 
     fn operations(self, operations: u64) -> Measured {
@@ -108,7 +112,7 @@ fn assert_accounted(measured: &Measured, operations: u64) {
     let by_kind =
         errors.timeout + errors.connection + errors.protocol + errors.server.values().sum::<u64>();
     assert_eq!(by_kind, counts.failed(), "{errors:?}");
-    assert_eq!(measured.latencies.successes().len(), operations - counts.failed());
+    assert_eq!(measured.latencies.successes(Time::Service).len(), operations - counts.failed());
     assert_eq!(counts.nodes.iter().sum::<u64>(), operations);
 }
 
@@ -307,8 +311,9 @@ fn a_unix_listener_with_a_full_backlog_is_tried_again() {
         }
     });
     let mut fleet = Fleet::launch(&target, run.shape).expect("it waits for room");
-    let measured =
-        fleet.run(&run.workload(), Until::Operations(100), |_| ControlFlow::Continue(()));
+    let measured = fleet.run(&run.workload(), &Schedule::CLOSED, Until::Operations(100), |_| {
+        ControlFlow::Continue(())
+    });
     assert_accounted(&measured.expect("an event loop"), 100);
 }
 
@@ -318,7 +323,7 @@ fn every_reply_of_a_pipeline_is_timed_by_itself() {
     let server = Server::start(move |_, _| Answer::Late(pause));
     // Twice the pipeline: operations are sent while others are in flight, and must not touch them.
     let measured = Run::against(&[&server]).shape(1, 1, 4).operations(8);
-    let latencies = measured.latencies.of(Kind::Get);
+    let latencies = measured.latencies.of(Time::Service, Kind::Get).expect("always");
     // The server answers one after the other: 20, 40, 60 ms, and from the fourth on 80 ms each, less
     // what the worker came late. One time for all would hide that, and a send that touches earlier
     // send times would leave 20 ms to each.
@@ -369,7 +374,7 @@ fn a_run_that_is_broken_off_keeps_what_it_measured() {
     let run = Run::against(&[&server]).shape(2, 2, 1);
     let mut fleet = run.launch().expect("the server accepts");
     let measured = fleet
-        .run(&run.workload(), Until::Operations(u64::MAX / 2), |live| {
+        .run(&run.workload(), &Schedule::CLOSED, Until::Operations(u64::MAX / 2), |live| {
             if live.attempted > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .expect("an event loop");
@@ -384,7 +389,7 @@ fn a_run_that_is_broken_off_does_not_wait_for_a_silent_server() {
     let run = Run::against(&[&server]).shape(1, 2, 3).timeout(Duration::from_mins(10));
     let mut fleet = run.launch().expect("the server accepts");
     let until = Until::Operations(1000);
-    let measured = fleet.run(&run.workload(), until, |live| {
+    let measured = fleet.run(&run.workload(), &Schedule::CLOSED, until, |live| {
         if live.attempted == 11 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     let measured = measured.expect("an event loop");
@@ -412,7 +417,7 @@ fn a_server_that_is_away_is_looked_for_often() {
     let mut fleet = run.launch().expect("the server accepts");
     server.refuse();
     let looks = || server.turned_away.load(Ordering::SeqCst);
-    let measured = fleet.run(&run.workload(), Until::Operations(10), |live| {
+    let measured = fleet.run(&run.workload(), &Schedule::CLOSED, Until::Operations(10), |live| {
         let is_over = looks() >= 30 || live.elapsed > Duration::from_secs(8);
         if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -442,7 +447,7 @@ fn assert_seen_away(threads: u32, clients: u32) {
     let mut fleet = run.launch().expect("the server accepts");
     server.refuse();
     let mut away = None;
-    let measured = fleet.run(&run.workload(), Until::Operations(1000), |live| {
+    let measured = fleet.run(&run.workload(), &Schedule::CLOSED, Until::Operations(1000), |live| {
         away = away.or(live.away);
         if away.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -505,7 +510,8 @@ fn phases_over_the_same_connections_do_not_mix() {
     let mut fleet = run.launch().expect("the server accepts");
     for operations in [100, 1, 57] {
         let until = Until::Operations(operations);
-        let measured = fleet.run(&run.workload(), until, |_| ControlFlow::Continue(()));
+        let measured =
+            fleet.run(&run.workload(), &Schedule::CLOSED, until, |_| ControlFlow::Continue(()));
         assert_accounted(&measured.expect("an event loop"), operations);
     }
 }
@@ -523,7 +529,7 @@ fn intervals_add_up_to_the_whole() {
             kv_bench::report::decode_histogram(&interval.histogram).expect("our encoding").len()
         })
         .sum();
-    assert_eq!(total, measured.latencies.of(Kind::Get).len());
+    assert_eq!(total, measured.latencies.successes(Time::Service).len());
     assert!(measured.intervals.len() >= 2);
     let starts: Vec<f64> = measured.intervals.iter().map(|interval| interval.start_s).collect();
     assert!(starts.is_sorted(), "{starts:?}");
@@ -540,7 +546,7 @@ fn live_percentiles_go_on_when_a_worker_has_finished() {
     run.distribution = KeyDistribution::OwnKey;
     let mut fleet = run.launch().expect("the server accepts");
     let mut slowest_ns = 0;
-    let measured = fleet.run(&run.workload(), Until::Operations(1000), |live| {
+    let measured = fleet.run(&run.workload(), &Schedule::CLOSED, Until::Operations(1000), |live| {
         slowest_ns = slowest_ns.max(live.latest.map_or(0, |latest| latest.p50_ns));
         // Seen what was to be seen: an interval that the slow worker filled alone.
         if slowest_ns >= 60_000_000 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

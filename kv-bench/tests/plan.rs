@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kv_bench::curve::{Ladder, Level};
 use kv_bench::driver::Shape;
-use kv_bench::schedule::{Schedule, share};
+use kv_bench::schedule::share;
 use kv_bench::target::{Address, Endpoint};
 use kv_bench::units;
 use kv_bench::workload::{KeyDistribution, Keys, Mix};
@@ -77,12 +77,6 @@ fn addresses_that_are_none_say_why_and_keep_passwords_to_themselves() {
         assert!(error.contains(expected), "{text}: {error}");
         assert!(!error.contains("secret"), "{error}");
     }
-}
-
-#[test]
-fn a_closed_loop_has_no_due_times() {
-    assert_eq!(Schedule::ClosedLoop.due_ns(0), None);
-    assert_eq!(Schedule::ClosedLoop.due_ns(u64::MAX), None);
 }
 
 /// Callers in all, level by level.

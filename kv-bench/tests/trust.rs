@@ -18,6 +18,7 @@ fn calm() -> Facts {
         steal_share: 0.0,
         absent_s: 0.0,
         others_share: Some(0.02),
+        pace: None,
         unsolicited: 0,
         server_lost: false,
         spawned: true,

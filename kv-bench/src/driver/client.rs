@@ -4,11 +4,14 @@ use super::outage::Held;
 use crate::workload::Stream;
 
 pub(super) struct Client {
-    pub(super) stream: Stream,
+    /// `None` in an open loop, where operations belong to no client.
+    pub(super) stream: Option<Stream>,
     /// Operations that it has yet to attempt.
     pub(super) remaining: u64,
     /// Sent and not answered, over all its connections, or held.
     pub(super) outstanding: u32,
+    /// Operations that it has room for and thinks about first.
+    pub(super) thinking: u32,
     /// It met a dead connection and waits a moment.
     pub(super) paused: bool,
     /// What it waits with.
@@ -18,14 +21,21 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(stream: Stream, operations: u64) -> Self {
+    pub(super) fn new(stream: Option<Stream>, operations: u64) -> Self {
         Self {
             stream,
             remaining: operations,
             outstanding: 0,
+            thinking: 0,
             paused: false,
             held: None,
             finished: false,
         }
+    }
+
+    /// Whether it may begin another operation.
+    #[inline]
+    pub(super) fn has_room(&self, pipeline: u32) -> bool {
+        self.outstanding + self.thinking < pipeline && self.remaining > 0 && !self.paused
     }
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use crossbeam::channel::Sender;
 
 use super::handover::{Batch, INTERVAL};
-use crate::recorder::Latencies;
+use crate::recorder::{Latencies, Time};
 use crate::report::encode_histogram;
 use crate::result::Interval;
 
-/// Percentiles of the last interval, for the eye.
+/// Percentiles of the last interval, for the eye: of response times in an open loop, of service times
+/// in a closed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Percentile {
     pub p50_ns: u64,
@@ -34,10 +35,15 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(workers: usize, start_ns: u64, recycle: Sender<Box<Latencies>>) -> Self {
+    pub(super) fn new(
+        workers: usize,
+        start_ns: u64,
+        is_open: bool,
+        recycle: Sender<Box<Latencies>>,
+    ) -> Self {
         Self {
             start_ns,
-            total: Box::default(),
+            total: Box::new(Latencies::new(is_open)),
             open: BTreeMap::new(),
             reached: vec![0; workers],
             closed: Vec::new(),
@@ -95,7 +101,8 @@ impl Collector {
                 histogram: encode_histogram(histogram),
             });
         }
-        let successes = latencies.successes();
+        let time = if latencies.is_open() { Time::Response } else { Time::Service };
+        let successes = latencies.successes(time);
         if !successes.is_empty() {
             self.latest = Some(Percentile {
                 p50_ns: successes.value_at_quantile(0.5),

@@ -39,6 +39,8 @@ const REPLY_BYTES_MAX: usize = 1 << 30;
 pub(super) struct InFlight {
     pub(super) kind: Kind,
     pub(super) sent_ns: u64,
+    /// When it was to be sent, in an open loop.
+    pub(super) due_ns: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,7 @@ use crate::interrupt;
 use crate::number::grouped;
 use crate::recorder::{Counts, Latencies};
 use crate::result::Interval;
+use crate::schedule::Schedule;
 use crate::target::Target;
 use crate::workload::Workload;
 
@@ -49,12 +50,14 @@ pub struct Live {
     pub failed: u64,
     /// Operations without an outcome.
     pub outstanding: u64,
+    /// Operations that are due and not sent.
+    pub backlog: u64,
     pub elapsed: Duration,
     /// What is measured now does not count.
     pub warmup: bool,
     /// Of the last complete interval.
     pub latest: Option<Percentile>,
-    /// Time since the last reply from anywhere, or since the beginning.
+    /// How long somebody has waited for a reply and nobody got one; zero when nobody waits.
     pub silent: Duration,
     /// The server that no worker has had a connection to for longest, and for how long.
     pub away: Option<(usize, Duration)>,
@@ -153,21 +156,17 @@ impl Fleet {
     pub fn run(
         &mut self,
         workload: &Arc<Workload>,
+        schedule: &Schedule,
         until: Until,
         mut watch: impl FnMut(&Live) -> ControlFlow<()>,
     ) -> io::Result<Measured> {
         let start_ns = now_ns();
-        let mut collector = Collector::new(self.phases.len(), start_ns, self.recycle.clone());
-        let phase = Arc::new(Phase { workload: Arc::clone(workload), until, start_ns });
-        for published in self.published.iter() {
-            published.attempted.store(0, Ordering::Relaxed);
-            published.failed.store(0, Ordering::Relaxed);
-            published.outstanding.store(0, Ordering::Relaxed);
-            published.last_reply_ns.store(0, Ordering::Relaxed);
-            for away_since_ns in &published.away_since_ns {
-                away_since_ns.store(0, Ordering::Relaxed);
-            }
-        }
+        let is_open = schedule.is_open();
+        let mut collector =
+            Collector::new(self.phases.len(), start_ns, is_open, self.recycle.clone());
+        let (workload, schedule) = (Arc::clone(workload), schedule.clone());
+        let phase = Arc::new(Phase { workload, schedule, until, start_ns });
+        self.published.iter().for_each(|published| published.reset());
         for inbox in &self.phases {
             // A worker that is gone is missed below, where its outcome is awaited.
             let _ = inbox.send(Arc::clone(&phase));
@@ -221,14 +220,19 @@ impl Fleet {
         let sum = |read: fn(&Published) -> u64| self.published.iter().map(|p| read(p)).sum();
         let replies = self.published.iter().map(|p| p.last_reply_ns.load(Ordering::Relaxed));
         let last_reply_ns = replies.max().unwrap_or(0).max(start_ns);
+        let waits = self.published.iter().map(|p| p.waiting_since_ns.load(Ordering::Relaxed));
+        let waiting_since_ns = waits.filter(|&since_ns| since_ns > 0).min();
+        let silent_since_ns =
+            waiting_since_ns.map_or(now_ns, |since_ns| since_ns.max(last_reply_ns));
         Live {
             attempted: sum(|p| p.attempted.load(Ordering::Relaxed)),
             failed: sum(|p| p.failed.load(Ordering::Relaxed)),
             outstanding: sum(|p| p.outstanding.load(Ordering::Relaxed)),
+            backlog: sum(|p| p.backlog.load(Ordering::Relaxed)),
             elapsed: Duration::from_nanos(now_ns - start_ns),
             warmup: false,
             latest,
-            silent: Duration::from_nanos(now_ns.saturating_sub(last_reply_ns)),
+            silent: Duration::from_nanos(now_ns.saturating_sub(silent_since_ns)),
             away: self.away(now_ns),
         }
     }
@@ -265,8 +269,8 @@ impl Drop for Fleet {
     }
 }
 
-/// Descriptors beside the connections: epoll and timer of each worker, and what the rest holds.
-const DESCRIPTORS_PER_WORKER: u64 = 2;
+/// Descriptors beside the connections: epoll and two timers of each worker, and what the rest holds.
+const DESCRIPTORS_PER_WORKER: u64 = 3;
 const DESCRIPTORS_SPARE: u64 = 256;
 
 /// Raises the soft limit on open files as far as the connections need.

@@ -23,6 +23,10 @@ pub(super) struct Published {
     pub(super) failed: AtomicU64,
     /// Operations without an outcome.
     pub(super) outstanding: AtomicU64,
+    /// Operations that are due and not sent.
+    pub(super) backlog: AtomicU64,
+    /// Since when the worker has waited for a reply that has not come; 0 when it waits for none.
+    pub(super) waiting_since_ns: AtomicU64,
     /// The clock's reading at the last reply; 0 before the first.
     pub(super) last_reply_ns: AtomicU64,
     /// Per node, when the worker lost its last connection to it; 0 while it has one, and
@@ -35,6 +39,30 @@ impl Published {
         let away_since_ns = (0..nodes).map(|_| AtomicU64::new(0)).collect();
         Self { away_since_ns, ..Self::default() }
     }
+
+    /// A phase begins.
+    pub(super) fn reset(&self) {
+        let figures = [
+            &self.attempted,
+            &self.failed,
+            &self.outstanding,
+            &self.backlog,
+            &self.waiting_since_ns,
+            &self.last_reply_ns,
+        ];
+        figures.into_iter().chain(&self.away_since_ns).for_each(|f| f.store(0, Ordering::Relaxed));
+    }
+}
+
+/// What lies before one worker.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Load {
+    /// Operations without an outcome.
+    pub(super) outstanding: u64,
+    /// Operations that are due and not sent.
+    pub(super) backlog: u64,
+    /// Since when it has waited for a reply that has not come.
+    pub(super) waiting_since_ns: Option<u64>,
 }
 
 /// The latencies that one worker recorded in one interval.
@@ -82,7 +110,10 @@ impl Handover {
     /// Sends the latencies of the interval that is over and puts empty ones in their place.
     #[cold]
     pub(super) fn hand_over(&mut self, latencies: &mut Box<Latencies>, now_ns: u64) {
-        let empty = self.recycled.try_recv().unwrap_or_default();
+        let empty = self.recycled.try_recv().ok();
+        // A phase of the other kind may have left some.
+        let empty = empty.filter(|empty| empty.is_open() == latencies.is_open());
+        let empty = empty.unwrap_or_else(|| Box::new(Latencies::new(latencies.is_open())));
         self.send(std::mem::replace(latencies, empty), now_ns);
         let length_ns = INTERVAL.as_nanos() as u64;
         self.interval = now_ns.saturating_sub(self.start_ns) / length_ns;
@@ -90,11 +121,13 @@ impl Handover {
     }
 
     /// Makes the counters visible to the progress line.
-    pub(super) fn publish(&self, counts: &Counts, outstanding: u64, reach: &Reach) {
+    pub(super) fn publish(&self, counts: &Counts, load: Load, reach: &Reach) {
         let published = &self.published[self.worker];
         published.attempted.store(counts.attempted(), Ordering::Relaxed);
         published.failed.store(counts.failed(), Ordering::Relaxed);
-        published.outstanding.store(outstanding, Ordering::Relaxed);
+        published.outstanding.store(load.outstanding, Ordering::Relaxed);
+        published.backlog.store(load.backlog, Ordering::Relaxed);
+        published.waiting_since_ns.store(load.waiting_since_ns.unwrap_or(0), Ordering::Relaxed);
         published.last_reply_ns.store(counts.last_reply_ns.unwrap_or(0), Ordering::Relaxed);
         reach.publish(&published.away_since_ns);
     }

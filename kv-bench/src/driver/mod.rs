@@ -10,13 +10,16 @@ mod collector;
 mod connection;
 mod fleet;
 mod handover;
+mod open_loop;
 mod outage;
 mod poll;
 mod silence;
+mod thinking;
 mod worker;
 
 pub use collector::Percentile;
 pub use fleet::{Fleet, LaunchError, Live, Measured};
+pub use open_loop::BACKLOG_MAX;
 pub use silence::{Hearing, Span};
 
 use std::io;
@@ -24,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::recorder::Counts;
+use crate::schedule::Schedule;
 use crate::workload::Workload;
 use handover::Batch;
 
@@ -69,6 +73,7 @@ pub enum Until {
 /// One phase as every worker sees it.
 struct Phase {
     workload: Arc<Workload>,
+    schedule: Schedule,
     until: Until,
     /// The clock's reading at which the phase began.
     start_ns: u64,

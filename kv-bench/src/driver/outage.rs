@@ -20,6 +20,8 @@ pub(super) struct Held {
     /// As it will be sent.
     pub(super) request: Vec<u8>,
     pub(super) since_ns: u64,
+    /// When it was due, in an open loop.
+    pub(super) due_ns: u64,
 }
 
 /// A server as one worker sees it.
@@ -96,6 +98,11 @@ impl Reach {
         let all = self.nodes.len();
         self.hearing[node].failure(sent_ns, at_ns);
         self.hearing[all].failure(sent_ns, at_ns);
+    }
+
+    /// Since when it had waited with the first operation that failed after the last reply.
+    pub(super) fn unheard_since_ns(&self) -> Option<u64> {
+        self.hearing.last()?.unheard_since_ns()
     }
 
     /// The worker's tick. Returns whether the worker has run since the one before.

@@ -64,6 +64,11 @@ impl Hearing {
         self.unheard_since_ns = self.unheard_since_ns.into_iter().chain([sent_ns]).min();
     }
 
+    /// Since when it had waited with the first operation that failed after the last reply.
+    pub(super) fn unheard_since_ns(&self) -> Option<u64> {
+        self.unheard_since_ns
+    }
+
     #[inline]
     fn note(&mut self, sent_ns: u64, end_ns: u64) {
         let since_ns = self.unheard_since_ns.map_or(sent_ns, |since_ns| since_ns.min(sent_ns));

@@ -1,0 +1,173 @@
+//! Connections that are lost, and operations that wait for one that is down.
+
+use super::Worker;
+use crate::driver::Phase;
+use crate::driver::clock::now_ns;
+use crate::driver::connection::{InFlight, State};
+use crate::driver::outage::Held;
+use crate::recorder::{Failure, Unanswered};
+use crate::target::{Codec as _, Operation, Target};
+use crate::workload::Kind;
+
+/// How often a client that met a dead connection looks again, so that a dead server costs no
+/// spinning core.
+const PAUSE_NS: u64 = 1_000_000;
+
+impl<T: Target> Worker<T> {
+    /// Replaces a connection. The operation whose reply was due next failed by `first`; the others
+    /// that were in flight lost their connection, or had timed out as well.
+    #[cold]
+    pub(super) fn lose(&mut self, id: usize, first: Failure<'static>) {
+        let now_ns = now_ns();
+        let timeout_ns = self.timeout_ns;
+        let (client_id, node) = (id / self.nodes, id % self.nodes);
+        let why = match first {
+            Failure::Timeout => Unanswered::TimedOut,
+            _ if now_ns >= self.give_up_ns => Unanswered::BrokenOff,
+            _ => Unanswered::Away,
+        };
+        let connection = &mut self.connections[id];
+        if connection.state == State::Ready && why != Unanswered::BrokenOff {
+            if !self.clients[client_id].finished {
+                self.reach.lose(node, now_ns);
+            }
+            let lost = u64::from(why == Unanswered::Away);
+            self.recorder.counts.outages[node].connections_lost += lost;
+        }
+        connection.close(now_ns);
+        if let Some((sent_ns, _)) = connection.waiting() {
+            self.reach.unheard(node, sent_ns, now_ns.min(self.deadline_ns));
+        }
+        let mut failure = first;
+        let failed = connection.in_flight.len() as u32;
+        while let Some(InFlight { kind, sent_ns, due_ns }) = connection.in_flight.pop_front() {
+            self.recorder.failure(kind, failure, now_ns.saturating_sub(sent_ns));
+            if self.open.is_some() {
+                let response_ns = now_ns.saturating_sub(due_ns);
+                self.recorder.scheduled(None, response_ns, sent_ns.saturating_sub(due_ns));
+            }
+            self.recorder.lost(node, why, now_ns.min(self.deadline_ns));
+            self.clients[client_id].outstanding -= 1;
+            let next_sent_ns = connection.in_flight.front().map_or(now_ns, |next| next.sent_ns);
+            let timed_out = now_ns.saturating_sub(next_sent_ns) >= timeout_ns;
+            failure = if timed_out { Failure::Timeout } else { Failure::Connection };
+        }
+        self.now_ns = now_ns;
+        self.think(client_id, failed);
+        self.pause(client_id);
+        self.settle(client_id);
+    }
+
+    /// The client waits with the operation whose key is at hand: its connection is down.
+    #[cold]
+    pub(super) fn hold(
+        &mut self,
+        client_id: usize,
+        connection: usize,
+        (kind, value): (Kind, &[u8]),
+        due_ns: u64,
+    ) {
+        let since_ns = now_ns();
+        self.recorder.counts.first_send_ns.get_or_insert(since_ns);
+        let mut request = Vec::new();
+        self.codec.encode(Operation { kind, key: self.key.bytes(), value }, &mut request);
+        let held = Held { kind, connection, request, since_ns, due_ns };
+        let client = &mut self.clients[client_id];
+        client.held = Some(held);
+        client.outstanding += 1;
+        client.paused = true;
+        self.paused.push_back((since_ns + PAUSE_NS, client_id));
+    }
+
+    /// Sends what the client waits with when its connection is back, and counts it as failed when
+    /// it has waited too long. False when it waits on.
+    #[cold]
+    fn release(&mut self, client_id: usize) -> bool {
+        let Some(held) = &self.clients[client_id].held else { return true };
+        let (id, waited_ns) = (held.connection, self.now_ns.saturating_sub(held.since_ns));
+        match self.connections[id].state {
+            State::Ready => self.send_held(client_id),
+            _ if waited_ns >= self.timeout_ns || self.is_over() => {
+                self.fail_held(client_id);
+            }
+            State::Down { retry_at_ns } if retry_at_ns <= self.now_ns => {
+                self.reopen(id);
+                return false;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Whether who waits for a connection waits in vain. In an open loop the end of the time is the
+    /// end of what becomes due, and not of what is to be done.
+    fn is_over(&self) -> bool {
+        let is_broken_off = self.give_up_ns < u64::MAX;
+        self.now_ns >= self.deadline_ns && (self.open.is_none() || is_broken_off)
+    }
+
+    fn send_held(&mut self, client_id: usize) {
+        let Some(held) = self.clients[client_id].held.take() else { return };
+        let Held { kind, connection: id, request, since_ns, due_ns } = held;
+        let connection = &mut self.connections[id];
+        connection.outgoing.extend_from_slice(&request);
+        connection.in_flight.push_back(InFlight { kind, sent_ns: since_ns, due_ns });
+        if connection.write(&self.poll).is_err() {
+            self.lose(id, Failure::Connection);
+        }
+    }
+
+    fn fail_held(&mut self, client_id: usize) {
+        let client = &mut self.clients[client_id];
+        let Some(held) = client.held.take() else { return };
+        client.outstanding -= 1;
+        let waited_ns = self.now_ns.saturating_sub(held.since_ns);
+        let is_down = matches!(self.connections[held.connection].state, State::Down { .. });
+        // One that accepts and says nothing is no different from one that does not answer.
+        let timed_out = waited_ns >= self.timeout_ns && !is_down;
+        let failure = if timed_out { Failure::Timeout } else { Failure::Connection };
+        self.recorder.failure(held.kind, failure, waited_ns);
+        if self.open.is_some() {
+            let response_ns = self.now_ns.saturating_sub(held.due_ns);
+            let lateness_ns = held.since_ns.saturating_sub(held.due_ns);
+            self.recorder.scheduled(None, response_ns, lateness_ns);
+        }
+        let (node, at_ns) = (held.connection % self.nodes, self.now_ns.min(self.deadline_ns));
+        let why = if timed_out { Unanswered::TimedOut } else { Unanswered::Away };
+        self.recorder.lost(node, why, at_ns);
+        self.reach.unheard(node, held.since_ns, at_ns);
+        self.think(client_id, 1);
+    }
+
+    #[cold]
+    fn pause(&mut self, client_id: usize) {
+        let client = &mut self.clients[client_id];
+        if !client.paused && client.remaining > 0 {
+            client.paused = true;
+            self.paused.push_back((now_ns() + PAUSE_NS, client_id));
+        }
+    }
+
+    #[cold]
+    pub(super) fn resume(&mut self, phase: &Phase) {
+        self.now_ns = now_ns();
+        while let Some(&(due_ns, client_id)) = self.paused.front() {
+            if due_ns > self.now_ns {
+                break;
+            }
+            self.paused.pop_front();
+            if self.release(client_id) {
+                self.clients[client_id].paused = false;
+                self.go_on(client_id, phase);
+            } else {
+                self.paused.push_back((self.now_ns + PAUSE_NS, client_id));
+            }
+        }
+    }
+
+    pub(super) fn reopen(&mut self, id: usize) {
+        if self.open(id).is_err() {
+            self.connections[id].close(self.now_ns);
+        }
+    }
+}
