@@ -1,10 +1,11 @@
 //! The measured path against a server that does as it is told: every operation has exactly one
 //! outcome, whatever the server does.
 
+mod run;
 mod scripted;
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -12,109 +13,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
+use kv_bench::driver::{Fleet, Until};
 use kv_bench::recorder::Time;
 use kv_bench::report;
 use kv_bench::result::RunResult;
 use kv_bench::schedule::Schedule;
 use kv_bench::target::{Address, Credentials, Endpoint, Resp};
-use kv_bench::workload::{KeyDistribution, Keys, Kind, Values, Workload};
+use kv_bench::workload::{KeyDistribution, Kind};
+use run::{Run, VALUE_SIZE, assert_accounted};
 use scripted::{Answer, Server};
 use socket2::{Domain, SockAddr, Socket, Type};
-
-const VALUE_SIZE: usize = 10;
-
-/// A run in the making, with the defaults of a small one.
-struct Run {
-    addresses: Vec<SocketAddr>,
-    shape: Shape,
-    mix: &'static str,
-    distribution: KeyDistribution,
-    seed: u64,
-}
-
-impl Run {
-    fn against(servers: &[&Server]) -> Self {
-        let timeout = Duration::from_secs(30);
-        Self {
-            addresses: servers.iter().map(|server| server.address).collect(),
-            shape: Shape { threads: 1, clients: 1, pipeline: 1, timeout },
-            mix: "get",
-            distribution: KeyDistribution::Uniform,
-            seed: 1,
-        }
-    }
-
-    fn shape(mut self, threads: u32, clients: u32, pipeline: u32) -> Self {
-        self.shape = Shape { threads, clients, pipeline, ..self.shape };
-        self
-    }
-
-    fn timeout(mut self, timeout: Duration) -> Self {
-        self.shape.timeout = timeout;
-        self
-    }
-
-    fn mix(mut self, mix: &'static str) -> Self {
-        self.mix = mix;
-        self
-    }
-
-    fn launch(&self) -> Result<Fleet, LaunchError> {
-        let endpoints: Vec<Endpoint> = self
-            .addresses
-            .iter()
-            .map(|&address| Endpoint {
-                name: address.to_string(),
-                address: Address::Tcp(address),
-                credentials: Credentials::default(),
-            })
-            .collect();
-        let nodes = endpoints.len();
-        // The last digit of a key names its node.
-        let owner = move |key: &[u8]| usize::from(key[key.len() - 1] - b'0') % nodes;
-        let key_size = self.keys().buffer().bytes().len();
-        let target = Arc::new(Resp::new(&endpoints, Box::new(owner), key_size, VALUE_SIZE));
-        Fleet::launch(&target, self.shape)
-    }
-
-    fn keys(&self) -> Keys {
-        let clients = u64::from(self.shape.threads * self.shape.clients);
-        Keys { prefix: "key:".into(), count: 1000, distribution: self.distribution, clients }
-    }
-
-    fn workload(&self) -> Arc<Workload> {
-        Arc::new(Workload {
-            mix: self.mix.parse().expect("a mix"),
-            keys: self.keys(),
-            values: Values::random(VALUE_SIZE, 1),
-            seed: self.seed,
-        })
-    }
-
-    fn run(self, until: Until) -> Measured {
-        let mut fleet = self.launch().expect("the server accepts");
-        fleet
-            .run(&self.workload(), &Schedule::CLOSED, until, |_| ControlFlow::Continue(()))
-            .expect("an event loop")
-    }
-
-    fn operations(self, operations: u64) -> Measured {
-        self.run(Until::Operations(operations))
-    }
-}
-
-/// Every attempt is a success in the histograms or an error in the counters, never both.
-fn assert_accounted(measured: &Measured, operations: u64) {
-    let counts = &measured.counts;
-    assert_eq!(counts.attempted(), operations);
-    let errors = &counts.errors;
-    let by_kind =
-        errors.timeout + errors.connection + errors.protocol + errors.server.values().sum::<u64>();
-    assert_eq!(by_kind, counts.failed(), "{errors:?}");
-    assert_eq!(measured.latencies.successes(Time::Service).len(), operations - counts.failed());
-    assert_eq!(counts.nodes.iter().sum::<u64>(), operations);
-}
 
 #[test]
 fn exactly_the_asked_number_of_operations_is_attempted() {

@@ -78,7 +78,11 @@ fn step(text: &str) -> Result<Step, RateError> {
     };
     let (from, to) = rates.split_once("..").unwrap_or((rates, rates));
     let ops_s = |text: &str| match units::count(text) {
-        Ok(rate) if rate <= RATE_OPS_S_MAX => Ok(rate),
+        // `1k...2k` is no ramp from 1k to .2k.
+        Ok(rate) if rate <= RATE_OPS_S_MAX && !text.starts_with('.') => Ok(rate),
+        Ok(_) if text.starts_with('.') => {
+            Err(RateError::Step(format!("'{text}' is no number of ops/s")))
+        }
         Ok(_) => Err(RateError::Step(format!("'{}' is above 100m ops/s", text.trim()))),
         Err(_) => Err(RateError::Step(format!("'{}' is no number of ops/s", text.trim()))),
     };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What the server does with one operation.
+#[allow(dead_code, reason = "no test needs every answer")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The right reply: a hit for GET, OK for SET, 1 for DEL.
@@ -31,6 +32,7 @@ pub(crate) struct Server {
     pub seen: Arc<Mutex<Vec<Vec<String>>>>,
     refuses: Arc<AtomicBool>,
     /// Connections that were closed at once.
+    #[allow(dead_code, reason = "few tests turn anybody away")]
     pub turned_away: Arc<AtomicUsize>,
 }
 
