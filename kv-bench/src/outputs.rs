@@ -106,12 +106,31 @@ impl Outputs {
 
     /// Keeps the headline and its latencies over time, which nothing can make again, in the place
     /// of an earlier run's files.
-    pub(crate) fn begin(&self, result: &RunResult, intervals: &[Interval]) -> anyhow::Result<()> {
-        let removed = report::remove_earlier(&self.dir);
+    ///
+    /// They are removed before, unless `is_first` says that something of this run is there.
+    pub(crate) fn begin(
+        &self,
+        result: &RunResult,
+        intervals: &[Interval],
+        is_first: bool,
+    ) -> anyhow::Result<()> {
+        let removed = if is_first { report::remove_earlier(&self.dir) } else { Ok(()) };
         let kept = self.keep(result);
         // What cannot be made again is tried whatever else fails.
         report::write_latencies(result, intervals, &self.dir)?;
         kept.and(removed)
+    }
+
+    /// Keeps one of several measurements in a file of its own, the first in the place of an earlier
+    /// run's files.
+    pub(crate) fn keep_repeat(
+        &self,
+        file: &str,
+        is_first: bool,
+        result: &RunResult,
+    ) -> anyhow::Result<()> {
+        let removed = if is_first { report::remove_earlier(&self.dir) } else { Ok(()) };
+        report::json::write(result, &self.dir.join(file)).and(removed)
     }
 
     /// Keeps what there is so far: whatever fails later, it is not lost.

@@ -169,13 +169,6 @@ impl Scenario {
         Ok(())
     }
 
-    /// How many sequences of operations there are in a run of `shape`: each client of a closed loop
-    /// has its own, and each worker of an open one.
-    pub fn streams(&self, shape: Shape) -> u64 {
-        let clients = if self.schedule.is_open() { 1 } else { shape.clients };
-        u64::from(shape.threads) * u64::from(clients)
-    }
-
     /// How many servers are driven.
     pub fn servers(&self) -> usize {
         match &self.place {

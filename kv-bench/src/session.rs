@@ -20,14 +20,18 @@ use crate::outputs::Outputs;
 use crate::patience::{self, End, GivenUp};
 use crate::percentiles::thin_kinds_warning;
 use crate::progress::{Progress, complain};
+use crate::record::record;
 use crate::recorder::{Counts, Outage};
+use crate::repeats::Repeats;
 use crate::report::{describe, encode_histogram, text};
-use crate::result::{CurvePlan, Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Verdict};
+use crate::result::{
+    CurvePlan, Environment, Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Verdict,
+};
 use crate::scenario::{Place, Scenario};
 use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
-use crate::trust::{judge, quoted, with_outages, with_outcome};
+use crate::trust::{judge, with_outages, with_outcome};
 use crate::workload::{KeyDistribution, Kind, Workload};
 
 /// A run that did not do all it was asked to.
@@ -56,6 +60,13 @@ impl Halt {
             | Self::Overflowed(text) => Some(text),
         }
     }
+}
+
+/// What every measurement of a run has in common.
+struct Frame {
+    name: String,
+    environment: Environment,
+    scenario: ScenarioRecord,
 }
 
 /// Everything that lives as long as the run.
@@ -97,7 +108,7 @@ pub(crate) fn run(
         halt: None,
         intervals: Vec::new(),
     };
-    let mut result = match session.headline(subcommand) {
+    let mut result = match session.headline(subcommand, &outputs) {
         Ok(result) => result,
         Err(error) => {
             session.progress.clear();
@@ -113,7 +124,7 @@ pub(crate) fn run(
         points_all: ladder.points_all as u32,
         points_planned: ladder.points() as u32,
     });
-    if let Err(error) = outputs.begin(&result, &session.intervals) {
+    if let Err(error) = outputs.begin(&result, &session.intervals, scenario.repeat == 1) {
         session.progress.warn(&error);
     }
     let mut failure = None;
@@ -129,7 +140,8 @@ pub(crate) fn run(
     }
     session.progress.clear();
     result.partial = session.halt.is_some() || failure.is_some();
-    result.cut = result.cut.filter(|_| result.partial);
+    let cut = session.halt.as_ref().map(|_| Part::Headline);
+    result.cut = result.cut.or(cut).filter(|_| result.partial);
     match (failure, session.finish(&result, &outputs)) {
         (None, finished) => finished.map(|()| session.exit_code(&result)),
         (Some(error), Ok(())) => {
@@ -140,37 +152,75 @@ pub(crate) fn run(
 }
 
 impl Session<'_> {
-    /// Servers, preload, warm-up and the measurement that was asked for.
-    fn headline(&mut self, subcommand: &str) -> anyhow::Result<RunResult> {
+    /// Servers, preload, and the measurement that was asked for, as often as it was.
+    fn headline(&mut self, subcommand: &str, outputs: &Outputs) -> anyhow::Result<RunResult> {
         let scenario = self.scenario;
         check_room(scenario)?;
         let mut cluster = self.open(scenario.servers() as u32)?;
         self.announce(&cluster)?;
-        // Before the load: the load average is to describe the machine without it.
-        let environment = machine::environment(cluster.versions());
+        let frame = Frame {
+            name: self.args.output.name.clone().unwrap_or_else(|| subcommand.to_owned()),
+            // Before the load: the load average is to describe the machine without it.
+            environment: machine::environment(cluster.versions()),
+            scenario: record(self.args, scenario, &self.arguments),
+        };
         let target = cluster.target(scenario)?;
-        if scenario.preload {
-            self.preload(&target, &mut cluster)?;
+        let own_keys = scenario.key_distribution == KeyDistribution::OwnKey;
+        let mut repeats = Repeats::default();
+        for number in 1..=scenario.repeat {
+            if scenario.preload && (number == 1 || own_keys) {
+                self.preload(&target, &mut cluster)?;
+            }
+            let step = match scenario.repeat {
+                1 => "headline".to_owned(),
+                all => format!("measurement {number} of {all}"),
+            };
+            match self.headline_once(&step, &target, &mut cluster, &frame) {
+                Err(error) if repeats.is_empty() => return Err(error),
+                Err(_) if self.halt.is_some() => {}
+                Err(error) => return Err(error),
+                Ok((result, intervals)) => {
+                    let file = repeats.push(result.clone(), intervals);
+                    if scenario.repeat > 1
+                        && let Err(error) = outputs.keep_repeat(&file, number == 1, &result)
+                    {
+                        self.progress.warn(&error);
+                    }
+                }
+            }
+            if self.halt.is_some() {
+                break;
+            }
         }
+        let median = repeats.into_median(scenario.repeat).context("nothing was measured")?;
+        self.intervals = median.1;
+        Ok(median.0)
+    }
+
+    /// Warm-up and measurement, as a result with its latencies over time.
+    fn headline_once(
+        &mut self,
+        step: &str,
+        target: &Arc<Resp>,
+        cluster: &mut Cluster,
+        frame: &Frame,
+    ) -> anyhow::Result<(RunResult, Vec<Interval>)> {
+        let scenario = self.scenario;
         let shape = scenario.shape;
-        let (measurement, workload, started_at) = self.measure(
-            "headline",
-            &target,
-            &mut cluster,
-            (shape, scenario.until, scenario.warmup),
-        )?;
+        let what = (shape, scenario.until, scenario.warmup);
+        let (measurement, workload, started_at) = self.measure(step, target, cluster, what)?;
         if let (Some(halt), 0) = (&self.halt, measurement.measured.counts.attempted()) {
             let why = halt.loss().unwrap_or("interrupted while warming up");
             bail!("{why}; nothing was measured");
         }
-        self.intervals.clone_from(&measurement.measured.intervals);
         let mut warnings = measurement.outages.clone();
         warnings.extend(measurement.warnings(shape.timeout));
         warnings.extend(self.warnings(&measurement));
         let latencies = &measurement.measured.latencies;
-        Ok(RunResult {
+        let encoded = |(tag, histogram): (&str, _)| (tag.to_owned(), encode_histogram(histogram));
+        let result = RunResult {
             schema: SCHEMA.to_owned(),
-            name: self.args.output.name.clone().unwrap_or_else(|| subcommand.to_owned()),
+            name: frame.name.clone(),
             started_at: started_at.to_string(),
             partial: self.halt.is_some(),
             cut: self.halt.as_ref().map(|_| Part::Headline),
@@ -182,14 +232,12 @@ impl Session<'_> {
             servers: measurement.servers(target.nodes()),
             errors: measurement.measured.counts.errors.clone(),
             trust: measurement.trust.clone(),
-            environment,
-            scenario: self.record(),
+            environment: frame.environment.clone(),
+            scenario: frame.scenario.clone(),
             warnings,
-            histograms: latencies
-                .tagged()
-                .map(|(tag, histogram)| (tag.to_owned(), encode_histogram(histogram)))
-                .collect(),
-        })
+            histograms: latencies.tagged().map(encoded).collect(),
+        };
+        Ok((result, measurement.measured.intervals))
     }
 
     fn open(&mut self, servers: u32) -> anyhow::Result<Cluster> {
@@ -212,7 +260,7 @@ impl Session<'_> {
     ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
         self.progress.step(name);
         let scenario = self.scenario;
-        let streams = scenario.streams(shape);
+        let streams = shape.streams(&scenario.schedule);
         let workload = Arc::new(scenario.workload(streams));
         let plan = Plan {
             warmup,
@@ -456,54 +504,6 @@ impl Session<'_> {
                 grouped(self.scenario.key_count())
             )
         })
-    }
-
-    fn record(&self) -> ScenarioRecord {
-        let scenario = self.scenario;
-        let (servers, targets) = match &scenario.place {
-            Place::Spawned { count, .. } => (*count, Vec::new()),
-            Place::Running(endpoints) => {
-                (0, endpoints.iter().map(|e| e.address.to_string()).collect())
-            }
-        };
-        let (requests, duration_s) = match scenario.until {
-            Until::Operations(operations) => (Some(operations), None),
-            Until::Elapsed(time) => (None, Some(time.as_secs_f64())),
-        };
-        let words = self.arguments.iter().map(|word| quoted(word));
-        ScenarioRecord {
-            command: std::iter::once("kv-bench".to_owned())
-                .chain(words)
-                .collect::<Vec<_>>()
-                .join(" "),
-            servers,
-            durability: targets.is_empty().then(|| self.args.durability.clone()),
-            targets,
-            ring: scenario.ring.to_string(),
-            threads: scenario.shape.threads,
-            clients: scenario.shape.clients,
-            pipeline: scenario.shape.pipeline,
-            requests,
-            duration_s,
-            rate: scenario.rate.as_ref().map(ToString::to_string),
-            arrivals: match &scenario.schedule {
-                Schedule::Open(plan) => Some(plan.process.to_string()),
-                Schedule::Closed { .. } => None,
-            },
-            think_time_s: match scenario.schedule {
-                Schedule::Closed { think } => think.as_secs_f64(),
-                Schedule::Open(_) => 0.0,
-            },
-            warmup_s: scenario.warmup.as_secs_f64(),
-            mix: scenario.mix.to_string(),
-            keys: scenario.key_count(),
-            key_distribution: scenario.key_distribution.to_string(),
-            value_size_bytes: scenario.value_size() as u64,
-            preload: scenario.preload,
-            seed: scenario.seed,
-            operations_digest: None,
-            timeout_s: scenario.shape.timeout.as_secs_f64(),
-        }
     }
 
     /// Shows the result before it writes it: what was measured is not lost with a full disk.

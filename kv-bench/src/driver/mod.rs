@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::recorder::Counts;
-use crate::schedule::Schedule;
+use crate::schedule::{Schedule, share};
 use crate::workload::Workload;
 use handover::Batch;
 
@@ -51,6 +51,13 @@ const PRELOAD_CLIENTS: u32 = 4;
 const PRELOAD_TIMEOUT_MIN: Duration = Duration::from_secs(5);
 
 impl Shape {
+    /// How many sequences of operations there are: each client of a closed loop has its own, and each
+    /// worker of an open one.
+    pub fn streams(&self, schedule: &Schedule) -> u64 {
+        let clients = if schedule.is_open() { 1 } else { self.clients };
+        u64::from(self.threads) * u64::from(clients)
+    }
+
     /// The shape that stores many values of `value_size` bytes soon: each of a few connections is
     /// kept busy, without queueing so many bytes that the last of them run into `timeout`, which is
     /// prolonged to what a server may need that is filled and not measured.
@@ -68,6 +75,15 @@ pub enum Until {
     Operations(u64),
     /// When this much time has passed and what is outstanding has its outcome.
     Elapsed(Duration),
+}
+
+/// The part of sequence number `stream` of `streams` in a run that ends with `until`: the number of
+/// its first operation, and how many it has at most.
+pub(crate) fn part(workload: &Workload, until: Until, stream: u64, streams: u64) -> (u64, u64) {
+    match until {
+        Until::Operations(total) => share(total, stream, streams),
+        Until::Elapsed(_) => workload.keys.timed_share(stream, streams),
+    }
 }
 
 /// One phase as every worker sees it.

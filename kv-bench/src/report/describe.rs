@@ -8,9 +8,18 @@ use crate::scenario::plural;
 
 /// The loop, in the words of the laws of measuring.
 pub(crate) fn load(result: &RunResult) -> String {
-    match result.headline.rate_asked_ops_s {
-        Some(rate) => format!("open loop at {} ops/s", short(rate)),
-        None => "closed loop".to_owned(),
+    let scenario = &result.scenario;
+    match (result.headline.rate_asked_ops_s, &scenario.arrivals) {
+        (Some(rate), Some(arrivals)) => {
+            let text = scenario.rate.as_deref().filter(|text| text.contains(['.', ':']));
+            let course = text.map_or_else(String::new, |text| format!(" ({text})"));
+            format!("open loop at {} ops/s{course}, {arrivals} arrivals", short(rate))
+        }
+        (Some(rate), None) => format!("open loop at {} ops/s", short(rate)),
+        (None, _) if scenario.think_time_s > 0.0 => {
+            format!("closed loop, think time {}", duration(scenario.think_time_s * 1e6))
+        }
+        (None, _) => "closed loop".to_owned(),
     }
 }
 
@@ -138,6 +147,25 @@ pub(crate) fn limit(result: &RunResult) -> String {
         (Limit::Unknown, Verdict::Untrusted) => "the limit was not found".to_owned(),
         (limit, _) => format!("limited by {limit}"),
     }
+}
+
+/// What the result of several measurements is: `the median of 5 measurements by response p99, which is
+/// 1.2 ms to 1.9 ms`.
+pub(crate) fn repeats(result: &RunResult) -> Option<String> {
+    let repeats = &result.repeats;
+    let responses: Option<Vec<f64>> =
+        repeats.iter().map(|repeat| Some(repeat.headline.response_us?.p99)).collect();
+    let (figure, mut values, show): (_, _, fn(f64) -> String) = match responses {
+        Some(p99) => ("response p99", p99, duration),
+        None => {
+            let ops_s = repeats.iter().map(|repeat| repeat.headline.throughput_ops_s).collect();
+            ("throughput", ops_s, |ops_s| format!("{} ops/s", short(ops_s)))
+        }
+    };
+    values.sort_by(f64::total_cmp);
+    let (least, most) = (values.first()?, values.last()?);
+    let count = plural(repeats.len() as u64, "measurement");
+    Some(format!("the median of {count} by {figure}, which is {} to {}", show(*least), show(*most)))
 }
 
 /// Response time where the loop was open, service time otherwise.

@@ -30,6 +30,10 @@ pub(super) fn page(result: &RunResult, files: &[String]) -> String {
         let _ = writeln!(out, "Errors: {errors}.\n");
     }
     picture(&mut out, files, "percentiles.png", "Latency by percentile, per kind of operation");
+    if let Some(repeats) = describe::repeats(result) {
+        let table = tables::repeats(&result.repeats, medium);
+        let _ = writeln!(out, "## Measurements\n\nThis is {repeats}.\n\n{table}\n");
+    }
     if !result.servers.is_empty() {
         let _ = writeln!(out, "## Servers\n\n{}\n", tables::servers(&result.servers, medium));
     }

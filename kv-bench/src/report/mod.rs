@@ -3,6 +3,7 @@
 //! | file | for |
 //! |---|---|
 //! | `result.json` | programs; `kv-bench report` makes everything else from it |
+//! | `repeat-<n>.json` | the same of each measurement, where there were several |
 //! | `points.csv` | spreadsheets and scripts: one row per point of the curve |
 //! | `latency.hlog` | HdrHistogram tools: latencies over time, one line per interval and tag |
 //! | `<tag>_us.hgrm` | HdrHistogram's plotter: one percentile distribution each, in microseconds |
@@ -95,7 +96,9 @@ pub fn remove_earlier(dir: &Path) -> anyhow::Result<()> {
             ["GET", "PUT", "DELETE", "ERROR"].contains(&operation)
                 && ["service", "response", "lateness"].contains(&time)
         });
-        if (is_plot || is_table || is_distribution) && !path.is_dir() {
+        let number = name.strip_prefix("repeat-").and_then(|name| name.strip_suffix(".json"));
+        let is_repeat = number.is_some_and(|number| number.parse::<u32>().is_ok());
+        if (is_plot || is_table || is_distribution || is_repeat) && !path.is_dir() {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }

@@ -6,7 +6,9 @@ use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use super::describe::point_latency;
 use crate::number::{NOTHING, decimal, grouped, table_us};
 use crate::percentiles::{QUANTILES, Quantile};
-use crate::result::{ErrorCounts, Limit, Percentiles, Point, RunResult, ServerShare, Verdict};
+use crate::result::{
+    ErrorCounts, Limit, Percentiles, Point, Repeat, RunResult, ServerShare, Trust, Verdict,
+};
 
 /// Stands after a percentile that too few samples lie beyond.
 pub(super) const THIN: &str = "*";
@@ -166,20 +168,9 @@ pub(super) fn points(points: &[Point], medium: Medium) -> String {
             .map(|&count| grouped(count.into()))
             .collect();
         row.push(decimal(point.throughput_ops_s, 0));
-        for quantile in QUANTILES.into_iter().filter(|q| [2, 100, 1_000].contains(&q.one_in)) {
-            row.push(latency.map_or_else(
-                || NOTHING.to_owned(),
-                |percentiles| percentile_cell(percentiles, quantile, samples),
-            ));
-        }
+        row.extend(shown_percentiles(latency, samples));
         row.push(grouped(point.errors));
-        row.push(match point.trust.verdict {
-            Verdict::Trusted => "trusted".to_owned(),
-            Verdict::Untrusted if point.trust.limited_by == Limit::Unknown => {
-                "untrusted".to_owned()
-            }
-            Verdict::Untrusted => format!("untrusted: {}", point.trust.limited_by),
-        });
+        row.push(trust(&point.trust));
         row
     });
     let header = [
@@ -195,6 +186,39 @@ pub(super) fn points(points: &[Point], medium: Medium) -> String {
         TRUST,
     ];
     medium.table(0, &header, rows.collect())
+}
+
+/// Each of several measurements, in their order.
+pub(super) fn repeats(repeats: &[Repeat], medium: Medium) -> String {
+    let rows = repeats.iter().enumerate().map(|(index, repeat)| {
+        let headline = &repeat.headline;
+        let latency = headline.response_us.as_ref().or(headline.service_us.as_ref());
+        let samples = headline.operations.saturating_sub(headline.errors);
+        let mut row = vec![grouped(index as u64 + 1), decimal(headline.throughput_ops_s, 0)];
+        row.extend(shown_percentiles(latency, samples));
+        row.push(grouped(headline.errors));
+        row.push(trust(&repeat.trust));
+        row
+    });
+    let header =
+        ["measurement", "throughput\nops/s", "p50\nµs", "p99\nµs", "p99.9\nµs", "errors", TRUST];
+    medium.table(0, &header, rows.collect())
+}
+
+/// The percentiles that a table has room for beside other columns.
+fn shown_percentiles(latency: Option<&Percentiles>, samples: u64) -> impl Iterator<Item = String> {
+    let shown = QUANTILES.into_iter().filter(|q| [2, 100, 1_000].contains(&q.one_in));
+    shown.map(move |quantile| {
+        latency.map_or_else(|| NOTHING.to_owned(), |p| percentile_cell(p, quantile, samples))
+    })
+}
+
+fn trust(trust: &Trust) -> String {
+    match trust.verdict {
+        Verdict::Trusted => "trusted".to_owned(),
+        Verdict::Untrusted if trust.limited_by == Limit::Unknown => "untrusted".to_owned(),
+        Verdict::Untrusted => format!("untrusted: {}", trust.limited_by),
+    }
 }
 
 /// The share of the work that each server got, and what it cost it.

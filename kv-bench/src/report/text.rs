@@ -24,6 +24,10 @@ pub fn summary(result: &RunResult) -> String {
     if !result.servers.is_empty() {
         push_block(&mut out, &tables::servers(&result.servers, Medium::Terminal));
     }
+    if let Some(repeats) = describe::repeats(result) {
+        push_block(&mut out, &tables::repeats(&result.repeats, Medium::Terminal));
+        let _ = writeln!(out, "This is {repeats}\n");
+    }
     if !result.points.is_empty() {
         push_block(&mut out, &tables::points(&result.points, Medium::Terminal));
         let _ = writeln!(out, "{}\n", describe::curve_claim(result));

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::driver::client::Client;
-use crate::driver::{Phase, Until};
-use crate::schedule::share;
+use crate::driver::{Phase, part};
 use crate::target::Target;
 
 /// Of an operation that was due at no time.
@@ -16,13 +15,10 @@ impl<T: Target> Worker<T> {
         self.open = None;
         self.thinking.begin(think.as_nanos() as u64);
         let per_worker = u64::from(self.shape.clients);
-        let clients = per_worker * u64::from(self.shape.threads);
+        let clients = self.shape.streams(&phase.schedule);
         for local in 0..per_worker {
             let client = self.index * per_worker + local;
-            let (first, operations) = match phase.until {
-                Until::Operations(total) => share(total, client, clients),
-                Until::Elapsed(_) => phase.workload.keys.timed_share(client, clients),
-            };
+            let (first, operations) = part(&phase.workload, phase.until, client, clients);
             let stream = phase.workload.stream(client, first);
             let mut client_now = Client::new(Some(stream), operations);
             if !think.is_zero() {

@@ -6,22 +6,16 @@ use super::Worker;
 use crate::driver::client::Client;
 use crate::driver::clock::now_ns;
 use crate::driver::open_loop::OpenLoop;
-use crate::driver::{Phase, Until};
-use crate::schedule::{End, Plan, share};
+use crate::driver::{Phase, part};
+use crate::schedule::{End, Plan};
 use crate::target::Target;
 
 impl<T: Target> Worker<T> {
     pub(super) fn begin_open(&mut self, phase: &Phase, plan: &Plan) {
         let (worker, workers) = (self.index, u64::from(self.shape.threads));
         let mut end = End::new(plan, phase.until, worker, workers);
-        let first = match phase.until {
-            Until::Operations(total) => share(total, worker, workers).0,
-            Until::Elapsed(_) => {
-                let (first, operations) = phase.workload.keys.timed_share(worker, workers);
-                end.operations = end.operations.min(operations);
-                first
-            }
-        };
+        let (first, operations) = part(&phase.workload, phase.until, worker, workers);
+        end.operations = end.operations.min(operations);
         let stream = phase.workload.stream(worker, first);
         let clients = self.shape.clients as usize;
         self.clients.extend((0..clients).map(|_| Client::new(None, u64::MAX)));

@@ -1,0 +1,56 @@
+//! A fingerprint of what a run asks for: the same seed and flags make the same, whatever was measured.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::driver::{Shape, Until, part};
+use crate::schedule::{Arrivals, End, Schedule};
+use crate::workload::Workload;
+
+/// Operations that it is made of, over all sequences; at least one of each.
+const OPERATIONS: u64 = 65_536;
+/// As much of a value as it looks at, beside its length.
+const VALUE_BYTES: usize = 64;
+
+/// 64 bits in hex, over the beginning of each sequence of operations (each client's of a closed loop,
+/// each worker's of an open one): kinds, keys, values, and when they are due. It draws them anew, and
+/// is to be called while nothing is measured.
+pub fn operations_digest(
+    workload: &Workload,
+    schedule: &Schedule,
+    until: Until,
+    shape: Shape,
+) -> String {
+    let streams = shape.streams(schedule);
+    let mut hash = Sha256::new();
+    let mut key = workload.keys.buffer();
+    for stream in 0..streams {
+        let (first, operations) = part(workload, until, stream, streams);
+        let mut arrivals = match schedule {
+            Schedule::Open(plan) => {
+                let end = End::new(plan, until, stream, streams);
+                Some(Arrivals::new(plan, stream, streams, end))
+            }
+            Schedule::Closed { .. } => None,
+        };
+        let mut sequence = workload.stream(stream, first);
+        for _ in 0..operations.min((OPERATIONS / streams).max(1)) {
+            if let Some(arrivals) = &mut arrivals {
+                let Some(due_ns) = arrivals.head() else { break };
+                arrivals.take();
+                hash.update(due_ns.to_le_bytes());
+            }
+            let (kind, value) = workload.next(&mut sequence, &mut key);
+            hash.update([kind.index() as u8]);
+            hash.update(key.bytes());
+            hash.update((value.len() as u64).to_le_bytes());
+            hash.update(&value[..value.len().min(VALUE_BYTES)]);
+        }
+    }
+    let mut text = String::with_capacity(16);
+    for byte in &hash.finalize()[..8] {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
