@@ -9,7 +9,7 @@ use crate::cpu::{CpuUsed, Disturbance, ProcessCpu};
 use crate::driver::{BACKLOG_MAX, Fleet, Live, Measured, Outcome, Shape, Span, Until};
 use crate::machine;
 use crate::number::{duration, grouped};
-use crate::patience::{Waiting, silence};
+use crate::patience::{Silent, Waiting, silence};
 use crate::percentiles::thin_warning;
 use crate::recorder::{KindCounts, Time};
 use crate::result::{
@@ -193,11 +193,11 @@ impl Measurement {
     }
 
     /// The longest time in which server number `node` was waited for and silent, where it is worth
-    /// telling, and how many clients waited, when nobody was answered in most of it.
-    pub(crate) fn silence_of(&self, node: usize) -> (Option<Silence>, Option<Waiting>) {
-        let Measured { silences, silence, outcomes, .. } = &self.measured;
+    /// telling.
+    pub(crate) fn silence_of(&self, node: usize) -> Option<Silent> {
+        let Measured { silences, silence, outcomes, latencies, .. } = &self.measured;
         let span = silences.get(node).copied().unwrap_or_default();
-        let told = self.told(span);
+        let told = self.told(span)?;
         let most = span.overlap(*silence).length_ns() > span.length_ns() / 2;
         // A client that was through before the middle of it waited for nothing.
         let middle_ns = span.begin_ns + span.length_ns() / 2;
@@ -206,7 +206,8 @@ impl Measurement {
             clients: ends_ns.filter(|&&end_ns| end_ns > middle_ns).count() as u64,
             of: u64::from(self.facts.threads) * u64::from(self.facts.clients),
         };
-        (told, told.filter(|_| most).map(|_| waiting))
+        let waiting = most.then_some(waiting);
+        Some(Silent { silence: told, waiting, is_open: latencies.is_open() })
     }
 
     fn throughput_ops_s(&self) -> f64 {
@@ -303,18 +304,22 @@ impl Measurement {
     pub(crate) fn overflow(&self) -> Option<String> {
         let asked_ops_s = self.rate_asked_ops_s.filter(|_| self.measured.counts.overflowed)?;
         let achieved_ops_s = self.throughput_ops_s();
-        let fix = if achieved_ops_s >= 1.0 {
-            format!("--rate {:.0}", achieved_ops_s * SUSTAINED)
+        let (answered, fix) = if achieved_ops_s >= 1.0 {
+            let [achieved, asked] =
+                [achieved_ops_s, asked_ops_s].map(|ops_s| grouped(ops_s as u64));
+            let answered =
+                format!(": the servers answered {achieved} of the {asked} ops/s asked for");
+            (
+                answered,
+                format!("what they keep up with, such as --rate {:.0}", achieved_ops_s * SUSTAINED),
+            )
         } else {
-            "a lower --rate".to_owned()
+            (String::new(), "a lower --rate".to_owned())
         };
         Some(format!(
-            "{} operations were due and waited, which is too many: the servers answered {} of the {} \
-             ops/s asked for; ask for what they keep up with, such as {fix}, or, if they are not \
-             busy, for more --clients",
+            "{} operations were due and waited, which is too many{answered}; ask for {fix}, or, if \
+             the servers are not busy, for more --clients",
             grouped(BACKLOG_MAX),
-            grouped(achieved_ops_s.round() as u64),
-            grouped(asked_ops_s.round() as u64),
         ))
     }
 

@@ -107,7 +107,7 @@ impl Outputs {
     /// Keeps the headline and its latencies over time, which nothing can make again, in the place
     /// of an earlier run's files.
     ///
-    /// They are removed before, unless `is_first` says that something of this run is there.
+    /// Those are removed, unless something of this run is there before (`is_first` is false).
     pub(crate) fn begin(
         &self,
         result: &RunResult,

@@ -23,6 +23,9 @@ const SILENCE_MEDIANS_MIN: f64 = 10.0;
 /// The progress line tells of a silence from this on.
 const SILENCE_SHOWN_MIN: Duration = Duration::from_secs(1);
 
+/// And of a backlog that is no moment's.
+const BACKLOG_SHOWN_MIN: u64 = 1_000;
+
 /// Why a run gives up.
 #[derive(Debug)]
 pub(crate) struct GivenUp {
@@ -36,6 +39,16 @@ pub(crate) struct GivenUp {
 pub(crate) struct Waiting {
     pub(crate) clients: u64,
     pub(crate) of: u64,
+}
+
+/// A time in which a server was silent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Silent {
+    pub(crate) silence: Silence,
+    /// Given when nobody was answered in most of it.
+    pub(crate) waiting: Option<Waiting>,
+    /// The loop was open: what became due in the meantime counts from then.
+    pub(crate) is_open: bool,
 }
 
 /// What became of a server that was away.
@@ -94,11 +107,14 @@ pub(crate) fn waited_for(
         Until::Elapsed(time) if !live.warmup => live.elapsed.checked_sub(time),
         _ => None,
     };
-    if let Some(over) = over.filter(|_| live.outstanding > 0) {
+    if let Some(over) = over.filter(|_| live.outstanding > 0 && live.backlog == 0) {
         // Who waits asked before the end, and after the last reply for nothing more.
         let left_s = timeout.saturating_sub(over.max(live.silent)).as_secs_f64();
         let operations = plural(live.outstanding, "operation");
         return Some(format!("waiting up to {left_s:.1} s for the last {operations}"));
+    }
+    if live.backlog >= BACKLOG_SHOWN_MIN {
+        return Some(format!("{} due and not sent", plural(live.backlog, "operation")));
     }
     let silent_s = live.silent.as_secs_f64();
     match live.away {
@@ -116,13 +132,11 @@ pub(crate) fn silence(span: Span, start_ns: u64, median_us: Option<f64>) -> Opti
         .then(|| Silence { start_s: span.begin_ns.saturating_sub(start_ns) as f64 / 1e9, length_s })
 }
 
-/// What is told of a server that failed operations or was silent; nothing of another one. `waiting`
-/// is given when nobody was answered in most of its silence.
+/// What is told of a server that failed operations or was silent; nothing of another one.
 pub(crate) fn told(
     name: &str,
     outage: &Outage,
-    silence: Option<Silence>,
-    waiting: Option<Waiting>,
+    silent: Option<Silent>,
     end: End,
 ) -> Option<String> {
     let counted = [
@@ -134,7 +148,8 @@ pub(crate) fn told(
     let counted = counted.into_iter().filter(|&(count, ..)| count > 0);
     let mut facts: Vec<String> =
         counted.map(|(count, noun, fate)| format!("{} {fate}", plural(count, noun))).collect();
-    facts.extend(silence.map(|Silence { start_s, length_s }| {
+    facts.extend(silent.map(|silent| {
+        let Silence { start_s, length_s } = silent.silence;
         format!("no reply for {}, from {start_s:.1} s into the run", duration(length_s * 1e6))
     }));
     if facts.is_empty() && end == End::Back {
@@ -142,7 +157,7 @@ pub(crate) fn told(
     }
     let was_away = outage.connections_lost > 0 || outage.failed > 0;
     let mut text = format!("{name}: {}", facts.join(", "));
-    match waiting {
+    match silent.and_then(|silent| silent.waiting) {
         Some(Waiting { of: 1, .. }) => text += ", while the only client waited",
         Some(Waiting { clients, of }) if clients < of => {
             let (clients, of) = (grouped(clients), grouped(of));
@@ -158,8 +173,12 @@ pub(crate) fn told(
         End::Away => "; it was away when the run was interrupted",
         End::Back if was_away => "; it was back at the end",
         // Who answers a new connection after a timeout was slow and not away.
-        End::Back if outage.timed_out > 0 && silence.is_none() => "",
+        End::Back if outage.timed_out > 0 && silent.is_none() => "",
         End::Back if outage.timed_out > 0 => "; it answered again",
+        End::Back if silent.is_some_and(|silent| silent.is_open) => {
+            "; the response times show it: see what it did then (its log, its disk, a pause of its \
+             process, a machine too busy)"
+        }
         // It failed nothing: without a word it would be in the maximum alone.
         End::Back => {
             "; the percentiles hardly show it, since who waits asks for nothing: see what it did \

@@ -64,8 +64,9 @@ type Times = [Histogram<u64>; 4];
 /// The latencies of one worker in one interval.
 #[derive(Debug, Clone)]
 pub struct Latencies {
-    /// By [`Time`]: a closed loop has service times alone.
-    times: Vec<Times>,
+    service: Times,
+    /// Response times and lateness, of an open loop.
+    scheduled: Option<Box<[Times; 2]>>,
 }
 
 impl Default for Latencies {
@@ -80,38 +81,41 @@ impl Latencies {
 
     /// Empty ones, of an open loop or of a closed one.
     pub fn new(is_open: bool) -> Self {
-        let count = if is_open { Time::ALL.len() } else { 1 };
-        Self { times: (0..count).map(|_| std::array::from_fn(|_| histogram())).collect() }
+        let times = || std::array::from_fn(|_| histogram());
+        Self { service: times(), scheduled: is_open.then(|| Box::new([times(), times()])) }
     }
 
     /// Whether they are of an open loop.
     pub fn is_open(&self) -> bool {
-        self.times.len() > 1
+        self.scheduled.is_some()
     }
 
-    #[inline]
-    fn record(&mut self, time: Time, index: usize, latency_ns: u64) {
-        self.times[time as usize][index].saturating_record(latency_ns);
+    fn times(&self) -> impl Iterator<Item = &Times> {
+        std::iter::once(&self.service).chain(self.scheduled.iter().flat_map(|times| times.iter()))
+    }
+
+    fn times_mut(&mut self) -> impl Iterator<Item = &mut Times> {
+        let scheduled = self.scheduled.iter_mut().flat_map(|times| times.iter_mut());
+        std::iter::once(&mut self.service).chain(scheduled)
     }
 
     /// Adds `other`, counter by counter.
     pub fn add(&mut self, other: &Self) {
-        let parts = other.times.iter().flatten();
-        for (sum, part) in self.times.iter_mut().flatten().zip(parts) {
+        for (sum, part) in self.times_mut().flatten().zip(other.times().flatten()) {
             add(sum, part);
         }
     }
 
     /// Empties what was used.
     pub fn clear(&mut self) {
-        for histogram in self.times.iter_mut().flatten().filter(|h| !h.is_empty()) {
+        for histogram in self.times_mut().flatten().filter(|h| !h.is_empty()) {
             histogram.reset();
         }
     }
 
     /// Of successes of one kind; `None` of what a closed loop does not have.
     pub fn of(&self, time: Time, kind: Kind) -> Option<&Histogram<u64>> {
-        Some(&self.times.get(time as usize)?[kind.index()])
+        Some(&self.times().nth(time as usize)?[kind.index()])
     }
 
     /// Of all successes; empty of what a closed loop does not have.
@@ -126,20 +130,20 @@ impl Latencies {
 
     fn sum(&self, time: Time, count: usize) -> Histogram<u64> {
         let mut all = histogram();
-        let parts = self.times.get(time as usize).into_iter().flat_map(|times| &times[..count]);
+        let parts = self.times().nth(time as usize).into_iter().flat_map(|times| &times[..count]);
         parts.for_each(|part| add(&mut all, part));
         all
     }
 
     /// Service times of failed operations of every kind.
     pub fn failures(&self) -> &Histogram<u64> {
-        &self.times[Time::Service as usize][Self::ERRORS]
+        &self.service[Self::ERRORS]
     }
 
     /// The distributions that hold anything, with their tags in histogram logs.
     pub fn tagged(&self) -> impl Iterator<Item = (&'static str, &Histogram<u64>)> {
         let of = |(time, times): (Time, _)| time.tags().into_iter().zip(times);
-        let all = Time::ALL.into_iter().zip(&self.times).flat_map(of);
+        let all = Time::ALL.into_iter().zip(self.times()).flat_map(of);
         all.filter(|(_, histogram)| !histogram.is_empty())
     }
 }
@@ -314,16 +318,19 @@ impl Recorder {
             None => {}
         }
         self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
-        self.latencies.record(Time::Service, kind.index(), latency_ns);
+        self.latencies.service[kind.index()].saturating_record(latency_ns);
     }
 
-    /// The rest of what an open loop knows of an operation, of `None` when it failed: how long after
+    /// The rest of what an open loop knows of an operation, `None` of one that failed: how long after
     /// it was due its outcome came, and it was sent.
     #[inline]
     pub fn scheduled(&mut self, kind: Option<Kind>, response_ns: u64, lateness_ns: u64) {
         let index = kind.map_or(Latencies::ERRORS, Kind::index);
-        self.latencies.record(Time::Response, index, response_ns);
-        self.latencies.record(Time::Lateness, index, lateness_ns);
+        if let Some(scheduled) = &mut self.latencies.scheduled {
+            let [response, lateness] = &mut **scheduled;
+            response[index].saturating_record(response_ns);
+            lateness[index].saturating_record(lateness_ns);
+        }
         // One whose service time is too long has been counted.
         let is_long = response_ns > LATENCY_NS_MAX && response_ns - lateness_ns <= LATENCY_NS_MAX;
         self.counts.saturated += u64::from(is_long);
@@ -369,7 +376,7 @@ impl Recorder {
             }
         }
         self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
-        self.latencies.record(Time::Service, Latencies::ERRORS, latency_ns);
+        self.latencies.service[Latencies::ERRORS].saturating_record(latency_ns);
     }
 }
 

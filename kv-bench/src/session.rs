@@ -343,8 +343,7 @@ impl Session<'_> {
                 self.halt = Some(Halt::ServerLost(told));
             }
             lost |= end != End::Back;
-            let (silence, waiting) = measurement.silence_of(node);
-            texts.extend(patience::told(&name, outage, silence, waiting, end));
+            texts.extend(patience::told(&name, outage, measurement.silence_of(node), end));
         }
         let is_loss = |halt| matches!(halt, &Halt::ServerLost(_) | &Halt::GivenUp(_));
         (texts, lost || self.halt.as_ref().is_some_and(is_loss))

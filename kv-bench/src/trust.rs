@@ -330,7 +330,10 @@ fn callers(facts: &Facts) -> u64 {
 /// leaves this run's files alone. Every other flag stays: it says what is measured.
 fn command(arguments: &[String], callers: &[&str]) -> String {
     const OF_THIS_RUN: [&str; 4] = ["--curve-time", "--out", "--json", "--json-out-file"];
+    /// Other spellings of `--rate`.
+    const RATES: [&str; 2] = ["--rps", "--qps"];
     let replaced = |name: &str| {
+        let name = if RATES.contains(&name) { "--rate" } else { name };
         let of_callers = |flag: &&str| flag.split_once(' ').is_some_and(|(flag, _)| flag == name);
         OF_THIS_RUN.contains(&name) || callers.iter().any(of_callers)
     };
@@ -338,7 +341,8 @@ fn command(arguments: &[String], callers: &[&str]) -> String {
     let mut rest = arguments.iter().skip_while(|word| *word == "run" || *word == "curve");
     while let Some(word) = rest.next() {
         let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
-        if let Some((others, value_follows)) = short_callers(word).filter(|_| replaced("--threads"))
+        if let Some((others, _, value_follows)) =
+            short_callers(word).filter(|(_, name, _)| replaced(name))
         {
             words.extend(others);
             if value_follows {
@@ -354,12 +358,18 @@ fn command(arguments: &[String], callers: &[&str]) -> String {
     words.join(" ")
 }
 
-/// For a word with a `-t` or `-c` in any of their forms (`-t`, `-t32`, `-t=32`, `-qt32`): the flags
-/// before it, if any, and whether its value is the next word.
-fn short_callers(word: &str) -> Option<(Option<String>, bool)> {
+/// For a word with a `-t`, `-c` or `-R` in any of their forms (`-t`, `-t32`, `-t=32`, `-qt32`): the flags
+/// before it, if any, its long name, and whether its value is the next word.
+fn short_callers(word: &str) -> Option<(Option<String>, &'static str, bool)> {
     let flags = word.strip_prefix('-').filter(|flags| !flags.starts_with('-'))?;
-    let (others, value) = flags.split_once(['t', 'c'])?;
-    Some(((!others.is_empty()).then(|| format!("-{others}")), value.is_empty()))
+    let at = flags.find(['t', 'c', 'R'])?;
+    let name = match flags.as_bytes()[at] {
+        b't' => "--threads",
+        b'c' => "--clients",
+        _ => "--rate",
+    };
+    let (others, value) = (&flags[..at], &flags[at + 1..]);
+    Some(((!others.is_empty()).then(|| format!("-{others}")), name, value.is_empty()))
 }
 
 /// A word as a shell reads it back.

@@ -13,7 +13,7 @@ use kv_bench::report;
 use kv_bench::result::{RunResult, Verdict};
 use peer::Redis;
 use processes::{cpu_ticks, script, servers_in, signal};
-use program::{kv_bench, stderr, wait_for};
+use program::{assert_refused, kv_bench, stderr, wait_for};
 use tempfile::TempDir;
 
 /// Runs against `redis` with results in `dir`, and returns the result that was written.
@@ -106,18 +106,6 @@ fn a_flag_that_is_none_is_told_which_was_meant_when_one_is_near() {
         (&["--dur", "2s"], "there is no flag --dur: did you mean --duration?"),
         (&["-z"], "there is no flag -z (usage: kv-bench run [OPTIONS]; "),
     ]);
-}
-
-/// Asserts that `run` with each of these words is wrong usage, told in one line.
-fn assert_refused(cases: &[(&[&str], &str)]) {
-    for (words, expected) in cases {
-        let output = kv_bench(&["run"]).args(*words).output().expect("it runs");
-        let message = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{words:?}: {message}");
-        assert!(message.contains(expected), "{words:?}: {message}");
-        assert_eq!(message.lines().count(), 1, "{words:?}: {message}");
-        assert!(output.stdout.is_empty(), "{words:?}");
-    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod run;
 mod scripted;
 
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -72,19 +73,31 @@ fn what_waits_for_a_client_is_late_and_not_lost() {
 
 /// A queue whose arrivals and service times are known: Lindley's recursion says who waits how long.
 #[test]
-fn responses_of_a_server_with_a_fixed_service_time_are_those_of_its_queue() {
-    let server = Server::start(|_, _| Answer::Late(Duration::from_millis(5)));
-    let until = Until::Operations(600);
-    let run = Run::against(&[&server]).at_rate("120", Process::Poisson, until);
+fn responses_of_a_single_client_are_those_of_its_queue() {
+    let busy_ns = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&busy_ns);
+    let server = Server::start(move |_, _| {
+        let begin = Instant::now();
+        std::thread::sleep(Duration::from_millis(10));
+        record.lock().expect("unpoisoned").push(begin.elapsed().as_nanos() as u64);
+        Answer::Normal
+    });
+    let until = Until::Operations(250);
+    let run = Run::against(&[&server]).at_rate("50", Process::Poisson, until);
     let Schedule::Open(plan) = run.schedule.clone() else { panic!("it has a rate") };
     let mut arrivals = Arrivals::new(&plan, 0, 1, End::new(&plan, until, 0, 1));
     let measured = run.run(until);
-    let service_ns = measured.latencies.successes(Time::Service).mean() as u64;
+    let busy_ns = busy_ns.lock().expect("unpoisoned").clone();
+    let mean_ns = busy_ns.iter().sum::<u64>() / 250;
+    // What the way there and back takes besides.
+    let way_ns =
+        (measured.latencies.successes(Time::Service).mean() as u64).saturating_sub(mean_ns);
     let mut expected = kv_bench::recorder::histogram();
     let mut free_ns = 0;
-    while let Some(due_ns) = arrivals.head() {
+    for busy_ns in busy_ns {
+        let due_ns = arrivals.head().expect("one for each");
         arrivals.take();
-        free_ns = due_ns.max(free_ns) + service_ns;
+        free_ns = due_ns.max(free_ns) + busy_ns + way_ns;
         expected.record(free_ns - due_ns).expect("below a minute");
     }
     let measured = response(&measured);

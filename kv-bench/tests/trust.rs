@@ -2,7 +2,7 @@
 
 use kv_bench::driver::clock::schedstat_wait_ns;
 use kv_bench::result::{Limit, Verdict};
-use kv_bench::trust::{Facts, ServerLoad, judge, with_outages, with_outcome};
+use kv_bench::trust::{Facts, Pace, ServerLoad, judge, with_outages, with_outcome};
 
 /// A measurement that nothing disturbed, on a machine with room.
 fn calm() -> Facts {
@@ -270,4 +270,78 @@ fn a_kernel_that_does_not_count_waiting_is_not_taken_for_no_waiting() {
     assert_eq!(schedstat_wait_ns("5126 77 1\n"), Some(77));
     assert_eq!(schedstat_wait_ns(""), None);
     assert_eq!(schedstat_wait_ns("5126 seven 1\n"), None);
+}
+
+/// An open loop that kept its schedule.
+fn on_time() -> Pace {
+    Pace {
+        asked_ops_s: 10_000.0,
+        achieved_ops_s: 9_990.0,
+        lateness_p99_us: 10.0,
+        response_p50_us: 100.0,
+        waited_share: 0.0,
+    }
+}
+
+fn paced(pace: Pace, facts: Facts) -> (Verdict, Limit, String) {
+    verdict(&Facts { pace: Some(pace), ..facts })
+}
+
+#[test]
+fn an_open_loop_that_is_late_by_a_tenth_of_what_it_measures_is_not_trusted() {
+    let (word, limit, reasons) = paced(on_time(), calm());
+    assert_eq!((word, limit), (Verdict::Trusted, Limit::Unknown));
+    assert!(reasons.starts_with("99 % of operations were sent within 10 µs"), "{reasons}");
+    let late = Pace { lateness_p99_us: 10.1, ..on_time() };
+    let (word, limit, reasons) = paced(late, calm());
+    assert_eq!((word, limit), (Verdict::Untrusted, Limit::Generator));
+    assert!(reasons.contains("the workers came late, though clients had room"), "{reasons}");
+}
+
+#[test]
+fn an_open_loop_is_not_blamed_for_waiting_for_a_core_that_made_nothing_late() {
+    let waiting = Facts { queue_wait_share: Some(0.2), ..calm() };
+    assert_eq!(paced(on_time(), waiting.clone()).0, Verdict::Trusted);
+    let unknown = Facts { queue_wait_share: None, ..calm() };
+    assert_eq!(paced(on_time(), unknown).0, Verdict::Trusted);
+    let late = Pace { lateness_p99_us: 50.0, ..on_time() };
+    let (word, limit, reasons) = paced(late, waiting);
+    assert_eq!((word, limit), (Verdict::Untrusted, Limit::SharedCores));
+    assert!(reasons.contains("waited for a core 20.0 %"), "{reasons}");
+}
+
+#[test]
+fn too_few_clients_make_the_schedule_the_limit_and_more_are_advised() {
+    let late = Pace { lateness_p99_us: 500.0, waited_share: 0.02, ..on_time() };
+    let words = "run --rate 10k --threads 2 --clients=4";
+    let arguments: Vec<String> = words.split(' ').map(str::to_owned).collect();
+    let (word, limit, reasons) = paced(late, Facts { arguments, ..calm() });
+    assert_eq!((word, limit), (Verdict::Untrusted, Limit::Schedule));
+    assert!(reasons.contains("2.0 % of the operations waited for a client"), "{reasons}");
+    let command = "likely trusted: kv-bench run --rate 10k --threads 2 --clients 16";
+    assert!(reasons.contains(command), "{reasons}");
+}
+
+#[test]
+fn servers_that_do_not_keep_up_are_asked_for_less() {
+    let late = Pace {
+        lateness_p99_us: 1e6,
+        response_p50_us: 5e5,
+        waited_share: 0.9,
+        achieved_ops_s: 6_000.0,
+        ..on_time()
+    };
+    for rate in ["--rate 10k", "--rate=10k", "--rps 10k", "--qps=1k..50k", "-R 10k", "-R10k"] {
+        let words = format!("run {rate} --clients 4");
+        let arguments = words.split(' ').map(str::to_owned).collect();
+        let (word, limit, reasons) = paced(late, Facts { arguments, ..calm() });
+        assert_eq!((word, limit), (Verdict::Untrusted, Limit::Schedule));
+        assert!(reasons.contains("answered 6,000 of the 10,000 ops/s"), "{reasons}");
+        let command = "likely trusted: kv-bench run --clients 4 --rate 4200";
+        assert!(reasons.contains(command), "{reasons}");
+    }
+    let busy = vec![Some(ServerLoad { cores: 1.0, busiest_thread: 0.95 })];
+    let (_, limit, reasons) = paced(late, Facts { servers: busy, ..calm() });
+    assert_eq!(limit, Limit::Server);
+    assert!(reasons.contains("used 95.0 % of a core"), "{reasons}");
 }

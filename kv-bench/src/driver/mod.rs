@@ -14,6 +14,7 @@ mod open_loop;
 mod outage;
 mod poll;
 mod silence;
+mod spare_core;
 mod thinking;
 mod worker;
 

@@ -61,8 +61,9 @@ pub(super) struct Poll {
     alarm: OwnedFd,
     /// When the alarm is due; 0 when it is not.
     alarm_ns: u64,
-    /// How long before an alarm it stays awake; `None` where there is no core to spare.
-    stretch_ns: Option<u64>,
+    /// How long before an alarm it stays awake, if it may.
+    stretch_ns: u64,
+    may_stay_awake: bool,
     /// Time spent awake without a need.
     awake_ns: u64,
     events: Vec<Event>,
@@ -90,7 +91,8 @@ impl Poll {
             timer,
             alarm,
             alarm_ns: 0,
-            stretch_ns: None,
+            stretch_ns: 0,
+            may_stay_awake: false,
             awake_ns: 0,
             events: Vec::with_capacity(EVENTS_MAX),
         })
@@ -98,7 +100,7 @@ impl Poll {
 
     /// Lets it stay awake before alarms, or not.
     pub(super) fn stay_awake(&mut self, may: bool) {
-        self.stretch_ns = may.then(|| self.stretch_ns.unwrap_or(0));
+        self.may_stay_awake = may;
     }
 
     /// Time spent awake without a need since this was asked last.
@@ -127,7 +129,7 @@ impl Poll {
         if wake_ns <= now_ns {
             return self.take(Some(Duration::ZERO));
         }
-        let stretch_ns = self.stretch_ns.unwrap_or(0);
+        let stretch_ns = if self.may_stay_awake { self.stretch_ns } else { 0 };
         if wake_ns - now_ns <= stretch_ns {
             return self.watch(wake_ns, now_ns);
         }
@@ -161,14 +163,12 @@ impl Poll {
 
     /// Learns from how late an alarm came.
     fn alarmed(&mut self) {
-        if let Some(stretch_ns) = &mut self.stretch_ns {
-            let late_ns = now_ns().saturating_sub(self.alarm_ns);
-            *stretch_ns = if late_ns > *stretch_ns {
-                (*stretch_ns + STRETCH_UP_NS).min(STRETCH_NS_MAX)
-            } else {
-                stretch_ns.saturating_sub(STRETCH_DOWN_NS)
-            };
-        }
+        let late_ns = now_ns().saturating_sub(self.alarm_ns);
+        self.stretch_ns = if late_ns > self.stretch_ns {
+            (self.stretch_ns + STRETCH_UP_NS).min(STRETCH_NS_MAX)
+        } else {
+            self.stretch_ns.saturating_sub(STRETCH_DOWN_NS)
+        };
         self.alarm_ns = 0;
     }
 

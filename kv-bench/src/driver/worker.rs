@@ -36,6 +36,7 @@ use super::handover::{Handover, Load};
 use super::open_loop::OpenLoop;
 use super::outage::Reach;
 use super::poll::{Poll, Ready};
+use super::spare_core::SpareCore;
 use super::thinking::Thinking;
 use super::{Outcome, Phase, Shape, Until};
 use crate::machine;
@@ -67,6 +68,7 @@ pub(super) struct Worker<T: Target> {
     clients: Vec<Client>,
     /// Of a phase in an open loop.
     open: Option<Box<OpenLoop>>,
+    spare_core: SpareCore,
     /// Of a phase in a closed loop, when clients think.
     thinking: Thinking,
     /// Clients that wait, and until when; every wait is equally long, so the first is due first.
@@ -115,6 +117,7 @@ impl<T: Target> Worker<T> {
             index,
             clients: Vec::new(),
             open: None,
+            spare_core: SpareCore::new(machine::cores(), shape.threads),
             thinking: Thinking::default(),
             paused: VecDeque::new(),
             active: 0,
@@ -137,6 +140,8 @@ impl<T: Target> Worker<T> {
     pub(super) fn run(&mut self, phase: &Phase, handover: &mut Handover) -> io::Result<Outcome> {
         let begun = Cost::read();
         self.begin(phase);
+        let may = self.spare_core.look(begun.at_ns, begun.wait_ns);
+        self.poll.stay_awake(may && self.open.is_some());
         handover.begin(phase);
         self.go(phase);
         while self.active > 0 {
@@ -190,8 +195,6 @@ impl<T: Target> Worker<T> {
         self.give_up_ns = u64::MAX;
         self.cost = None;
         self.poll.take_awake_ns();
-        // The servers need a core while this one looks at its clock.
-        self.poll.stay_awake(is_open && machine::cores() > self.shape.threads);
         self.clients.clear();
         match &phase.schedule {
             Schedule::Closed { think } => self.begin_closed(phase, *think),
@@ -323,7 +326,11 @@ impl<T: Target> Worker<T> {
     fn tick(&mut self, handover: &Handover) {
         self.now_ns = now_ns();
         let was_there = self.reach.tick(self.now_ns);
-        self.check_backlog();
+        if self.open.is_some() {
+            self.check_backlog();
+            let may = self.spare_core.look(self.now_ns, Cost::read().wait_ns);
+            self.poll.stay_awake(may);
+        }
         if self.stop.load(Ordering::Relaxed) {
             self.break_off();
         }

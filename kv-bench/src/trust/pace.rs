@@ -2,7 +2,7 @@
 
 use super::{
     Facts, LATENESS_SHARE_MAX, Pace, QUEUE_WAIT_SHARE_MAX, WORKER_SHARE_MAX, command, elsewhere,
-    percent, threads_for, used_up,
+    others, percent, threads_for, used_up,
 };
 use crate::number::{duration, grouped};
 use crate::result::Limit;
@@ -86,6 +86,10 @@ fn late_generator(facts: &Facts) -> (Limit, Vec<String>) {
     };
     let threads = threads_for(facts.cores);
     let is_busy = facts.worker_shares.iter().any(|&share| share >= WORKER_SHARE_MAX);
+    // Others who use the cores are told of besides, and what to do about them.
+    if limit == Limit::SharedCores && others(facts).is_some() {
+        return (limit, vec![why]);
+    }
     let fix = if facts.threads != threads && (is_busy || facts.threads > threads) {
         let clients =
             (u64::from(facts.threads) * u64::from(facts.clients)).div_ceil(threads.into());

@@ -24,3 +24,16 @@ pub(crate) fn wait_for<T>(mut ready: impl FnMut() -> Option<T>) -> T {
         std::thread::sleep(Duration::from_millis(10));
     }
 }
+
+/// Asserts that `run` with each of these words is wrong usage, told in one line.
+#[allow(dead_code, reason = "not every test is of nonsense")]
+pub(crate) fn assert_refused(cases: &[(&[&str], &str)]) {
+    for (words, expected) in cases {
+        let output = kv_bench(&["run"]).args(*words).output().expect("it runs");
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {message}");
+        assert!(message.contains(expected), "{words:?}: {message}");
+        assert_eq!(message.lines().count(), 1, "{words:?}: {message}");
+        assert!(output.stdout.is_empty(), "{words:?}");
+    }
+}
