@@ -323,7 +323,9 @@ impl Recorder {
 
     /// The rest of what an open loop knows of an operation, `None` of one that failed: how long after
     /// it was due its outcome came, and it was sent.
-    #[inline]
+    ///
+    /// Kept out of line, so that the closed loop does not carry it along.
+    #[inline(never)]
     pub fn scheduled(&mut self, kind: Option<Kind>, response_ns: u64, lateness_ns: u64) {
         let index = kind.map_or(Latencies::ERRORS, Kind::index);
         if let Some(scheduled) = &mut self.latencies.scheduled {

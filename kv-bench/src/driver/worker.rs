@@ -243,7 +243,7 @@ impl<T: Target> Worker<T> {
     }
 
     /// It may be time: does what is due.
-    #[inline]
+    #[inline(never)]
     fn wake(&mut self, phase: &Phase) {
         self.now_ns = now_ns();
         if !self.paused.is_empty() {
@@ -258,7 +258,8 @@ impl<T: Target> Worker<T> {
 
     /// Encodes an operation of a client, whose key is at hand, for the next flush. False when it has
     /// to wait, and its client with it, because its connection is down.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "two loops call it for each operation")]
+    #[inline(always)]
     fn start(&mut self, client_id: usize, kind: Kind, value: &[u8], due_ns: u64) -> bool {
         let key = self.key.bytes();
         let node = if self.nodes == 1 { 0 } else { self.target.route(key) };

@@ -59,6 +59,11 @@ impl<T: Target> Worker<T> {
         if self.thinking.time_ns == 0 {
             return;
         }
+        self.begin_to_think(client_id, outcomes);
+    }
+
+    #[cold]
+    fn begin_to_think(&mut self, client_id: usize, outcomes: u32) {
         self.clients[client_id].thinking += outcomes;
         (0..outcomes).for_each(|_| self.thinking.push(client_id, self.now_ns));
     }

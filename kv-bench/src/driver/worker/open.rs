@@ -26,6 +26,9 @@ impl<T: Target> Worker<T> {
 
     /// Sends what is due, as far as clients have room. When all of it is sent, the clients have but
     /// their outcomes to wait for.
+    ///
+    /// Kept out of line, so that the closed loop does not carry it along.
+    #[inline(never)]
     pub(super) fn dispatch(&mut self, phase: &Phase) {
         while self.dispatch_due(phase) {
             self.flush();
