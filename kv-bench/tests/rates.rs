@@ -57,8 +57,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs three seconds at 200 operations per second, and stops the server for half a second in the
-/// middle. Returns for how long it was stopped.
+/// Runs three seconds at 200 operations per second, and stops the server for half a second of them. Returns for how long it was stopped.
 fn stalled(server: &Server, clients: u32) -> (Measured, f64) {
     let until = Until::Elapsed(Duration::from_secs(3));
     let mut run = Run::against(&[]).shape(1, clients, 1).at_rate("200", Process::Constant, until);
@@ -67,7 +66,7 @@ fn stalled(server: &Server, clients: u32) -> (Measured, f64) {
     let (mut stopped, mut stall_s) = (None, None);
     let measured = fleet.run(&run.workload(), &run.schedule, until, |live| {
         match stopped {
-            None if live.attempted >= 200 => {
+            None if live.attempted >= 100 => {
                 signal(server.child.id(), "STOP");
                 stopped = Some(Instant::now());
             }
