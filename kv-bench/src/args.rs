@@ -44,6 +44,12 @@ pub enum Command {
     Run(LoadArgs),
     /// The headline measurement and the latency-against-throughput curve (the default).
     Curve(CurveArgs),
+    /// Test this generator on this machine: its costs, its punctuality, its laws.
+    ///
+    /// Takes about 10 s, against a server of its own that does nothing. Its summary is kept in the
+    /// cache folder (`XDG_CACHE_HOME`, or `~/.cache`) and stands in the results from then on. Exit
+    /// codes: 0 all passed; 1 something failed.
+    Selftest(SelftestArgs),
     /// Print a completion script for a shell.
     ///
     /// Example: kv-bench completions bash > ~/.local/share/bash-completion/completions/kv-bench
@@ -54,6 +60,13 @@ pub enum Command {
     /// Be one of kv-bench's own servers.
     #[command(hide = true)]
     Serve(ServeArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SelftestArgs {
+    /// Seed of what is random in it.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub seed: u64,
 }
 
 /// How kv-bench starts a server as its own child.

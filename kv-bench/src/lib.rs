@@ -41,6 +41,7 @@ pub mod result;
 pub mod scenario;
 pub mod schedule;
 mod scratch;
+mod selftest;
 mod serve;
 mod session;
 mod spawn;
@@ -70,6 +71,7 @@ pub fn main() -> ExitCode {
         None => load(&cli.curve.load, Some(cli.curve.curve_time)),
         Some(Command::Curve(args)) => load(&args.load, Some(args.curve_time)),
         Some(Command::Run(args)) => load(&args, None),
+        Some(Command::Selftest(args)) => exit(selftest::run(&args)),
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

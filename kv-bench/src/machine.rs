@@ -7,6 +7,7 @@ use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 
 use crate::cpu;
 use crate::result::Environment;
+use crate::selftest;
 
 /// Logical cores that this process may use.
 pub(crate) fn cores() -> u32 {
@@ -33,12 +34,28 @@ pub(crate) fn environment(servers: Vec<String>) -> Environment {
         cpu_model: cpu_model.unwrap_or_default(),
         cores: cores(),
         memory_bytes: memory_bytes(),
-        clocksource: line("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        clocksource: clocksource(),
         governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         load_average: System::load_average().map_or(0.0, |load| load.one),
         cgroup_cpus: cpu::quota_cpus(),
         servers,
+        selftest: selftest::remembered(),
     }
+}
+
+/// The kernel's name for the clock that all times are read from.
+pub(crate) fn clocksource() -> Option<String> {
+    line("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+}
+
+/// What a selftest's figures depend on, in one line.
+pub(crate) fn fingerprint() -> String {
+    let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
+    let system = System::new_with_specifics(what).ok();
+    let model = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().to_owned()));
+    let kernel = System::kernel_version().unwrap_or_default();
+    let (version, cores) = (env!("CARGO_PKG_VERSION"), cores());
+    format!("kv-bench {version}, Linux {kernel}, {}, {cores} cores", model.unwrap_or_default())
 }
 
 fn line(path: &str) -> Option<String> {

@@ -329,6 +329,30 @@ pub struct Environment {
     pub cgroup_cpus: Option<f64>,
     /// What each server said of itself, such as `redis 7.0.15`.
     pub servers: Vec<String>,
+    /// The last `kv-bench selftest` of this version on this machine, `null` when there was none.
+    pub selftest: Option<Selftest>,
+}
+
+/// What `kv-bench selftest` found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Selftest {
+    /// When, in UTC.
+    pub at: String,
+    /// Version, kernel, processor and number of cores.
+    pub machine: String,
+    /// The checks that failed.
+    pub failed: Vec<String>,
+    /// To read the clock once.
+    pub clock_ns: f64,
+    /// To record one operation of a closed loop.
+    pub recording_ns: f64,
+    /// Processor time of one unpipelined operation against a server that does nothing, all included.
+    pub cpu_us: f64,
+    /// What one worker can do at pipeline 64.
+    pub ceiling_ops_s: f64,
+    /// How late operations are sent that are due every millisecond.
+    pub lateness_p50_us: f64,
+    pub lateness_p99_us: f64,
 }
 
 /// What was asked for: the resolved flags.
