@@ -482,7 +482,24 @@ impl Session<'_> {
                 measurement.facts.wall_s
             )
         });
-        thin.flatten().into_iter().chain(missed).chain(exhausted).collect()
+        let lost = self.lost_keys(counts);
+        thin.flatten().into_iter().chain(missed).chain(exhausted).chain(lost).collect()
+    }
+
+    /// Gets that found nothing where nobody deletes.
+    fn lost_keys(&self, counts: &Counts) -> Option<String> {
+        let gets = counts.kinds[Kind::Get.index()];
+        if gets.misses == 0 || self.scenario.mix.contains(Kind::Delete) {
+            return None;
+        }
+        let (misses, all) = (grouped(gets.misses), grouped(gets.attempted));
+        if self.scenario.preload {
+            return Some(format!(
+                "{misses} of {all} gets found no key, though all had been stored: keys were \
+                 evicted or flushed, or a server began anew"
+            ));
+        }
+        (gets.hits == 0).then(|| format!("none of {all} gets found its key: --preload stores them"))
     }
 
     /// Whether so many operations have taken every key of a run that takes each only once.

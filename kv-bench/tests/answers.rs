@@ -77,3 +77,37 @@ fn a_failed_preload_says_how_operations_failed() {
     assert!(message.contains("preloading stored 0 of 10 keys (10 connection)"), "{message}");
     assert!(result.is_none());
 }
+
+/// Half of the keys were gone, and the run said nothing but a number of misses.
+#[test]
+fn gets_that_find_nothing_are_remarked_on_when_every_key_was_stored() {
+    let server = Server::start(|number, words| match words[0].as_str() {
+        "GET" if number % 2 == 0 => Answer::Raw(b"$-1\r\n"),
+        "GET" => Answer::Raw(b"$1\r\nx\r\n"),
+        _ => Answer::Normal,
+    });
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--keys", "10", "--requests", "100", "--mix", "get"];
+    let warnings = |more: &[&str]| {
+        let (_, result) = run(&server, dir.path(), &[&words[..], more].concat());
+        result.expect("written").warnings
+    };
+    let told = "of 100 gets found no key, though all had been stored";
+    let warned = warnings(&["--preload"]);
+    assert!(warned.iter().any(|text| text.contains(told)), "{warned:?}");
+    let warned = warnings(&[]);
+    assert!(!warned.iter().any(|text| text.contains("gets")), "{warned:?}");
+}
+
+#[test]
+fn a_run_without_a_single_hit_says_how_keys_get_there() {
+    let server = Server::start(|_, words| match words[0].as_str() {
+        "GET" => Answer::Raw(b"$-1\r\n"),
+        _ => Answer::Normal,
+    });
+    let dir = TempDir::new().expect("a folder");
+    let (_, result) = run(&server, dir.path(), &["--requests", "100", "--mix", "get"]);
+    let warned = result.expect("written").warnings;
+    let told = "none of 100 gets found its key: --preload stores them";
+    assert!(warned.iter().any(|text| text == told), "{warned:?}");
+}

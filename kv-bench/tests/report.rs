@@ -45,6 +45,30 @@ fn results_of_newer_and_older_writers_load() {
     report::write_all(&result, &[], dir.path(), false).unwrap();
 }
 
+/// A machine that was taken away at single points looked like a server that is slow there.
+#[test]
+fn what_made_points_untrusted_is_told_once_where_it_was_worst() {
+    let mut result = sample::result();
+    assert!(result.points.len() >= 3);
+    for point in &mut result.points {
+        point.trust.verdict = Verdict::Trusted;
+        point.trust.reasons.clear();
+    }
+    for (point, share) in result.points.iter_mut().zip([2.5, 38.0, 9.0]) {
+        point.trust.verdict = Verdict::Untrusted;
+        point.trust.reasons = vec![
+            format!("the hypervisor took {share:.1} % of the cores' time"),
+            "be patient".to_owned(),
+        ];
+    }
+    let told = "at 3 points, at most: the hypervisor took 38.0 % of the cores' time";
+    let page = file(&written(&result, false), "report.md");
+    for text in [report::text::summary(&result), page] {
+        assert!(text.contains(told), "{text}");
+        assert!(!text.contains("2.5 %") && !text.contains("be patient"), "{text}");
+    }
+}
+
 #[test]
 fn a_warning_that_is_a_reason_of_the_verdict_is_shown_once() {
     let mut result = sample::result();

@@ -1,5 +1,6 @@
 //! What was measured, where, and what came out, each in a line: the same words in every output.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::number::{duration, grouped, short};
@@ -147,6 +148,29 @@ pub(crate) fn limit(result: &RunResult) -> String {
         (Limit::Unknown, Verdict::Untrusted) => "the limit was not found".to_owned(),
         (limit, _) => format!("limited by {limit}"),
     }
+}
+
+/// Why points of the curve are untrusted: each measured reason once, where it was strongest.
+pub(crate) fn point_doubts(points: &[Point]) -> Vec<String> {
+    let is_untrusted = |point: &&Point| point.trust.verdict == Verdict::Untrusted;
+    let reasons = points.iter().filter(is_untrusted).flat_map(|point| &point.trust.reasons);
+    let mut worst: BTreeMap<String, (f64, &str, u64)> = BTreeMap::new();
+    for reason in reasons {
+        // Reasons with a share of the time are what was found, the others advice.
+        let Some((before, _)) = reason.split_once(" %") else { continue };
+        let share = before.rsplit(' ').next().and_then(|share| share.parse().ok()).unwrap_or(0.0);
+        let words = reason.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect();
+        let (most, text, count) = worst.entry(words).or_insert((share, reason, 0));
+        *count += 1;
+        if share > *most {
+            (*most, *text) = (share, reason);
+        }
+    }
+    let line = |&(_, text, count): &(f64, &str, u64)| match count {
+        1 => format!("at 1 point {text}"),
+        _ => format!("at {count} points, at most: {text}"),
+    };
+    worst.values().map(line).collect()
 }
 
 /// What the result of several measurements is: `the median of 5 measurements by response p99, which is

@@ -67,6 +67,11 @@ fn curve(out: &mut String, result: &RunResult, files: &[String]) {
     let _ = writeln!(out, "## Curve\n\n{claim}.\n");
     picture(out, files, "latency-vs-throughput.png", &claim);
     let _ = writeln!(out, "{}\n", tables::points(&result.points, Medium::Markdown));
+    let doubts = describe::point_doubts(&result.points);
+    if !doubts.is_empty() {
+        let text = Medium::Markdown.escape(&doubts.join("; "));
+        let _ = writeln!(out, "Untrusted points: {text}.\n");
+    }
 }
 
 fn picture(out: &mut String, files: &[String], name: &str, caption: &str) {

@@ -30,7 +30,12 @@ pub fn summary(result: &RunResult) -> String {
     }
     if !result.points.is_empty() {
         push_block(&mut out, &tables::points(&result.points, Medium::Terminal));
-        let _ = writeln!(out, "{}\n", describe::curve_claim(result));
+        let _ = writeln!(out, "{}", describe::curve_claim(result));
+        for (index, doubt) in describe::point_doubts(&result.points).iter().enumerate() {
+            let before = if index == 0 { "untrusted points:\n" } else { "" };
+            let _ = writeln!(out, "{before}  - {}", Medium::Terminal.escape(doubt));
+        }
+        out.push('\n');
     }
     out.push_str(&verdict(result));
     for (index, warning) in warnings(result).enumerate() {
