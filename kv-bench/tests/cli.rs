@@ -124,7 +124,10 @@ fn flags_before_the_subcommand_are_told_their_place() {
             "error: --curve-time 0s: must be at least 1.2s, for one point (such as --curve-time 10s; \
              without a curve it is kv-bench run)\n",
         ),
-        (&["rnu"], "error: there is no subcommand 'rnu': it is one of run, curve, completions\n"),
+        (
+            &["rnu"],
+            "error: there is no subcommand 'rnu': it is one of run, curve, selftest, completions\n",
+        ),
     ];
     for (words, expected) in cases {
         let output = kv_bench(words).output().expect("it runs");
