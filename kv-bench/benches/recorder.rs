@@ -14,12 +14,7 @@ const BATCH: u64 = 1024;
 fn workload() -> Workload {
     Workload {
         mix: "get=90,put=9,delete=1".parse().expect("a mix"),
-        keys: Keys {
-            prefix: "key:".into(),
-            count: 100_000,
-            distribution: KeyDistribution::Uniform,
-            clients: 1,
-        },
+        keys: Keys::new("key:", 100_000, KeyDistribution::Uniform, 1),
         values: Values::random(100, 1),
         seed: 1,
     }

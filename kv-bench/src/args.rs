@@ -25,6 +25,26 @@ Examples:
 
 Exit codes: 0 fine; 1 the run failed or was cut short; 2 wrong usage; 5 untrusted under --strict.";
 
+const KEY_DISTRIBUTION_HELP: &str = "\
+How keys are chosen: a name, with parameters behind colons where the defaults won't do. Shares are \
+from 0 to 1, or in percent.
+
+  uniform                        every key equally likely (the default)
+  sequential                     each client walks all keys in order
+  zipfian[:EXPONENT]             Zipf's law exactly (0.99), hot keys spread over all keys
+  latest[:EXPONENT]              Zipf's law from the last key down (0.99)
+  hotspot[:KEYS:OPERATIONS]      the first keys, a share of all, get a share of the operations (0.2:0.8)
+  moving-hotspot[:KEYS:OPERATIONS:EVERY]
+                                 the same with hot keys that are replaced, one by one, all of them
+                                 within EVERY operations of the run (0.2:0.8:100k)
+  gaussian[:DEVIATION:CENTRE]    a bell over the keys, both as shares of them (0.1667:0.5)
+  exponential[:KEYS:OPERATIONS]  popularity that falls from key to key: the first keys, a share of
+                                 all, get a share of the operations (0.857:0.95)
+  ycsb-zipfian[:THETA]           YCSB's generators, for comparison with its results: nearly Zipf's
+  ycsb-scrambled                 law (0.99), and rather less skewed than it
+
+Examples: --key-distribution zipfian:1.2; --key-distribution hotspot:10%:90%";
+
 /// Measures key-value servers, and says when its own numbers cannot be believed.
 ///
 /// Without a subcommand it is `curve`: the headline measurement of exactly --requests operations,
@@ -274,13 +294,15 @@ pub struct WorkloadArgs {
     #[arg(long, value_name = "MIX")]
     pub mix: Option<String>,
 
-    /// Distinct keys, named key:000000000000 and up.
+    /// Distinct keys, named key:000000000000 and up; at most 2^40.
     #[arg(long, value_name = "COUNT", value_parser = units::count, default_value = "100k", alias = "key-maximum")]
     pub keys: u64,
 
-    /// How keys are chosen: uniform, or sequential (each client walks all keys in order).
-    #[arg(long, value_name = "NAME", default_value = "uniform")]
-    pub key_distribution: String,
+    /// How keys are chosen: a name, with parameters behind colons where the defaults won't do.
+    ///
+    /// Default: uniform. Shares are from 0 to 1, or in percent.
+    #[arg(long, value_name = "NAME[:…]", long_help = KEY_DISTRIBUTION_HELP)]
+    pub key_distribution: Option<String>,
 
     /// Bytes per value, random and printable. Example: --value-size 1k
     #[arg(long, value_name = "BYTES", value_parser = units::count, default_value = "100", alias = "data-size")]

@@ -94,8 +94,9 @@ pub struct Scenario {
     /// How often it is measured.
     pub repeat: u32,
     pub mix: Mix,
-    pub keys: u64,
     pub key_distribution: KeyDistribution,
+    /// As they are measured, but for one client.
+    keys: Keys,
     pub value_size: usize,
     value: Option<String>,
     pub preload: bool,
@@ -122,17 +123,17 @@ impl Scenario {
         };
         let workload = &args.workload;
         check_workload(workload)?;
-        let key_distribution =
-            workload.key_distribution.parse().map_err(|problem| ScenarioError::Value {
-                flag: "key-distribution",
-                value: workload.key_distribution.clone(),
-                problem,
-            })?;
+        let key_distribution = key_distribution(workload, &mix)?;
         let callers = &args.callers;
         let rate = rate(callers.rate.as_deref())?;
         let until = until(callers, rate.as_ref())?;
         let (schedule, warmup_schedule) = schedules(callers, rate.as_ref(), until, workload.seed)?;
         range("repeat", callers.repeat.into(), (1, REPEATS_MAX.into()), 5)?;
+        let keys = match (key_distribution, until) {
+            // As many as there are deletes when each delete takes its own.
+            (KeyDistribution::OwnKey, Until::Operations(count)) => workload.keys.max(count),
+            _ => workload.keys,
+        };
         let scenario = Self {
             ring: ring(args)?,
             shape: shape(callers, rate.is_some())?,
@@ -143,12 +144,8 @@ impl Scenario {
             warmup_schedule: warmup_schedule.unwrap_or(Schedule::CLOSED),
             repeat: callers.repeat,
             preload: args.workload.preload || !running,
-            keys: workload.keys,
-            key_distribution: if mix.is_only(Kind::Delete) {
-                KeyDistribution::OwnKey
-            } else {
-                key_distribution
-            },
+            key_distribution,
+            keys: Keys::new(prefix(&place), keys, key_distribution, 1),
             value_size: workload.value.as_ref().map_or(workload.value_size as usize, String::len),
             value: workload.value.clone(),
             seed: workload.seed,
@@ -182,14 +179,6 @@ impl Scenario {
         u64::from(self.shape.threads) * u64::from(self.shape.clients) * servers as u64
     }
 
-    /// Keys on running servers start with `kvb:`, so that they meet nobody else's.
-    fn prefix(&self) -> &'static str {
-        match self.place {
-            Place::Spawned { .. } => "key:",
-            Place::Running(_) => "kvb:key:",
-        }
-    }
-
     /// Bytes per value.
     pub fn value_size(&self) -> usize {
         self.value_size
@@ -197,19 +186,12 @@ impl Scenario {
 
     /// Bytes per key.
     pub fn key_size(&self) -> usize {
-        self.keys(self.key_distribution, 1).buffer().bytes().len()
+        self.keys.buffer().bytes().len()
     }
 
     /// Distinct keys: as many as there are deletes when each delete takes its own.
     pub fn key_count(&self) -> u64 {
-        match (self.key_distribution, self.until) {
-            (KeyDistribution::OwnKey, Until::Operations(operations)) => self.keys.max(operations),
-            _ => self.keys,
-        }
-    }
-
-    fn keys(&self, distribution: KeyDistribution, clients: u64) -> Keys {
-        Keys { prefix: self.prefix().to_owned(), count: self.key_count(), distribution, clients }
+        self.keys.count()
     }
 
     fn values(&self) -> Values {
@@ -223,7 +205,7 @@ impl Scenario {
     pub fn workload(&self, clients: u64) -> Workload {
         Workload {
             mix: self.mix.clone(),
-            keys: self.keys(self.key_distribution, clients),
+            keys: self.keys.for_clients(clients),
             values: self.values(),
             seed: self.seed,
         }
@@ -236,7 +218,7 @@ impl Scenario {
         workload.seed = !self.seed;
         if self.mix.is_only(Kind::Delete) {
             workload.mix = Mix::only(Kind::Get);
-            workload.keys.distribution = KeyDistribution::Sequential;
+            workload.keys = workload.keys.chosen(KeyDistribution::Sequential);
         }
         workload
     }
@@ -245,7 +227,7 @@ impl Scenario {
     pub fn preload_workload(&self, clients: u64) -> Workload {
         Workload {
             mix: Mix::only(Kind::Put),
-            keys: self.keys(KeyDistribution::OwnKey, clients),
+            keys: self.keys.for_clients(clients).chosen(KeyDistribution::OwnKey),
             values: self.values(),
             seed: self.seed,
         }
@@ -425,6 +407,45 @@ pub fn check_curve_time(time: Duration) -> Result<(), ScenarioError> {
              is kv-bench run)"
         ),
     })
+}
+
+/// Keys on running servers start with `kvb:`, so that they meet nobody else's.
+fn prefix(place: &Place) -> &'static str {
+    match place {
+        Place::Spawned { .. } => "key:",
+        Place::Running(_) => "kvb:key:",
+    }
+}
+
+/// YCSB's own sum over the keys takes a second per 10^8, before each run.
+const YCSB_KEYS_MAX: u64 = 100_000_000;
+
+fn key_distribution(workload: &WorkloadArgs, mix: &Mix) -> Result<KeyDistribution, ScenarioError> {
+    let refused = |problem: String| ScenarioError::Value {
+        flag: "key-distribution",
+        value: workload.key_distribution.clone().unwrap_or_default(),
+        problem,
+    };
+    let text = workload.key_distribution.as_deref();
+    let distribution = text.map(str::parse).transpose().map_err(refused)?;
+    if mix.is_only(Kind::Delete) {
+        if distribution.is_some() {
+            return Err(refused(
+                "a delete-only run takes each key once, in order: leave it out".to_owned(),
+            ));
+        }
+        return Ok(KeyDistribution::OwnKey);
+    }
+    if workload.keys > YCSB_KEYS_MAX
+        && matches!(distribution, Some(KeyDistribution::YcsbZipfian { .. }))
+    {
+        return Err(refused(format!(
+            "YCSB adds up a number per key, which is too slow for more than {} --keys (zipfian:0.99 \
+             is at once ready for any number)",
+            grouped(YCSB_KEYS_MAX)
+        )));
+    }
+    Ok(distribution.unwrap_or(KeyDistribution::Uniform))
 }
 
 fn check_workload(workload: &WorkloadArgs) -> Result<(), ScenarioError> {

@@ -44,7 +44,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Digits and at most one point: no sign, exponent, infinity or NaN.
-fn positive_decimal(text: &str) -> Option<f64> {
+pub(crate) fn positive_decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     text.parse().ok().filter(|_| plain)
 }

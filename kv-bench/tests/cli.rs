@@ -49,7 +49,6 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         (&["--target", "127.0.0.1:1", "--servers", "2"], "cannot be used with"),
         (&["--requests", "10", "--duration", "1s"], "cannot be used with"),
         (&["--ring", "modulo"], "unknown ring (known: slots, ketama, uhashring)"),
-        (&["--key-distribution", "zipf"], "unknown distribution (known: uniform, sequential)"),
         (
             &["--durability", "sometimes"],
             "no such mode (valid: none, snapshot, os, everysec, always)",

@@ -136,12 +136,7 @@ proptest! {
 
     #[test]
     fn keys_spell_their_number(number in 0u64..1_000_000_000_000) {
-        let keys = Keys {
-            prefix: "key:".into(),
-            count: 1,
-            distribution: KeyDistribution::Uniform,
-            clients: 1,
-        };
+        let keys = Keys::new("key:", 1, KeyDistribution::Uniform, 1);
         let mut buffer = keys.buffer();
         buffer.set(number);
         let expected = format!("key:{number:012}");
@@ -159,6 +154,7 @@ proptest! {
         let _ = units::count(&text);
         let _ = units::duration(&text);
         let _ = text.parse::<Mix>();
+        let _ = text.parse::<KeyDistribution>();
         // Without dots and letters there is no host to look up.
         let _ = Endpoint::parse(&text.replace(|c: char| c.is_alphanumeric() || c == '.', "/"));
     }

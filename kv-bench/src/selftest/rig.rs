@@ -97,12 +97,7 @@ impl Rig {
     pub(super) fn workload(&self) -> Workload {
         Workload {
             mix: Mix::only(Kind::Get),
-            keys: Keys {
-                prefix: "key:".to_owned(),
-                count: 100_000,
-                distribution: KeyDistribution::Uniform,
-                clients: u64::from(CLIENTS),
-            },
+            keys: Keys::new("key:", 100_000, KeyDistribution::Uniform, u64::from(CLIENTS)),
             values: Values::fixed(""),
             seed: self.seed,
         }

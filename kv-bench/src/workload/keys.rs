@@ -1,83 +1,75 @@
-//! Keys: a prefix and twelve digits, and the ways to choose among them.
-
-use std::fmt;
-use std::str::FromStr;
+//! Keys: a prefix and twelve digits.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::below;
+use super::distribution::KeyDistribution;
+use super::picker::Picker;
 use crate::schedule::share;
 
 const DIGITS: usize = 12;
 
-/// More keys than twelve digits can name.
-pub const KEYS_MAX: u64 = 1_000_000_000_000;
+/// What twelve digits can name; more keys have a digit more, all of them.
+const TWELVE_DIGITS: u64 = 1_000_000_000_000;
 
-/// How keys are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyDistribution {
-    /// Every key equally likely at each operation.
-    Uniform,
-    /// Each client walks all keys in order, clients starting at evenly spread places.
-    Sequential,
-    /// Operation *i* of the run takes key *i*: each key once, and then it ends, however long it was
-    /// to last. For preloading and for delete-only runs, where a key can be deleted only once.
-    OwnKey,
-}
-
-impl FromStr for KeyDistribution {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "uniform" => Ok(Self::Uniform),
-            "sequential" => Ok(Self::Sequential),
-            _ => Err("unknown distribution (known: uniform, sequential)".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for KeyDistribution {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Uniform => "uniform",
-            Self::Sequential => "sequential",
-            Self::OwnKey => "each key once",
-        })
-    }
-}
+/// As many keys as there can be: their numbers are exact in every distribution's arithmetic.
+pub const KEYS_MAX: u64 = 1 << 40;
 
 /// The key space of a run and how it is walked.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    pub prefix: String,
-    pub count: u64,
-    pub distribution: KeyDistribution,
+    prefix: String,
+    count: u64,
+    distribution: KeyDistribution,
     /// Clients over all workers: the stride at which a sequential walk spreads them.
-    pub clients: u64,
+    clients: u64,
+    picker: Picker,
 }
 
 impl Keys {
-    /// The first key of a client whose first operation is number `first_operation` of the run.
+    /// `count` keys that begin with `prefix`, for `clients` clients over all workers.
+    ///
+    /// # Panics
+    ///
+    /// When there is no key, or more than [`KEYS_MAX`].
+    pub fn new(prefix: &str, count: u64, distribution: KeyDistribution, clients: u64) -> Self {
+        assert!((1..=KEYS_MAX).contains(&count), "{count} keys");
+        let picker = Picker::new(distribution, count, clients);
+        Self { prefix: prefix.to_owned(), count, distribution, clients, picker }
+    }
+
+    /// The same for another number of clients.
+    #[must_use]
+    pub fn for_clients(&self, clients: u64) -> Self {
+        Self { clients, picker: self.picker.for_clients(clients), ..self.clone() }
+    }
+
+    /// The same keys, chosen in another way.
+    #[must_use]
+    pub fn chosen(&self, distribution: KeyDistribution) -> Self {
+        Self::new(&self.prefix, self.count, distribution, self.clients)
+    }
+
+    /// How many keys there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The place at which a client begins whose first operation is number `first_operation` of the
+    /// run.
     pub(super) fn first(&self, client: u64, first_operation: u64) -> u64 {
         match self.distribution {
-            KeyDistribution::Uniform => 0,
             KeyDistribution::Sequential => {
                 let spread = u128::from(client) * u128::from(self.count);
                 (spread / u128::from(self.clients.max(1))) as u64 % self.count
             }
             KeyDistribution::OwnKey => first_operation % self.count,
+            _ => 0,
         }
     }
 
     #[inline]
-    pub(super) fn pick(&self, next: &mut u64, random: &mut Xoshiro256PlusPlus) -> u64 {
-        if self.distribution == KeyDistribution::Uniform {
-            return below(self.count, random);
-        }
-        let key = *next;
-        *next = if key + 1 == self.count { 0 } else { key + 1 };
-        key
+    pub(super) fn pick(&self, place: &mut u64, random: &mut Xoshiro256PlusPlus) -> u64 {
+        self.picker.pick(self.count, place, random)
     }
 
     /// For a client of a phase that ends by the clock: the number of its first operation, and the
@@ -91,9 +83,12 @@ impl Keys {
     /// A buffer that spells this space's keys.
     pub fn buffer(&self) -> KeyBuffer {
         let mut bytes = self.prefix.clone().into_bytes();
+        if self.count > TWELVE_DIGITS {
+            bytes.push(b'0');
+        }
         let digits_at = bytes.len();
         bytes.extend_from_slice(&[b'0'; DIGITS]);
-        KeyBuffer { bytes, digits_at }
+        KeyBuffer { bytes, digits_at, has_lead: self.count > TWELVE_DIGITS }
     }
 }
 
@@ -101,7 +96,10 @@ impl Keys {
 #[derive(Debug, Clone, Default)]
 pub struct KeyBuffer {
     bytes: Vec<u8>,
+    /// Where the last twelve digits begin.
     digits_at: usize,
+    /// Whether a thirteenth stands before them.
+    has_lead: bool,
 }
 
 /// "00", "01" … "99": two digits per division.
@@ -116,10 +114,14 @@ const PAIRS: [[u8; 2]; 100] = {
 };
 
 impl KeyBuffer {
-    /// Spells key number `number`, which must be below 10^12.
+    /// Spells key number `number`, which must be one of the space's.
     #[inline]
-    pub fn set(&mut self, number: u64) {
-        debug_assert!(number < KEYS_MAX, "keys have twelve digits");
+    pub fn set(&mut self, mut number: u64) {
+        if self.has_lead {
+            self.bytes[self.digits_at - 1] = b'0' + (number / TWELVE_DIGITS) as u8;
+            number %= TWELVE_DIGITS;
+        }
+        debug_assert!(number < TWELVE_DIGITS, "keys have twelve digits");
         let digits = &mut self.bytes[self.digits_at..];
         let halves = [(number / 1_000_000) as u32, (number % 1_000_000) as u32];
         for (half, mut rest) in digits.chunks_exact_mut(DIGITS / 2).zip(halves) {

@@ -3,13 +3,22 @@
 //! The same seed gives every client the same operations, whatever the servers answer and however
 //! the threads are scheduled. The generator is xoshiro256++, named because results record the seed.
 
+mod distribution;
 mod keys;
 mod mix;
+mod picker;
+mod scramble;
 mod values;
+mod ycsb;
+mod zipf;
 
-pub use keys::{KEYS_MAX, KeyBuffer, KeyDistribution, Keys};
+pub use distribution::{Hot, KEY_DISTRIBUTIONS, KeyDistribution};
+pub use keys::{KEYS_MAX, KeyBuffer, Keys};
 pub use mix::{Mix, MixError};
+pub use scramble::Scramble;
 pub use values::Values;
+pub use ycsb::{GrayZipf, fnv_hash};
+pub use zipf::Zipf;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -63,7 +72,8 @@ pub struct Workload {
 #[derive(Debug, Clone)]
 pub struct Stream {
     random: Xoshiro256PlusPlus,
-    next_key: u64,
+    /// Where it is, for the distributions of keys that go on from somewhere.
+    place: u64,
 }
 
 impl Workload {
@@ -71,7 +81,7 @@ impl Workload {
     pub fn stream(&self, client: u64, first_operation: u64) -> Stream {
         Stream {
             random: Xoshiro256PlusPlus::seed_from_u64(mix_seed(self.seed, client)),
-            next_key: self.keys.first(client, first_operation),
+            place: self.keys.first(client, first_operation),
         }
     }
 
@@ -81,7 +91,7 @@ impl Workload {
     pub fn next<'a>(&'a self, stream: &mut Stream, key: &mut KeyBuffer) -> (Kind, &'a [u8]) {
         let draw = stream.random.next_u64();
         let kind = self.mix.pick((draw >> 32) as u32);
-        key.set(self.keys.pick(&mut stream.next_key, &mut stream.random));
+        key.set(self.keys.pick(&mut stream.place, &mut stream.random));
         let value = if kind == Kind::Put { self.values.pick(draw as u32) } else { &[] };
         (kind, value)
     }
@@ -100,4 +110,10 @@ fn mix_seed(seed: u64, client: u64) -> u64 {
 #[inline]
 fn below(bound: u64, random: &mut Xoshiro256PlusPlus) -> u64 {
     ((u128::from(random.next_u64()) * u128::from(bound)) >> 64) as u64
+}
+
+/// A uniform number of at least 0 and below 1, one of 2^53.
+#[inline]
+fn unit(random: &mut Xoshiro256PlusPlus) -> f64 {
+    (random.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }

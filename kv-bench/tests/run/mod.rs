@@ -80,8 +80,7 @@ impl Run {
     }
 
     pub(crate) fn keys(&self) -> Keys {
-        let clients = u64::from(self.shape.threads * self.shape.clients);
-        Keys { prefix: "key:".into(), count: 1000, distribution: self.distribution, clients }
+        Keys::new("key:", 1000, self.distribution, self.shape.streams(&self.schedule))
     }
 
     pub(crate) fn workload(&self) -> Arc<Workload> {
