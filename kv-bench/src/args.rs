@@ -45,6 +45,28 @@ from 0 to 1, or in percent.
 
 Examples: --key-distribution zipfian:1.2; --key-distribution hotspot:10%:90%";
 
+const WORKLOAD_HELP: &str = "\
+A workload that has a name; each of its flags can be typed to be another.
+
+  ycsb-a        --mix get=50,put=50 --key-distribution ycsb-scrambled --value-size 1000
+  ycsb-b        --mix get=95,put=5, else as ycsb-a
+  ycsb-c        --mix get=100, else as ycsb-a
+  facebook-etc  --mix get=30,put=1 --key-distribution zipfian:0.99 --value-size facebook-etc
+
+Its puts go to running servers too. Example: --workload ycsb-b --keys 1m";
+
+const VALUE_SIZE_HELP: &str = "\
+Bytes per value: one size, a range, a weighted list, or a law. Sizes take k and m.
+
+  100                                    every value (the default)
+  64..1k                                 every size from the first to the second, equally likely
+  64=90,1k=9,100k=1                      sizes with weights
+  facebook-etc                           a memcached pool of Facebook's: half below 39 bytes, a tenth
+                                         above 520, 194 on average, 1 MiB at most
+  pareto:LOCATION:SCALE:SHAPE[:MAX]      a generalized Pareto law in bytes, up to MAX (1 MiB)
+
+Examples: --value-size 1k; --value-size pareto:0:25.45:0.2615:1k";
+
 /// Measures key-value servers, and says when its own numbers cannot be believed.
 ///
 /// Without a subcommand it is `curve`: the headline measurement of exactly --requests operations,
@@ -128,8 +150,8 @@ pub struct LoadArgs {
     /// A running server; repeat --target for several servers that share the keys.
     ///
     /// Valid: `host:port`, `redis://[user:password@]host:port[/db]`, `rediss://…` with TLS,
-    /// `unix:///path/to.sock`. Its keys start with `kvb:`; nothing is flushed, and nothing is written unless --mix or --preload says
-    /// so. Example: `--target redis://127.0.0.1:6379`
+    /// `unix:///path/to.sock`. Its keys start with `kvb:`; nothing is flushed, and nothing is written unless --mix, --workload
+    /// or --preload says so. Example: `--target redis://127.0.0.1:6379`
     #[arg(long, value_name = "URL", alias = "uri")]
     pub target: Vec<String>,
 
@@ -287,9 +309,13 @@ pub struct CallerArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
+    /// A workload that has a name; each of its flags can be typed to be another.
+    #[arg(long, value_name = "NAME", long_help = WORKLOAD_HELP)]
+    pub workload: Option<String>,
+
     /// Proportions of operations: get, put, delete.
     ///
-    /// Default: get=90,put=9,delete=1 on spawned servers, get=100 on running ones. One name alone is
+    /// Default: get=90,put=9,delete=1 on spawned servers, get=100 on running ones, or --workload's. One name alone is
     /// valid too; a delete-only run takes its own preloaded key each time. Example: --mix get=50,put=50
     #[arg(long, value_name = "MIX")]
     pub mix: Option<String>,
@@ -304,12 +330,22 @@ pub struct WorkloadArgs {
     #[arg(long, value_name = "NAME[:…]", long_help = KEY_DISTRIBUTION_HELP)]
     pub key_distribution: Option<String>,
 
-    /// Bytes per value, random and printable. Example: --value-size 1k
-    #[arg(long, value_name = "BYTES", value_parser = units::count, default_value = "100", alias = "data-size")]
-    pub value_size: u64,
+    /// Bytes per value: one size, a range, a weighted list, or a law. Default: 100.
+    #[arg(
+        long, value_name = "SIZES", long_help = VALUE_SIZE_HELP,
+        aliases = ["data-size", "data-size-range", "data-size-list"]
+    )]
+    pub value_size: Option<String>,
+
+    /// Share of each value that compresses away: zeros among random bytes, from 0 to 1 or in percent.
+    ///
+    /// Without it, values are random letters and digits, of which a compressor saves a quarter at
+    /// most. Example: --compressibility 0.5
+    #[arg(long, value_name = "SHARE")]
+    pub compressibility: Option<String>,
 
     /// Put this text and not random bytes.
-    #[arg(long, value_name = "TEXT", conflicts_with = "value_size")]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["value_size", "compressibility"])]
     pub value: Option<String>,
 
     /// Write every key to running servers before measuring. Spawned servers are always preloaded.

@@ -21,6 +21,7 @@ pub mod args;
 mod cluster;
 mod cpu;
 pub mod curve;
+pub mod demand;
 pub mod digest;
 pub mod driver;
 mod interrupt;

@@ -385,8 +385,20 @@ pub struct ScenarioRecord {
     /// Such as `get=90,put=9,delete=1`.
     pub mix: String,
     pub keys: u64,
+    /// As `--key-distribution` takes it, with every parameter.
     pub key_distribution: String,
+    /// On average, where they differ.
     pub value_size_bytes: u64,
+    /// As `--value-size` takes it, with every parameter; empty in results of an older kv-bench, whose
+    /// values had one size.
+    #[serde(default)]
+    pub value_sizes: String,
+    /// Share of each value that is zeros; `null` where all of it is random and printable, or a text.
+    #[serde(default)]
+    pub compressibility: Option<f64>,
+    /// The name that was given with `--workload`.
+    #[serde(default)]
+    pub workload: Option<String>,
     pub preload: bool,
     pub seed: u64,
     /// Of the operations in their order, and in an open loop of when they were due: equal for equal

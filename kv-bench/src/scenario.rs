@@ -1,21 +1,22 @@
 //! What a command line means: validated once, then passed on.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kv_core::data_dir::Durability;
 use kv_core::ring::RingMode;
 use kv_core::tls::TlsOptions;
 
-use crate::args::{CallerArgs, LoadArgs, WorkloadArgs};
+use crate::args::{CallerArgs, LoadArgs};
 use crate::curve;
+use crate::demand::Demand;
 use crate::driver::{Shape, Until};
 use crate::machine;
 use crate::number::grouped;
 use crate::schedule::{Plan, Process, Rate, RateError, Schedule};
 use crate::target::{Address, Endpoint, EndpointError, redacted};
-use crate::workload::{KEYS_MAX, KeyDistribution, Keys, Kind, Mix, MixError, Values, Workload};
+use crate::workload::{KeyDistribution, Keys, Kind, Mix, MixError, Values, Workload};
 
 /// More workers than anyone has cores for: beyond it, threads measure the scheduler.
 const THREADS_MAX: u32 = 1024;
@@ -26,8 +27,6 @@ const PIPELINE_MAX: u32 = 10_000;
 const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 /// Who measures for longer than a year measures for ever.
 const TIME_MAX: Duration = Duration::from_hours(365 * 24);
-/// Redis' largest string.
-const VALUE_BYTES_MAX: u64 = 512 << 20;
 /// More repeats than anyone waits for.
 const REPEATS_MAX: u32 = 1000;
 /// Clients per worker that carry an open loop: at 10,000 operations per second and one worker, replies
@@ -93,12 +92,11 @@ pub struct Scenario {
     pub warmup: Duration,
     /// How often it is measured.
     pub repeat: u32,
-    pub mix: Mix,
-    pub key_distribution: KeyDistribution,
+    pub demand: Demand,
     /// As they are measured, but for one client.
     keys: Keys,
-    pub value_size: usize,
-    value: Option<String>,
+    /// Made when they are first needed.
+    values: OnceLock<Values>,
     pub preload: bool,
     pub seed: u64,
 }
@@ -116,23 +114,17 @@ impl Scenario {
         check_name(args.output.name.as_deref())?;
         let place = place(args)?;
         let running = matches!(place, Place::Running(_));
-        let mix = match &args.workload.mix {
-            Some(text) => text.parse()?,
-            None if running => Mix::only(Kind::Get),
-            None => "get=90,put=9,delete=1".parse()?,
-        };
-        let workload = &args.workload;
-        check_workload(workload)?;
-        let key_distribution = key_distribution(workload, &mix)?;
+        let demand = Demand::new(&args.workload, running)?;
         let callers = &args.callers;
+        let seed = args.workload.seed;
         let rate = rate(callers.rate.as_deref())?;
         let until = until(callers, rate.as_ref())?;
-        let (schedule, warmup_schedule) = schedules(callers, rate.as_ref(), until, workload.seed)?;
+        let (schedule, warmup_schedule) = schedules(callers, rate.as_ref(), until, seed)?;
         range("repeat", callers.repeat.into(), (1, REPEATS_MAX.into()), 5)?;
-        let keys = match (key_distribution, until) {
+        let keys = match (demand.key_distribution, until) {
             // As many as there are deletes when each delete takes its own.
-            (KeyDistribution::OwnKey, Until::Operations(count)) => workload.keys.max(count),
-            _ => workload.keys,
+            (KeyDistribution::OwnKey, Until::Operations(count)) => demand.keys.max(count),
+            _ => demand.keys,
         };
         let scenario = Self {
             ring: ring(args)?,
@@ -144,13 +136,11 @@ impl Scenario {
             warmup_schedule: warmup_schedule.unwrap_or(Schedule::CLOSED),
             repeat: callers.repeat,
             preload: args.workload.preload || !running,
-            key_distribution,
-            keys: Keys::new(prefix(&place), keys, key_distribution, 1),
-            value_size: workload.value.as_ref().map_or(workload.value_size as usize, String::len),
-            value: workload.value.clone(),
-            seed: workload.seed,
+            keys: Keys::new(prefix(&place), keys, demand.key_distribution, 1),
+            values: OnceLock::new(),
+            seed,
+            demand,
             place,
-            mix,
         };
         scenario.check_connections()?;
         Ok(scenario)
@@ -179,9 +169,9 @@ impl Scenario {
         u64::from(self.shape.threads) * u64::from(self.shape.clients) * servers as u64
     }
 
-    /// Bytes per value.
+    /// Bytes per value, on average where they differ.
     pub fn value_size(&self) -> usize {
-        self.value_size
+        self.demand.sizes.mean().ceil() as usize
     }
 
     /// Bytes per key.
@@ -195,16 +185,13 @@ impl Scenario {
     }
 
     fn values(&self) -> Values {
-        match &self.value {
-            Some(text) => Values::fixed(text),
-            None => Values::random(self.value_size, self.seed),
-        }
+        self.values.get_or_init(|| self.demand.values(self.seed)).clone()
     }
 
     /// The measured workload for `clients` clients in all.
     pub fn workload(&self, clients: u64) -> Workload {
         Workload {
-            mix: self.mix.clone(),
+            mix: self.demand.mix.clone(),
             keys: self.keys.for_clients(clients),
             values: self.values(),
             seed: self.seed,
@@ -216,7 +203,7 @@ impl Scenario {
     pub fn warmup_workload(&self, clients: u64) -> Workload {
         let mut workload = self.workload(clients);
         workload.seed = !self.seed;
-        if self.mix.is_only(Kind::Delete) {
+        if self.demand.mix.is_only(Kind::Delete) {
             workload.mix = Mix::only(Kind::Get);
             workload.keys = workload.keys.chosen(KeyDistribution::Sequential);
         }
@@ -269,7 +256,7 @@ pub fn plural(count: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
-fn range(
+pub(crate) fn range(
     flag: &'static str,
     value: u64,
     (min, max): (u64, u64),
@@ -415,42 +402,6 @@ fn prefix(place: &Place) -> &'static str {
         Place::Spawned { .. } => "key:",
         Place::Running(_) => "kvb:key:",
     }
-}
-
-/// YCSB's own sum over the keys takes a second per 10^8, before each run.
-const YCSB_KEYS_MAX: u64 = 100_000_000;
-
-fn key_distribution(workload: &WorkloadArgs, mix: &Mix) -> Result<KeyDistribution, ScenarioError> {
-    let refused = |problem: String| ScenarioError::Value {
-        flag: "key-distribution",
-        value: workload.key_distribution.clone().unwrap_or_default(),
-        problem,
-    };
-    let text = workload.key_distribution.as_deref();
-    let distribution = text.map(str::parse).transpose().map_err(refused)?;
-    if mix.is_only(Kind::Delete) {
-        if distribution.is_some() {
-            return Err(refused(
-                "a delete-only run takes each key once, in order: leave it out".to_owned(),
-            ));
-        }
-        return Ok(KeyDistribution::OwnKey);
-    }
-    if workload.keys > YCSB_KEYS_MAX
-        && matches!(distribution, Some(KeyDistribution::YcsbZipfian { .. }))
-    {
-        return Err(refused(format!(
-            "YCSB adds up a number per key, which is too slow for more than {} --keys (zipfian:0.99 \
-             is at once ready for any number)",
-            grouped(YCSB_KEYS_MAX)
-        )));
-    }
-    Ok(distribution.unwrap_or(KeyDistribution::Uniform))
-}
-
-fn check_workload(workload: &WorkloadArgs) -> Result<(), ScenarioError> {
-    range("keys", workload.keys, (1, KEYS_MAX), 100_000)?;
-    range("value-size", workload.value_size, (0, VALUE_BYTES_MAX), 100)
 }
 
 /// A name is part of a folder's name and of file names in reports.

@@ -165,7 +165,7 @@ impl Session<'_> {
             scenario: record(self.args, scenario, &self.arguments),
         };
         let target = cluster.target(scenario)?;
-        let own_keys = scenario.key_distribution == KeyDistribution::OwnKey;
+        let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
         let mut repeats = Repeats::default();
         for number in 1..=scenario.repeat {
             if scenario.preload && (number == 1 || own_keys) {
@@ -426,7 +426,7 @@ impl Session<'_> {
         for &servers in &ladder.servers {
             let mut cluster = self.open(servers)?;
             let target = cluster.target(scenario)?;
-            let own_keys = scenario.key_distribution == KeyDistribution::OwnKey;
+            let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
             for (index, &Level { threads, clients }) in ladder.levels.iter().enumerate() {
                 if scenario.preload && (index == 0 || own_keys) {
                     self.preload(&target, &mut cluster)?;
@@ -457,12 +457,12 @@ impl Session<'_> {
             (kind.service_tag(), of.attempted - of.errors)
         };
         let kinds: Vec<_> =
-            Kind::ALL.into_iter().filter(|&kind| self.scenario.mix.contains(kind)).collect();
+            Kind::ALL.into_iter().filter(|&kind| self.scenario.demand.mix.contains(kind)).collect();
         // The sum has its own warning, and a single kind is the sum.
         let thin = (kinds.len() > 1)
             .then(|| thin_kinds_warning(&kinds.into_iter().map(samples).collect::<Vec<_>>()));
         let deletes = counts.kinds[Kind::Delete.index()];
-        let own_keys = self.scenario.key_distribution == KeyDistribution::OwnKey;
+        let own_keys = self.scenario.demand.key_distribution == KeyDistribution::OwnKey;
         let missed = (own_keys && deletes.misses > 0).then(|| {
             format!(
                 "{} of {} deletes found no key: give more --keys, or --preload a running server",
@@ -489,7 +489,7 @@ impl Session<'_> {
     /// Gets that found nothing where nobody deletes.
     fn lost_keys(&self, counts: &Counts) -> Option<String> {
         let gets = counts.kinds[Kind::Get.index()];
-        if gets.misses == 0 || self.scenario.mix.contains(Kind::Delete) {
+        if gets.misses == 0 || self.scenario.demand.mix.contains(Kind::Delete) {
             return None;
         }
         let (misses, all) = (grouped(gets.misses), grouped(gets.attempted));
@@ -504,7 +504,7 @@ impl Session<'_> {
 
     /// Whether so many operations have taken every key of a run that takes each only once.
     fn exhausts_keys(&self, operations: u64) -> bool {
-        self.scenario.key_distribution == KeyDistribution::OwnKey
+        self.scenario.demand.key_distribution == KeyDistribution::OwnKey
             && operations >= self.scenario.key_count()
     }
 

@@ -43,6 +43,13 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("'{text}' is not a duration (such as 10s, 5ms, 2m, 1.5s)"))
 }
 
+/// Reads a number that may be written in percent, without a sign.
+pub(crate) fn share(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let (digits, scale) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
+    positive_decimal(digits).map(|number| number / scale)
+}
+
 /// Digits and at most one point: no sign, exponent, infinity or NaN.
 pub(crate) fn positive_decimal(text: &str) -> Option<f64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');

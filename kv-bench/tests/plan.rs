@@ -7,7 +7,7 @@ use kv_bench::driver::Shape;
 use kv_bench::schedule::share;
 use kv_bench::target::{Address, Endpoint};
 use kv_bench::units;
-use kv_bench::workload::{KeyDistribution, Keys, Mix};
+use kv_bench::workload::{KeyDistribution, Keys, Mix, Sizes};
 use proptest::prelude::*;
 
 #[test]
@@ -155,6 +155,7 @@ proptest! {
         let _ = units::duration(&text);
         let _ = text.parse::<Mix>();
         let _ = text.parse::<KeyDistribution>();
+        let _ = text.parse::<Sizes>();
         // Without dots and letters there is no host to look up.
         let _ = Endpoint::parse(&text.replace(|c: char| c.is_alphanumeric() || c == '.', "/"));
     }

@@ -1,9 +1,38 @@
 //! Workloads as their user meets them: flags, messages, and what a real server was asked for.
 
+#[path = "../../kv-core/tests/peer/mod.rs"]
+mod peer;
 #[expect(dead_code, reason = "nothing is waited for here")]
 mod program;
 
+use std::path::Path;
+
+use kv_bench::report;
+use kv_bench::result::RunResult;
+use peer::Redis;
 use program::{kv_bench, stderr};
+use tempfile::TempDir;
+
+/// The result of a `run` with these words against `redis`.
+fn run(redis: &Redis, words: &[&str]) -> RunResult {
+    let dir = TempDir::new().expect("a folder");
+    let target = format!("redis://127.0.0.1:{}", redis.port);
+    let mut command = kv_bench(&["run", "--target", &target, "--warmup", "0", "--threads", "1"]);
+    let output = command.args(words).arg("--out").arg(dir.path()).output().expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = std::fs::read_to_string(dir.path().join("report.md")).expect("a report");
+    let result = result(dir.path());
+    assert!(text.contains(&result.scenario.key_distribution), "{text}");
+    result
+}
+
+fn result(dir: &Path) -> RunResult {
+    report::json::load(&dir.join("result.json")).expect("a result")
+}
+
+fn key(number: u32) -> String {
+    format!("kvb:key:{number:012}")
+}
 
 /// Why `run` with these words is wrong usage, which is one line.
 fn refusal(words: &[&str]) -> String {
@@ -15,7 +44,7 @@ fn refusal(words: &[&str]) -> String {
 }
 
 #[test]
-fn keys_that_make_no_sense_are_refused_with_what_would() {
+fn workloads_that_make_no_sense_are_refused_with_what_would() {
     let cases: &[(&[&str], &str)] = &[
         (&["--key-distribution", "zip"], "unknown distribution (known: uniform, sequential, zipf"),
         (
@@ -30,6 +59,23 @@ fn keys_that_make_no_sense_are_refused_with_what_would() {
             &["--key-distribution", "latest", "--mix", "delete"],
             "a delete-only run takes each key once, in order: leave it out",
         ),
+        (
+            &["--value-size", "10g"],
+            "--value-size 10g: 10,000,000,000 bytes: must be from 0 to 536,870,912",
+        ),
+        (&["--value-size", "1k..64"], "the first size is above the second (such as 64..1k)"),
+        (&["--value", "x", "--value-size", "9"], "cannot be used with"),
+        (&["--value", "x", "--compressibility", "0.5"], "cannot be used with"),
+        (
+            &["--compressibility", "2"],
+            "--compressibility 2: must be a share from 0 to 1, or in percent (such as",
+        ),
+        (
+            &["--workload", "ycsb-e"],
+            "--workload ycsb-e: it scans keys in order, and the targets here have no ordered scan \
+             (known: ycsb-a, ycsb-b, ycsb-c, facebook-etc)",
+        ),
+        (&["--workload", "ycsb-z"], "no such workload (known: ycsb-a, "),
         (&["--keys", "2t"], "'2t' is not a count"),
         (&["--keys", "1100g"], "--keys 1,100,000,000,000: must be from 1 to 1,099,511,627,776"),
     ];
@@ -37,4 +83,67 @@ fn keys_that_make_no_sense_are_refused_with_what_would() {
         let message = refusal(words);
         assert!(message.contains(expected), "{words:?}: {message}");
     }
+}
+
+#[test]
+fn a_skewed_run_meets_as_many_different_keys_as_its_law_says() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let (keys, puts) = (10_000, 20_000);
+    let words = ["--mix", "put", "--keys", "10k", "--requests", "20k", "--key-distribution"];
+    let met = |law: &str| {
+        redis.ask(&["flushall"]);
+        let result = run(&redis, &[words.as_slice(), &[law]].concat());
+        assert_eq!(result.scenario.key_distribution, law);
+        redis.ask(&["dbsize"]).parse::<f64>().expect("a number")
+    };
+    // A key of probability p is met with 1 - (1 - p)^puts.
+    let due = |weight: &dyn Fn(i32) -> f64| {
+        let whole: f64 = (1..=keys).map(weight).sum();
+        (1..=keys).map(|key| 1.0 - (1.0 - weight(key) / whole).powi(puts)).sum::<f64>()
+    };
+    for (law, due) in [
+        ("uniform", due(&|_| 1.0)),
+        ("zipfian:0.99", due(&|rank| f64::from(rank).powf(-0.99))),
+        ("zipfian:1.5", due(&|rank| f64::from(rank).powf(-1.5))),
+        ("hotspot:0.1:0.95", due(&|key| if key <= 1_000 { 0.95 / 1e3 } else { 0.05 / 9e3 })),
+    ] {
+        let met = met(law);
+        assert!((met / due - 1.0).abs() < 0.05, "{law}: {met} keys, due {due}");
+    }
+}
+
+#[test]
+fn values_of_several_sizes_arrive_whole() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let sizes = "0=1,9=1,10=1,100=1,70k=1";
+    let words = ["--keys", "200", "--preload", "--requests", "2000", "--value-size", sizes];
+    let result = run(&redis, &[words.as_slice(), &["--compressibility", "25%"]].concat());
+    assert_eq!(result.headline.hits, 2_000);
+    let scenario = result.scenario;
+    assert_eq!(scenario.value_sizes, "0=1,9=1,10=1,100=1,70000=1");
+    assert_eq!((scenario.value_size_bytes, scenario.compressibility), (14_024, Some(0.25)));
+    let lengths = (0..200).map(|number| redis.ask(&["strlen", &key(number)]));
+    let mut lengths: Vec<u64> = lengths.map(|text| text.parse().expect("a number")).collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    assert_eq!(lengths, [0, 9, 10, 100, 70_000]);
+}
+
+#[test]
+fn a_named_workload_is_its_flags_unless_others_are_typed() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let words = ["--keys", "1k", "--preload", "--requests", "4000", "--workload"];
+    let ycsb = run(&redis, &[words.as_slice(), &["YCSB-A"]].concat());
+    let said = |result: &RunResult| {
+        let scenario = result.scenario.clone();
+        let name = scenario.workload.expect("a name");
+        [name, scenario.mix, scenario.key_distribution, scenario.value_sizes]
+    };
+    assert_eq!(said(&ycsb), ["ycsb-a", "get=50,put=50", "ycsb-scrambled", "1000"]);
+    let puts = ycsb.operations.put.expect("a half").count;
+    assert!((1_800..2_200).contains(&puts), "{puts}");
+    assert_eq!(redis.ask(&["strlen", &key(7)]), "1000");
+    let other = ["facebook-etc", "--value-size", "8", "--mix", "get=1,put=1"];
+    let other = run(&redis, &[words.as_slice(), &other].concat());
+    assert_eq!(said(&other), ["facebook-etc", "get=1,put=1", "zipfian:0.99", "8"]);
 }

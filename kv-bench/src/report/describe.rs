@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::number::{duration, grouped, short};
-use crate::result::{CurvePlan, Limit, Part, Point, RunResult, Verdict};
+use crate::number::{decimal, duration, grouped, short};
+use crate::result::{CurvePlan, Limit, Part, Point, RunResult, ScenarioRecord, Verdict};
 use crate::scenario::plural;
 
 /// The loop, in the words of the laws of measuring.
@@ -24,17 +24,34 @@ pub(crate) fn load(result: &RunResult) -> String {
     }
 }
 
-/// Operations, keys and values: `get=90,put=9,delete=1 · 100,000 keys, uniform · 100-byte values`.
+/// Operations, keys and values: `get=90,put=9,delete=1 · 100,000 keys, uniform · 100-byte values`,
+/// with the name before them that a workload has.
 pub(crate) fn workload(result: &RunResult) -> String {
     let scenario = &result.scenario;
+    let name = scenario.workload.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     format!(
-        "{} · {} keys, {} · {}-byte values · pipeline {}",
+        "{name}{} · {} keys, {} · {} · pipeline {}",
         scenario.mix,
         grouped(scenario.keys),
         scenario.key_distribution,
-        grouped(scenario.value_size_bytes),
+        values(scenario),
         grouped(scenario.pipeline.into()),
     )
+}
+
+/// `100-byte values`, or `values of 64..1000 bytes, 532 on average, 50 % of each zeros`.
+fn values(scenario: &ScenarioRecord) -> String {
+    let bytes = scenario.value_size_bytes;
+    let sizes = &scenario.value_sizes;
+    let mut text = if sizes.is_empty() || *sizes == bytes.to_string() {
+        format!("{}-byte values", grouped(bytes))
+    } else {
+        format!("values of {sizes} bytes, {} on average", grouped(bytes))
+    };
+    if let Some(share) = scenario.compressibility {
+        let _ = write!(text, ", {} % of each zeros", decimal(share * 100.0, 0));
+    }
+    text
 }
 
 /// What answered and on what machine.

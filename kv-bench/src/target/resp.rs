@@ -1,5 +1,6 @@
 //! Servers that speak RESP: kv-server, Redis, Valkey and their kin.
 
+use kv_core::resp::encode::push_decimal;
 use kv_core::resp::reply::{Skim, skim};
 
 use super::{
@@ -20,7 +21,8 @@ pub struct Resp {
 
 impl Resp {
     /// Drives `endpoints`. `owner` maps a key to an index into them and is not asked when there is
-    /// only one. Every key is `key_size` bytes long and every value `value_size`.
+    /// only one. Every key is `key_size` bytes long; most values may be `value_size`, whose head is
+    /// built once.
     pub fn new(endpoints: &[Endpoint], owner: Owner, key_size: usize, value_size: usize) -> Self {
         let nodes = endpoints
             .iter()
@@ -79,7 +81,7 @@ fn handshake(credentials: &Credentials) -> Handshake {
 #[derive(Debug, Clone)]
 pub struct RespCodec {
     heads: [Vec<u8>; 3],
-    /// Between key and value of a put.
+    /// Between the key and a value of `value_size`.
     value_head: Vec<u8>,
     key_size: usize,
     value_size: usize,
@@ -106,8 +108,13 @@ impl Codec for RespCodec {
         out.extend_from_slice(&self.heads[operation.kind.index()]);
         out.extend_from_slice(operation.key);
         if operation.kind == Kind::Put {
-            debug_assert_eq!(operation.value.len(), self.value_size, "the head names its size");
-            out.extend_from_slice(&self.value_head);
+            if operation.value.len() == self.value_size {
+                out.extend_from_slice(&self.value_head);
+            } else {
+                out.extend_from_slice(b"\r\n$");
+                push_decimal(out, operation.value.len() as u64);
+                out.extend_from_slice(b"\r\n");
+            }
             out.extend_from_slice(operation.value);
         }
         out.extend_from_slice(b"\r\n");

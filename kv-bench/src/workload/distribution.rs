@@ -152,8 +152,7 @@ impl Words<'_> {
         is_valid: impl Fn(f64) -> bool,
     ) -> Result<f64, String> {
         let Some(word) = self.words.next() else { return Ok(default) };
-        let (digits, scale) = word.strip_suffix('%').map_or((word, 1.0), |digits| (digits, 100.0));
-        let number = units::positive_decimal(digits).map(|number| number / scale);
+        let number = units::share(word);
         number.filter(|&number| is_valid(number)).ok_or_else(|| {
             format!("'{word}' is not what belongs there: {rule} (such as {})", self.example)
         })

@@ -7,7 +7,9 @@ mod distribution;
 mod keys;
 mod mix;
 mod picker;
+mod preset;
 mod scramble;
+mod sizes;
 mod values;
 mod ycsb;
 mod zipf;
@@ -15,8 +17,10 @@ mod zipf;
 pub use distribution::{Hot, KEY_DISTRIBUTIONS, KeyDistribution};
 pub use keys::{KEYS_MAX, KeyBuffer, Keys};
 pub use mix::{Mix, MixError};
+pub use preset::{PRESETS, Preset};
 pub use scramble::Scramble;
-pub use values::Values;
+pub use sizes::{Pareto, Sizes, VALUE_BYTES_MAX, VALUE_SIZES};
+pub use values::{Filling, Values};
 pub use ycsb::{GrayZipf, fnv_hash};
 pub use zipf::Zipf;
 
@@ -92,7 +96,10 @@ impl Workload {
         let draw = stream.random.next_u64();
         let kind = self.mix.pick((draw >> 32) as u32);
         key.set(self.keys.pick(&mut stream.place, &mut stream.random));
-        let value = if kind == Kind::Put { self.values.pick(draw as u32) } else { &[] };
+        let value = match kind {
+            Kind::Put => self.values.pick(draw as u32, &mut stream.random),
+            Kind::Get | Kind::Delete => &[],
+        };
         (kind, value)
     }
 }

@@ -100,7 +100,7 @@ impl Encoder {
                 if value < 0 {
                     self.bytes.push(b'-');
                 }
-                self.decimal(value.unsigned_abs());
+                push_decimal(&mut self.bytes, value.unsigned_abs());
                 self.bytes.extend_from_slice(b"\r\n");
             }
         }
@@ -176,21 +176,23 @@ impl Encoder {
 
     fn header(&mut self, kind: u8, len: usize) {
         self.bytes.push(kind);
-        self.decimal(len as u64);
+        push_decimal(&mut self.bytes, len as u64);
         self.bytes.extend_from_slice(b"\r\n");
     }
+}
 
-    fn decimal(&mut self, mut value: u64) {
-        let mut digits = [0u8; 20];
-        let mut at = digits.len();
-        loop {
-            at -= 1;
-            digits[at] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                break;
-            }
+/// Appends `value` in decimal digits, as lengths and integers are written.
+#[inline]
+pub fn push_decimal(bytes: &mut Vec<u8>, mut value: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
         }
-        self.bytes.extend_from_slice(&digits[at..]);
     }
+    bytes.extend_from_slice(&digits[at..]);
 }

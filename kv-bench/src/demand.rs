@@ -1,0 +1,111 @@
+//! What the clients ask for, as flags say it: which operations, on which keys, with which values.
+
+use crate::args::WorkloadArgs;
+use crate::number::grouped;
+use crate::scenario::{ScenarioError, range};
+use crate::units;
+use crate::workload::{Filling, KEYS_MAX, KeyDistribution, Kind, Mix, Preset, Sizes, Values};
+
+/// YCSB's own sum over the keys takes a second per 10^8, before each run.
+const YCSB_KEYS_MAX: u64 = 100_000_000;
+
+/// The flags of the workload, with what they leave open filled in.
+#[derive(Debug, Clone)]
+pub struct Demand {
+    pub preset: Option<&'static Preset>,
+    pub mix: Mix,
+    /// As many as were asked for.
+    pub keys: u64,
+    pub key_distribution: KeyDistribution,
+    pub sizes: Sizes,
+    pub filling: Filling,
+    /// What every value is, if that was given.
+    pub text: Option<String>,
+}
+
+impl Demand {
+    /// Checks what was typed. Servers that run already get no writes unless they are asked for.
+    pub fn new(args: &WorkloadArgs, running: bool) -> Result<Self, ScenarioError> {
+        range("keys", args.keys, (1, KEYS_MAX), 100_000)?;
+        let name = args.workload.as_deref();
+        let preset = name.map(Preset::named).transpose().map_err(|problem| {
+            let value = name.unwrap_or_default().to_owned();
+            ScenarioError::Value { flag: "workload", value, problem }
+        })?;
+        let default = if running { "get=100" } else { "get=90,put=9,delete=1" };
+        let mix = args.mix.as_deref().or(preset.map(|preset| preset.mix)).unwrap_or(default);
+        let mix: Mix = mix.parse()?;
+        Ok(Self {
+            key_distribution: key_distribution(args, preset, &mix)?,
+            sizes: sizes(args, preset)?,
+            filling: filling(args.compressibility.as_deref())?,
+            text: args.value.clone(),
+            keys: args.keys,
+            preset,
+            mix,
+        })
+    }
+
+    /// The values, made by `seed`.
+    pub fn values(&self, seed: u64) -> Values {
+        match &self.text {
+            Some(text) => Values::fixed(text),
+            None => Values::new(&self.sizes, self.filling, seed),
+        }
+    }
+}
+
+fn key_distribution(
+    args: &WorkloadArgs,
+    preset: Option<&Preset>,
+    mix: &Mix,
+) -> Result<KeyDistribution, ScenarioError> {
+    let typed = args.key_distribution.as_deref();
+    let text = typed.or(preset.map(|preset| preset.key_distribution)).unwrap_or("uniform");
+    let refused = |problem: String| ScenarioError::Value {
+        flag: "key-distribution",
+        value: text.to_owned(),
+        problem,
+    };
+    let distribution = text.parse().map_err(refused)?;
+    if mix.is_only(Kind::Delete) {
+        return match typed {
+            None => Ok(KeyDistribution::OwnKey),
+            Some(_) => Err(refused(
+                "a delete-only run takes each key once, in order: leave it out".to_owned(),
+            )),
+        };
+    }
+    if args.keys > YCSB_KEYS_MAX && matches!(distribution, KeyDistribution::YcsbZipfian { .. }) {
+        return Err(refused(format!(
+            "YCSB adds up a number per key, which is too slow for more than {} --keys (zipfian:0.99 \
+             is at once ready for any number)",
+            grouped(YCSB_KEYS_MAX)
+        )));
+    }
+    Ok(distribution)
+}
+
+fn sizes(args: &WorkloadArgs, preset: Option<&Preset>) -> Result<Sizes, ScenarioError> {
+    if let Some(text) = &args.value {
+        return Ok(Sizes::Fixed(text.len() as u64));
+    }
+    let typed = args.value_size.as_deref();
+    let text = typed.or(preset.map(|preset| preset.value_size)).unwrap_or("100");
+    text.parse().map_err(|problem| ScenarioError::Value {
+        flag: "value-size",
+        value: text.to_owned(),
+        problem,
+    })
+}
+
+fn filling(share: Option<&str>) -> Result<Filling, ScenarioError> {
+    let Some(text) = share else { return Ok(Filling::Printable) };
+    let share = units::share(text).filter(|share| (0.0..=1.0).contains(share));
+    share.map(Filling::Compressible).ok_or_else(|| ScenarioError::Value {
+        flag: "compressibility",
+        value: text.to_owned(),
+        problem: "must be a share from 0 to 1, or in percent (such as --compressibility 0.5)"
+            .to_owned(),
+    })
+}

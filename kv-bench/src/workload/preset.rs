@@ -1,0 +1,73 @@
+//! Workloads that have a name, as far as gets, puts and deletes can say them.
+
+/// A workload with a name: what its flags would be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preset {
+    pub name: &'static str,
+    pub mix: &'static str,
+    pub key_distribution: &'static str,
+    pub value_size: &'static str,
+}
+
+/// YCSB's core workloads draw from its scrambled generator, and a record is ten fields of 100 bytes;
+/// it is one value here, of which a put writes all and YCSB's update one field. Facebook's model says
+/// sizes and how often gets come (30 for each update), but not which keys are popular: that they
+/// follow Zipf's law is ours.
+pub const PRESETS: [Preset; 4] = [
+    Preset {
+        name: "ycsb-a",
+        mix: "get=50,put=50",
+        key_distribution: "ycsb-scrambled",
+        value_size: "1000",
+    },
+    Preset {
+        name: "ycsb-b",
+        mix: "get=95,put=5",
+        key_distribution: "ycsb-scrambled",
+        value_size: "1000",
+    },
+    Preset {
+        name: "ycsb-c",
+        mix: "get=100",
+        key_distribution: "ycsb-scrambled",
+        value_size: "1000",
+    },
+    Preset {
+        name: "facebook-etc",
+        mix: "get=30,put=1",
+        key_distribution: "zipfian:0.99",
+        value_size: "facebook-etc",
+    },
+];
+
+/// Well-known workloads that are not here, and why.
+const REFUSED: [(&str, &str); 5] = [
+    (
+        "ycsb-d",
+        "it inserts new keys and reads the latest of them, and puts here go to keys that are there",
+    ),
+    ("ycsb-e", "it scans keys in order, and the targets here have no ordered scan"),
+    ("ycsb-f", "it writes back what it has read, and operations here do not depend on replies"),
+    (
+        "mixgraph",
+        "it seeks keys in order, and the targets here have no ordered scan (its values are \
+                  --value-size pareto:0:25.45:0.2615:1k)",
+    ),
+    ("cache", "it puts what a get has missed, and operations here do not depend on replies"),
+];
+
+impl Preset {
+    /// The preset of this name, in any case.
+    ///
+    /// # Errors
+    ///
+    /// Says why a workload is not here, and which are.
+    pub fn named(name: &str) -> Result<&'static Self, String> {
+        let name = name.trim().to_ascii_lowercase();
+        PRESETS.iter().find(|preset| preset.name == name).ok_or_else(|| {
+            let why = REFUSED.iter().find(|(refused, _)| *refused == name);
+            let why = why.map_or("no such workload", |(_, why)| why);
+            format!("{why} (known: {})", PRESETS.map(|preset| preset.name).join(", "))
+        })
+    }
+}
