@@ -7,28 +7,13 @@ use kv_bench::workload::{Filling, KeyDistribution, Keys, Kind, Mix, Values, Work
 
 const BATCH: u64 = 1024;
 
-fn keys(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("keys");
+fn draw(criterion: &mut Criterion, group: &str, laws: &[&str], make: impl Fn(&str) -> Workload) {
+    let mut group = criterion.benchmark_group(group);
     group.throughput(Throughput::Elements(BATCH));
-    for text in [
-        "uniform",
-        "sequential",
-        "zipfian:0.99",
-        "zipfian:1",
-        "zipfian:1.5",
-        "latest",
-        "hotspot",
-        "moving-hotspot",
-        "gaussian",
-        "exponential",
-        "ycsb-zipfian",
-        "ycsb-scrambled",
-    ] {
-        let keys = Keys::new("key:", 100_000, text.parse().expect(text), 1);
-        let values = Values::fixed("v");
-        let workload = Workload { mix: Mix::only(Kind::Get), keys, values, seed: 1 };
+    for &law in laws {
+        let workload = make(law);
         let (mut stream, mut key) = (workload.stream(0, 0), workload.keys.buffer());
-        group.bench_function(text, |bencher| {
+        group.bench_function(law, |bencher| {
             bencher.iter(|| {
                 for _ in 0..BATCH {
                     black_box(workload.next(&mut stream, &mut key));
@@ -39,23 +24,38 @@ fn keys(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn keys(criterion: &mut Criterion) {
+    let laws = [
+        "uniform",
+        "sequential",
+        "zipfian:0.5",
+        "zipfian:0.99",
+        "zipfian:1",
+        "zipfian:1.5",
+        "latest:0.99",
+        "hotspot",
+        "moving-hotspot",
+        "gaussian",
+        "exponential",
+        "ycsb-zipfian",
+        "ycsb-scrambled",
+    ];
+    draw(criterion, "keys", &laws, |law| Workload {
+        mix: Mix::only(Kind::Get),
+        keys: Keys::new("key:", 100_000, law.parse().expect(law), 1),
+        values: Values::fixed("v"),
+        seed: 1,
+    });
+}
+
 fn values(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("values");
-    group.throughput(Throughput::Elements(BATCH));
-    for text in ["100", "64..1k", "64=90,1k=9,10k=1", "facebook-etc", "pareto:0:25.45:0.2615"] {
-        let keys = Keys::new("key:", 100_000, KeyDistribution::Uniform, 1);
-        let values = Values::new(&text.parse().expect(text), Filling::Printable, 1);
-        let workload = Workload { mix: Mix::only(Kind::Put), keys, values, seed: 1 };
-        let (mut stream, mut key) = (workload.stream(0, 0), workload.keys.buffer());
-        group.bench_function(text, |bencher| {
-            bencher.iter(|| {
-                for _ in 0..BATCH {
-                    black_box(workload.next(&mut stream, &mut key));
-                }
-            });
-        });
-    }
-    group.finish();
+    let laws = ["100", "64..1k", "64=90,1k=9,10k=1", "facebook-etc", "pareto:0:25.45:0.2615"];
+    draw(criterion, "values", &laws, |law| Workload {
+        mix: Mix::only(Kind::Put),
+        keys: Keys::new("key:", 100_000, KeyDistribution::Uniform, 1),
+        values: Values::new(&law.parse().expect(law), Filling::Printable, 1),
+        seed: 1,
+    });
 }
 
 criterion_group!(benches, keys, values);

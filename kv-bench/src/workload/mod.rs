@@ -3,6 +3,7 @@
 //! The same seed gives every client the same operations, whatever the servers answer and however
 //! the threads are scheduled. The generator is xoshiro256++, named because results record the seed.
 
+mod alias;
 mod distribution;
 mod keys;
 mod mix;

@@ -8,7 +8,7 @@ use super::ycsb::{GrayZipf, fnv_hash};
 use super::zipf::Zipf;
 use super::{below, unit};
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Picker {
     Uniform,
     /// One key after the other.
@@ -51,10 +51,10 @@ impl Picker {
     }
 
     /// The same for another number of clients.
-    pub(super) fn for_clients(self, clients: u64) -> Self {
+    pub(super) fn for_clients(&self, clients: u64) -> Self {
         match self {
             Self::Moving(moving) => Self::Moving(Moving::new(moving.hot, moving.every, clients)),
-            other => other,
+            other => other.clone(),
         }
     }
 
