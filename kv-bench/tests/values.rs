@@ -73,7 +73,9 @@ fn listed_sizes_come_by_their_weights() {
 #[test]
 fn pareto_sizes_follow_the_law_and_end_at_the_longest() {
     // db_bench's mixgraph, then a tail without a mean of its own, and the exponential limit.
-    for (scale, shape, max) in [(25.45, 0.2615, 1_024.0), (100.0, 1.0, 5_000.0), (50.0, 0.0, 1e6)] {
+    for (scale, shape, max) in
+        [(25.45, 0.2615, 1_024.0), (100.0, 1.0, 5_000.0), (50.0, 0.0, 1e6), (90.0, 0.9, 2_000.0)]
+    {
         let text = format!("pareto:10:{scale}:{shape}:{max}");
         let below = |end: f64| {
             let x = (end - 10.0) / scale;

@@ -137,3 +137,39 @@ fn inverse(area: f64, exponent: f64) -> f64 {
     let slope = if scaled.abs() > 1e-8 { scaled.ln_1p() / scaled } else { 1.0 - scaled / 2.0 };
     (slope * area).exp()
 }
+
+#[cfg(test)]
+#[path = "../../tests/statistics/mod.rs"]
+mod statistics;
+
+#[cfg(test)]
+mod tests {
+    use rand_xoshiro::rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn the_mass_beyond_the_table_is_its_sum() {
+        for exponent in [0.0, 0.5, 0.99, 1.0, 1.2, 2.0] {
+            let last = 500_000;
+            // The smallest first, for the sake of the last digits.
+            let sum: f64 = (HEAD + 1..=last).rev().map(|k| power(k as f64, exponent)).sum();
+            let mass = Tail::new(HEAD + 1, last, exponent).mass();
+            assert!((mass / sum - 1.0).abs() < 1e-11, "{exponent}: {mass}, {sum}");
+        }
+    }
+
+    /// From rank 1 on, where the curve is steep: there a tenth of its points at 0.99 lie above its
+    /// share. Beyond the table hardly any do, and no count of draws would show them.
+    #[test]
+    fn points_above_their_ranks_share_are_drawn_again() {
+        for exponent in [0.5, 0.99, 1.0, 2.0] {
+            let tail = Tail::new(1, 1_000, exponent);
+            let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+            let mut seen = [0; 1_000];
+            (0..100_000).for_each(|_| seen[tail.rank(&mut random) as usize - 1] += 1);
+            let due: Vec<f64> = (1..=1_000).map(|k| f64::from(k).powf(-exponent)).collect();
+            statistics::assert_follows(&format!("zipfian:{exponent}"), &seen, &due);
+        }
+    }
+}
