@@ -25,47 +25,54 @@ Examples:
 
 Exit codes: 0 fine; 1 the run failed or was cut short; 2 wrong usage; 5 untrusted under --strict.";
 
-const KEY_DISTRIBUTION_HELP: &str = "\
-How keys are chosen: a name, with parameters behind colons where the defaults won't do. Shares are \
-from 0 to 1, or in percent.
-
-  uniform                        every key equally likely (the default)
-  sequential                     each client walks all keys in order
-  zipfian[:EXPONENT]             Zipf's law exactly (0.99), hot keys spread over all keys
-  latest[:EXPONENT]              Zipf's law from the last key down (0.99)
-  hotspot[:KEYS:OPERATIONS]      the first keys, a share of all, get a share of the operations (0.2:0.8)
-  moving-hotspot[:KEYS:OPERATIONS:EVERY]
-                                 the same with hot keys that are replaced, one by one, all of them
-                                 within EVERY operations of the run (0.2:0.8:100k)
-  gaussian[:DEVIATION:CENTRE]    a bell over the keys, both as shares of them (0.1667:0.5)
-  exponential[:KEYS:OPERATIONS]  popularity that falls from key to key: the first keys, a share of
-                                 all, get a share of the operations (0.857:0.95)
-  ycsb-zipfian[:THETA]           YCSB's generators, for comparison with its results: nearly Zipf's
-  ycsb-scrambled                 law (0.99), and rather less skewed than it
-
-Examples: --key-distribution zipfian:1.2; --key-distribution hotspot:10%:90%";
-
 const WORKLOAD_HELP: &str = "\
 A workload that has a name; each of its flags can be typed to be another.
 
-  ycsb-a        --mix get=50,put=50 --key-distribution ycsb-scrambled --value-size 1000
-  ycsb-b        --mix get=95,put=5, else as ycsb-a
-  ycsb-c        --mix get=100, else as ycsb-a
-  facebook-etc  --mix get=30,put=1 --key-distribution zipfian:0.99 --value-size facebook-etc
+  ycsb-a        half gets, half puts, of 1,000 bytes; ycsb-scrambled
+  ycsb-b        the same with --mix get=95,put=5
+  ycsb-c        the same with --mix get=100
+  facebook-etc  --mix get=30,put=1 --value-size facebook-etc
+                --key-distribution zipfian:0.99
 
 Its puts go to running servers too. Example: --workload ycsb-b --keys 1m";
 
 const VALUE_SIZE_HELP: &str = "\
 Bytes per value: one size, a range, a weighted list, or a law. Sizes take k and m.
 
-  100                                    every value (the default)
-  64..1k                                 every size from the first to the second, equally likely
-  64=90,1k=9,100k=1                      sizes with weights
-  facebook-etc                           a memcached pool of Facebook's: half below 39 bytes, a tenth
-                                         above 520, 194 on average, 1 MiB at most
-  pareto:LOCATION:SCALE:SHAPE[:MAX]      a generalized Pareto law in bytes, up to MAX (1 MiB)
+  100            every value (the default)
+  64..1k         all sizes from the first to the second, equally likely
+  64=90,1k=9,100k=1
+                 sizes with weights
+  facebook-etc   a memcached pool of Facebook's: half below 39 bytes,
+                 a tenth above 520, 194 on average, 1 MiB at most
+  pareto:LOCATION:SCALE:SHAPE[:MAX]
+                 a generalized Pareto law in bytes, up to MAX (1 MiB)
 
 Examples: --value-size 1k; --value-size pareto:0:25.45:0.2615:1k";
+
+const KEY_DISTRIBUTION_HELP: &str = "\
+How keys are chosen: a name, with parameters behind colons where the defaults, here in brackets, \
+won't do. Shares are from 0 to 1, or in percent.
+
+  uniform              every key equally likely (the default)
+  sequential           each client walks all keys in order
+  zipfian[:0.99]       Zipf's law with this exponent (0 to 10), exactly;
+                       the hot keys are spread over all keys
+  latest[:0.99]        Zipf's law from the last key down
+  hotspot[:0.2:0.8]    the first 20 % of the keys get 80 % of the operations
+  moving-hotspot[:0.2:0.8:100k]
+                       the same, with hot keys that are replaced one by one,
+                       all of them within 100,000 operations of the run
+  gaussian[:0.1667:0.5]
+                       a bell over the keys: its deviation and its centre,
+                       as shares of all keys
+  exponential[:0.857:0.95]
+                       popularity that falls from key to key, so that the
+                       first 85.7 % get 95 % of the operations
+  ycsb-zipfian[:0.99]  YCSB's generators as they are, to compare with its
+  ycsb-scrambled       results: not quite Zipf's law, and rather less skewed
+
+Examples: --key-distribution zipfian:1.2; --key-distribution hotspot:10%:90%";
 
 /// Measures key-value servers, and says when its own numbers cannot be believed.
 ///
@@ -309,7 +316,7 @@ pub struct CallerArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
-    /// A workload that has a name; each of its flags can be typed to be another.
+    /// A workload that has a name: ycsb-a, ycsb-b, ycsb-c, facebook-etc.
     #[arg(long, value_name = "NAME", long_help = WORKLOAD_HELP)]
     pub workload: Option<String>,
 
@@ -324,13 +331,11 @@ pub struct WorkloadArgs {
     #[arg(long, value_name = "COUNT", value_parser = units::count, default_value = "100k", alias = "key-maximum")]
     pub keys: u64,
 
-    /// How keys are chosen: a name, with parameters behind colons where the defaults won't do.
-    ///
-    /// Default: uniform. Shares are from 0 to 1, or in percent.
+    /// How keys are chosen: uniform (the default), zipfian:0.99, hotspot:0.2:0.8 …: see --help.
     #[arg(long, value_name = "NAME[:…]", long_help = KEY_DISTRIBUTION_HELP)]
     pub key_distribution: Option<String>,
 
-    /// Bytes per value: one size, a range, a weighted list, or a law. Default: 100.
+    /// Bytes per value: 100 (the default), 64..1k, 64=90,1k=10, facebook-etc …: see --help.
     #[arg(
         long, value_name = "SIZES", long_help = VALUE_SIZE_HELP,
         aliases = ["data-size", "data-size-range", "data-size-list"]

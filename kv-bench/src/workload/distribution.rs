@@ -47,7 +47,7 @@ pub struct Hot {
 }
 
 /// Every name with its parameters, for messages and help.
-pub const KEY_DISTRIBUTIONS: &str = "uniform, sequential, zipfian[:EXPONENT], latest[:EXPONENT], \
+const KEY_DISTRIBUTIONS: &str = "uniform, sequential, zipfian[:EXPONENT], latest[:EXPONENT], \
     hotspot[:KEYS:OPERATIONS], moving-hotspot[:KEYS:OPERATIONS:EVERY], gaussian[:DEVIATION:CENTRE], \
     exponential[:KEYS:OPERATIONS], ycsb-zipfian[:THETA], ycsb-scrambled";
 

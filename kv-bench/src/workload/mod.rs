@@ -15,12 +15,12 @@ mod values;
 mod ycsb;
 mod zipf;
 
-pub use distribution::{Hot, KEY_DISTRIBUTIONS, KeyDistribution};
+pub use distribution::{Hot, KeyDistribution};
 pub use keys::{KEYS_MAX, KeyBuffer, Keys};
 pub use mix::{Mix, MixError};
-pub use preset::{PRESETS, Preset};
+pub use preset::Preset;
 pub use scramble::Scramble;
-pub use sizes::{Pareto, Sizes, VALUE_BYTES_MAX, VALUE_SIZES};
+pub use sizes::{Pareto, Sizes, VALUE_BYTES_MAX};
 pub use values::{Filling, Values};
 pub use ycsb::{GrayZipf, fnv_hash};
 pub use zipf::Zipf;

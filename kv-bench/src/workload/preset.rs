@@ -13,7 +13,7 @@ pub struct Preset {
 /// it is one value here, of which a put writes all and YCSB's update one field. Facebook's model says
 /// sizes and how often gets come (30 for each update), but not which keys are popular: that they
 /// follow Zipf's law is ours.
-pub const PRESETS: [Preset; 4] = [
+const PRESETS: [Preset; 4] = [
     Preset {
         name: "ycsb-a",
         mix: "get=50,put=50",

@@ -20,7 +20,7 @@ const LIST_MAX: usize = 1000;
 const WEIGHT_MAX: u64 = 1_000_000;
 
 /// Every form, for messages and help.
-pub const VALUE_SIZES: &str = "BYTES, MIN..MAX, BYTES=WEIGHT,BYTES=WEIGHT…, facebook-etc, \
+const VALUE_SIZES: &str = "BYTES, MIN..MAX, BYTES=WEIGHT,BYTES=WEIGHT…, facebook-etc, \
     pareto:LOCATION:SCALE:SHAPE[:MAX]";
 
 /// How long values are, in bytes.
