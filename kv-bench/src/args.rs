@@ -55,7 +55,8 @@ How keys are chosen: a name, with parameters behind colons where the defaults, h
 won't do. Shares are from 0 to 1, or in percent.
 
   uniform              every key equally likely (the default)
-  sequential           each client walks all keys in order
+  sequential           each client walks all keys in order,
+                       or with --rate each worker
   zipfian[:0.99]       Zipf's law with this exponent (0 to 10), exactly;
                        the hot keys are spread over all keys
   latest[:0.99]        Zipf's law from the last key down

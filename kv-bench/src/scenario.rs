@@ -93,7 +93,7 @@ pub struct Scenario {
     /// How often it is measured.
     pub repeat: u32,
     pub demand: Demand,
-    /// As they are measured, but for one client.
+    /// As they are measured, but for one sequence of operations.
     keys: Keys,
     /// Made when they are first needed.
     values: OnceLock<Values>,
@@ -188,11 +188,11 @@ impl Scenario {
         self.values.get_or_init(|| self.demand.values(self.seed)).clone()
     }
 
-    /// The measured workload for `clients` clients in all.
-    pub fn workload(&self, clients: u64) -> Workload {
+    /// The measured workload of `streams` sequences of operations in all ([`Shape::streams`]).
+    pub fn workload(&self, streams: u64) -> Workload {
         Workload {
             mix: self.demand.mix.clone(),
-            keys: self.keys.for_clients(clients),
+            keys: self.keys.for_streams(streams),
             values: self.values(),
             seed: self.seed,
         }
@@ -200,8 +200,8 @@ impl Scenario {
 
     /// Load for the warm-up: other operations of the same kinds, but no deletes that the
     /// measurement needs its keys for; reads in their place, which may come back to a key.
-    pub fn warmup_workload(&self, clients: u64) -> Workload {
-        let mut workload = self.workload(clients);
+    pub fn warmup_workload(&self, streams: u64) -> Workload {
+        let mut workload = self.workload(streams);
         workload.seed = !self.seed;
         if self.demand.mix.is_only(Kind::Delete) {
             workload.mix = Mix::only(Kind::Get);
@@ -211,10 +211,10 @@ impl Scenario {
     }
 
     /// Puts every key once.
-    pub fn preload_workload(&self, clients: u64) -> Workload {
+    pub fn preload_workload(&self, streams: u64) -> Workload {
         Workload {
             mix: Mix::only(Kind::Put),
-            keys: self.keys.for_clients(clients).chosen(KeyDistribution::OwnKey),
+            keys: self.keys.for_streams(streams).chosen(KeyDistribution::OwnKey),
             values: self.values(),
             seed: self.seed,
         }

@@ -13,7 +13,8 @@ const EXPONENT_MAX: f64 = 10.0;
 pub enum KeyDistribution {
     /// Every key equally likely at each operation.
     Uniform,
-    /// Each client walks all keys in order, clients starting at evenly spread places.
+    /// Each client, or in an open loop each worker, walks all keys in order; they start at evenly
+    /// spread places.
     Sequential,
     /// Zipf's law, exactly: the key of rank *r* in proportion to *r*^−`exponent`, the ranks spread
     /// over the keys without a pattern.
@@ -22,7 +23,7 @@ pub enum KeyDistribution {
     Latest { exponent: f64 },
     /// The first keys, a share of all, get a share of the operations; evenly on either side.
     Hotspot(Hot),
-    /// The same with hot keys that change: within `every` operations of all clients they move on by
+    /// The same with hot keys that change: within `every` operations of the run they move on by
     /// as many keys as they are, evenly.
     MovingHotspot { hot: Hot, every: u64 },
     /// A normal distribution cut off at both ends of the keys; both parameters as shares of them.

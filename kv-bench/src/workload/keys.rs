@@ -20,33 +20,34 @@ pub struct Keys {
     prefix: String,
     count: u64,
     distribution: KeyDistribution,
-    /// Clients over all workers: the stride at which a sequential walk spreads them.
-    clients: u64,
+    /// Sequences of operations in all: what a sequential walk spreads over the keys.
+    streams: u64,
     picker: Picker,
 }
 
 impl Keys {
-    /// `count` keys that begin with `prefix`, for `clients` clients over all workers.
+    /// `count` keys that begin with `prefix`, for `streams` sequences of operations: one of each
+    /// client, or in an open loop of each worker.
     ///
     /// # Panics
     ///
     /// When there is no key, or more than [`KEYS_MAX`].
-    pub fn new(prefix: &str, count: u64, distribution: KeyDistribution, clients: u64) -> Self {
+    pub fn new(prefix: &str, count: u64, distribution: KeyDistribution, streams: u64) -> Self {
         assert!((1..=KEYS_MAX).contains(&count), "{count} keys");
-        let picker = Picker::new(distribution, count, clients);
-        Self { prefix: prefix.to_owned(), count, distribution, clients, picker }
+        let picker = Picker::new(distribution, count, streams);
+        Self { prefix: prefix.to_owned(), count, distribution, streams, picker }
     }
 
-    /// The same for another number of clients.
+    /// The same for another number of sequences.
     #[must_use]
-    pub fn for_clients(&self, clients: u64) -> Self {
-        Self { clients, picker: self.picker.for_clients(clients), ..self.clone() }
+    pub fn for_streams(&self, streams: u64) -> Self {
+        Self { streams, picker: self.picker.for_streams(streams), ..self.clone() }
     }
 
     /// The same keys, chosen in another way.
     #[must_use]
     pub fn chosen(&self, distribution: KeyDistribution) -> Self {
-        Self::new(&self.prefix, self.count, distribution, self.clients)
+        Self::new(&self.prefix, self.count, distribution, self.streams)
     }
 
     /// How many keys there are.
@@ -54,13 +55,13 @@ impl Keys {
         self.count
     }
 
-    /// The place at which a client begins whose first operation is number `first_operation` of the
+    /// The place at which a sequence begins whose first operation is number `first_operation` of the
     /// run.
-    pub(super) fn first(&self, client: u64, first_operation: u64) -> u64 {
+    pub(super) fn first(&self, stream: u64, first_operation: u64) -> u64 {
         match self.distribution {
             KeyDistribution::Sequential => {
-                let spread = u128::from(client) * u128::from(self.count);
-                (spread / u128::from(self.clients.max(1))) as u64 % self.count
+                let spread = u128::from(stream) * u128::from(self.count);
+                (spread / u128::from(self.streams.max(1))) as u64 % self.count
             }
             KeyDistribution::OwnKey => first_operation % self.count,
             _ => 0,
@@ -72,10 +73,10 @@ impl Keys {
         self.picker.pick(self.count, place, random)
     }
 
-    /// For a client of a phase that ends by the clock: the number of its first operation, and the
-    /// operations that it may do at most.
-    pub(crate) fn timed_share(&self, client: u64, clients: u64) -> (u64, u64) {
-        let (first, own) = share(self.count, client, clients);
+    /// For a sequence of a phase that ends by the clock: the number of its first operation, and how
+    /// many it may have at most.
+    pub(crate) fn timed_share(&self, stream: u64, streams: u64) -> (u64, u64) {
+        let (first, own) = share(self.count, stream, streams);
         let each_once = self.distribution == KeyDistribution::OwnKey;
         (first, if each_once { own } else { u64::MAX })
     }

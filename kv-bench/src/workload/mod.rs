@@ -1,7 +1,7 @@
-//! What the clients ask for: a seeded, reproducible sequence of operations per client.
+//! What the clients ask for: seeded, reproducible sequences of operations.
 //!
-//! The same seed gives every client the same operations, whatever the servers answer and however
-//! the threads are scheduled. The generator is xoshiro256++, named because results record the seed.
+//! Each client of a closed loop has a sequence of its own, and each worker of an open one. The same
+//! seed makes the same sequences, whatever the servers answer and however the threads are scheduled. The generator is xoshiro256++, named because results record the seed.
 
 mod alias;
 mod distribution;
@@ -73,7 +73,7 @@ pub struct Workload {
     pub seed: u64,
 }
 
-/// One client's place in its own sequence of operations.
+/// A place in one sequence of operations.
 #[derive(Debug, Clone)]
 pub struct Stream {
     random: Xoshiro256PlusPlus,
@@ -82,11 +82,11 @@ pub struct Stream {
 }
 
 impl Workload {
-    /// The sequence of client `client` of `clients`, which will do about `operations` in all.
-    pub fn stream(&self, client: u64, first_operation: u64) -> Stream {
+    /// Sequence number `stream`, whose first operation is number `first_operation` of the run.
+    pub fn stream(&self, stream: u64, first_operation: u64) -> Stream {
         Stream {
-            random: Xoshiro256PlusPlus::seed_from_u64(mix_seed(self.seed, client)),
-            place: self.keys.first(client, first_operation),
+            random: Xoshiro256PlusPlus::seed_from_u64(mix_seed(self.seed, stream)),
+            place: self.keys.first(stream, first_operation),
         }
     }
 
@@ -105,9 +105,9 @@ impl Workload {
     }
 }
 
-/// Spreads neighbouring clients over unrelated seeds (the finaliser of splitmix64).
-fn mix_seed(seed: u64, client: u64) -> u64 {
-    let mut z = seed ^ client.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// Spreads neighbouring sequences over unrelated seeds (the finaliser of splitmix64).
+fn mix_seed(seed: u64, stream: u64) -> u64 {
+    let mut z = seed ^ stream.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -24,8 +24,8 @@ pub(super) enum Picker {
 }
 
 impl Picker {
-    /// For `count` keys and `clients` clients in all.
-    pub(super) fn new(distribution: KeyDistribution, count: u64, clients: u64) -> Self {
+    /// For `count` keys and `streams` sequences of operations in all.
+    pub(super) fn new(distribution: KeyDistribution, count: u64, streams: u64) -> Self {
         match distribution {
             KeyDistribution::Uniform => Self::Uniform,
             KeyDistribution::Sequential | KeyDistribution::OwnKey => Self::Walk,
@@ -35,7 +35,7 @@ impl Picker {
             KeyDistribution::Latest { exponent } => Self::Latest(Zipf::new(count, exponent)),
             KeyDistribution::Hotspot(hot) => Self::Hotspot(Hotspot::new(hot, count)),
             KeyDistribution::MovingHotspot { hot, every } => {
-                Self::Moving(Moving::new(Hotspot::new(hot, count), every, clients))
+                Self::Moving(Moving::new(Hotspot::new(hot, count), every, streams))
             }
             KeyDistribution::Gaussian { deviation, centre } => Self::Gaussian(Gaussian {
                 count: count as f64,
@@ -50,15 +50,15 @@ impl Picker {
         }
     }
 
-    /// The same for another number of clients.
-    pub(super) fn for_clients(&self, clients: u64) -> Self {
+    /// The same for another number of sequences.
+    pub(super) fn for_streams(&self, streams: u64) -> Self {
         match self {
-            Self::Moving(moving) => Self::Moving(Moving::new(moving.hot, moving.every, clients)),
+            Self::Moving(moving) => Self::Moving(Moving::new(moving.hot, moving.every, streams)),
             other => other.clone(),
         }
     }
 
-    /// A key below `count`. `place` is the client's place in its sequence and moves on.
+    /// A key below `count`. `place` is that in the sequence and moves on.
     #[inline]
     pub(super) fn pick(&self, count: u64, place: &mut u64, random: &mut Xoshiro256PlusPlus) -> u64 {
         match self {
@@ -110,14 +110,14 @@ impl Hotspot {
 pub(super) struct Moving {
     hot: Hotspot,
     every: u64,
-    /// Keys per operation of one client, which stands for those that the others do meanwhile: so a
-    /// client's operations depend on nobody else's.
+    /// Keys per operation of one sequence, which stands for those of the others meanwhile: so no
+    /// sequence depends on another.
     speed: f64,
 }
 
 impl Moving {
-    fn new(hot: Hotspot, every: u64, clients: u64) -> Self {
-        Self { hot, every, speed: hot.hot as f64 * clients as f64 / every as f64 }
+    fn new(hot: Hotspot, every: u64, streams: u64) -> Self {
+        Self { hot, every, speed: hot.hot as f64 * streams as f64 / every as f64 }
     }
 
     #[inline]
@@ -152,8 +152,8 @@ impl Gaussian {
     }
 }
 
-/// G. Marsaglia's polar method, of whose two results the second is not kept: a client has no room
-/// for it.
+/// G. Marsaglia's polar method, of whose two results the second is not kept: a sequence has no
+/// room for it.
 #[inline]
 fn standard_normal(random: &mut Xoshiro256PlusPlus) -> f64 {
     loop {
