@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use kv_bench::driver::{BACKLOG_MAX, Measured, Until};
 use kv_bench::recorder::Time;
-use kv_bench::schedule::{Arrivals, End, Process, Schedule};
+use kv_bench::schedule::{Arrivals, End, Process, Schedule, share};
 use kv_bench::workload::Kind;
 use run::{Run, assert_accounted};
 use scripted::{Answer, Server};
@@ -127,6 +127,45 @@ fn operations_are_taken_in_their_order_by_whoever_has_room() {
     sorted.sort();
     several.sort();
     assert_eq!(several, sorted);
+}
+
+/// The operations of all workers, as a server sees them.
+fn drawn(run: &Run, operations: u64) -> Vec<Vec<String>> {
+    let (workload, workers) = (run.workload(), u64::from(run.shape.threads));
+    let of = |worker| {
+        let (first, count) = share(operations, worker, workers);
+        let (mut stream, mut key) = (workload.stream(worker, first), workload.keys.buffer());
+        let mut next = || {
+            let (kind, value) = workload.next(&mut stream, &mut key);
+            let words = match kind {
+                Kind::Get => vec!["GET".as_bytes(), key.bytes()],
+                Kind::Put => vec!["SET".as_bytes(), key.bytes(), value],
+                Kind::Delete => vec!["DEL".as_bytes(), key.bytes()],
+            };
+            words.into_iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+        };
+        (0..count).map(|_| next()).collect::<Vec<_>>()
+    };
+    (0..workers).flat_map(of).collect()
+}
+
+#[test]
+fn what_is_sent_is_what_the_laws_of_keys_and_values_draw_for_each_worker() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let until = Until::Operations(400);
+    for law in ["sequential", "zipfian:0.99", "moving-hotspot:0.05:0.99:200", "ycsb-scrambled"] {
+        let mut run = Run::against(&[&server]).shape(2, 3, 2).mix("get=1,put=1");
+        run.distribution = law.parse().expect(law);
+        run.sizes = "0..300".parse().expect("sizes");
+        run = run.at_rate("20k", Process::Poisson, until);
+        let mut drawn = drawn(&run, 400);
+        server.seen.lock().expect("unpoisoned").clear();
+        run.run(until);
+        let mut seen = server.seen.lock().expect("unpoisoned").clone();
+        seen.sort();
+        drawn.sort();
+        assert_eq!(seen, drawn, "{law}");
+    }
 }
 
 #[test]

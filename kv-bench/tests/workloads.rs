@@ -10,7 +10,7 @@ use std::path::Path;
 use kv_bench::report;
 use kv_bench::result::RunResult;
 use peer::Redis;
-use program::{kv_bench, stderr};
+use program::{assert_refused, kv_bench, stderr};
 use tempfile::TempDir;
 
 /// The result of a `run` with these words against `redis`.
@@ -32,15 +32,6 @@ fn result(dir: &Path) -> RunResult {
 
 fn key(number: u32) -> String {
     format!("kvb:key:{number:012}")
-}
-
-/// Why `run` with these words is wrong usage, which is one line.
-fn refusal(words: &[&str]) -> String {
-    let output = kv_bench(&["run"]).args(words).output().expect("it runs");
-    let message = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{words:?}: {message}");
-    assert_eq!(message.lines().count(), 1, "{words:?}: {message}");
-    message
 }
 
 #[test]
@@ -79,10 +70,7 @@ fn workloads_that_make_no_sense_are_refused_with_what_would() {
         (&["--keys", "2t"], "'2t' is not a count"),
         (&["--keys", "1100g"], "--keys 1,100,000,000,000: must be from 1 to 1,099,511,627,776"),
     ];
-    for (words, expected) in cases {
-        let message = refusal(words);
-        assert!(message.contains(expected), "{words:?}: {message}");
-    }
+    assert_refused(cases);
 }
 
 #[test]
@@ -110,6 +98,17 @@ fn a_skewed_run_meets_as_many_different_keys_as_its_law_says() {
         let met = met(law);
         assert!((met / due - 1.0).abs() < 0.05, "{law}: {met} keys, due {due}");
     }
+}
+
+#[test]
+fn hot_keys_move_with_the_operations_of_a_given_rate_however_many_clients_carry_them() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let law = ["--key-distribution", "moving-hotspot:0.01:0.999:1k", "--keys", "10k"];
+    let load = ["--mix", "put", "--rate", "20k", "--requests", "10k", "--clients", "4"];
+    run(&redis, &[law.as_slice(), &load].concat());
+    // A hundred hot keys that move on by a hundred within a thousand operations, and ten cold ones.
+    let met: u64 = redis.ask(&["dbsize"]).parse().expect("a number");
+    assert!((1_000..1_150).contains(&met), "{met}");
 }
 
 #[test]

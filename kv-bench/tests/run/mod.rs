@@ -10,7 +10,7 @@ use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
 use kv_bench::recorder::Time;
 use kv_bench::schedule::{Plan, Process, Rate, Schedule};
 use kv_bench::target::{Address, Credentials, Endpoint, Resp};
-use kv_bench::workload::{KeyDistribution, Keys, Values, Workload};
+use kv_bench::workload::{Filling, KeyDistribution, Keys, Sizes, Values, Workload};
 
 use crate::scripted::Server;
 
@@ -22,6 +22,7 @@ pub(crate) struct Run {
     pub(crate) shape: Shape,
     pub(crate) mix: &'static str,
     pub(crate) distribution: KeyDistribution,
+    pub(crate) sizes: Sizes,
     pub(crate) seed: u64,
     pub(crate) schedule: Schedule,
 }
@@ -34,6 +35,7 @@ impl Run {
             shape: Shape { threads: 1, clients: 1, pipeline: 1, timeout },
             mix: "get",
             distribution: KeyDistribution::Uniform,
+            sizes: Sizes::Fixed(VALUE_SIZE as u64),
             seed: 1,
             schedule: Schedule::CLOSED,
         }
@@ -87,7 +89,7 @@ impl Run {
         Arc::new(Workload {
             mix: self.mix.parse().expect("a mix"),
             keys: self.keys(),
-            values: Values::random(VALUE_SIZE, 1),
+            values: Values::new(&self.sizes, Filling::Printable, 1),
             seed: self.seed,
         })
     }
