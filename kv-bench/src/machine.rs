@@ -22,16 +22,13 @@ pub(crate) fn memory_bytes() -> u64 {
 
 /// Describes the machine as it is now; `servers` is what each server said of itself.
 pub(crate) fn environment(servers: Vec<String>) -> Environment {
-    let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
-    let system = System::new_with_specifics(what).ok();
-    let cpu_model = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().to_owned()));
     Environment {
         kv_bench_version: env!("CARGO_PKG_VERSION").to_owned(),
         git_revision: option_env!("KV_GIT_REVISION").map(str::to_owned),
         hostname: System::host_name().unwrap_or_default(),
         os: System::long_os_version().unwrap_or_default(),
         kernel: System::kernel_version().unwrap_or_default(),
-        cpu_model: cpu_model.unwrap_or_default(),
+        cpu_model: cpu_model(),
         cores: cores(),
         memory_bytes: memory_bytes(),
         clocksource: clocksource(),
@@ -50,12 +47,16 @@ pub(crate) fn clocksource() -> Option<String> {
 
 /// What a selftest's figures depend on, in one line.
 pub(crate) fn fingerprint() -> String {
+    let kernel = System::kernel_version().unwrap_or_default();
+    let (version, model, cores) = (env!("CARGO_PKG_VERSION"), cpu_model(), cores());
+    format!("kv-bench {version}, Linux {kernel}, {model}, {cores} cores")
+}
+
+fn cpu_model() -> String {
     let what = RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing());
     let system = System::new_with_specifics(what).ok();
     let model = system.as_ref().and_then(|s| s.cpus().first().map(|c| c.brand().to_owned()));
-    let kernel = System::kernel_version().unwrap_or_default();
-    let (version, cores) = (env!("CARGO_PKG_VERSION"), cores());
-    format!("kv-bench {version}, Linux {kernel}, {}, {cores} cores", model.unwrap_or_default())
+    model.unwrap_or_default()
 }
 
 fn line(path: &str) -> Option<String> {

@@ -402,7 +402,7 @@ pub struct ScenarioRecord {
     pub preload: bool,
     pub seed: u64,
     /// Of the operations in their order, and in an open loop of when they were due: equal for equal
-    /// operations (SHA-256 over the beginning of each client's sequence, 64 bits of it, in hex).
+    /// operations (SHA-256 over the beginning of each sequence, 64 bits of it, in hex).
     #[serde(default)]
     pub operations_digest: Option<String>,
     pub timeout_s: f64,

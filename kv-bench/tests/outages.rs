@@ -7,6 +7,7 @@ mod processes;
 mod program;
 #[allow(dead_code, reason = "other tests need more of it")]
 mod scripted;
+mod server;
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -18,54 +19,18 @@ use kv_bench::result::{Limit, Part, RunResult, Verdict};
 use processes::{cpu_ticks, script, servers_in, signal};
 use program::{kv_bench, stderr, wait_for};
 use scripted::Answer;
+use server::Server;
 use tempfile::TempDir;
 
-/// A server that runs already: kv-bench's own, as a child of the test, which it ends with.
-struct Server {
-    child: Child,
-    port: u16,
+/// Waits until a server has answered for a while: 50 ms of CPU time are more than its start takes.
+fn await_load(server: &Server) {
+    let before = cpu_ticks(server.child.id()).expect("it runs");
+    wait_for(|| cpu_ticks(server.child.id()).filter(|&ticks| ticks >= before + 5));
 }
 
-impl Server {
-    fn start(port: u16) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_kv-bench"));
-        child.args(["serve", "--parent", &std::process::id().to_string(), "--", "--port"]);
-        child.args([&port.to_string(), "--bind", "127.0.0.1"]);
-        child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self { child: child.spawn().expect("it runs"), port }
-    }
-
-    fn ready() -> Self {
-        Self::start(peer::free_port()).listening()
-    }
-
-    fn listening(self) -> Self {
-        wait_for(|| std::net::TcpStream::connect(self.address()).ok());
-        self
-    }
-
-    fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    /// Waits until it has answered for a while: 50 ms of CPU time are more than its start takes.
-    fn await_load(&self) {
-        let before = cpu_ticks(self.child.id()).expect("it runs");
-        wait_for(|| cpu_ticks(self.child.id()).filter(|&ticks| ticks >= before + 5));
-    }
-
-    fn kill(&mut self) {
-        signal(self.child.id(), "KILL");
-        self.child.wait().expect("it was ours");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+fn kill(server: &mut Server) {
+    signal(server.child.id(), "KILL");
+    server.child.wait().expect("it was ours");
 }
 
 /// Whether a process uses no CPU time for a while.
@@ -142,14 +107,14 @@ fn silence_s(result: &RunResult) -> f64 {
 #[test]
 fn a_running_server_that_dies_is_named_and_its_absence_counts() {
     let (dir, mut server) = (TempDir::new().expect("a folder"), Server::ready());
-    let words = ["--target", &server.address(), "--duration", "10s", "--timeout", "5s"];
+    let words = ["--target", &server.address.to_string(), "--duration", "10s", "--timeout", "5s"];
     let run = start(dir.path(), &words);
-    server.await_load();
-    server.kill();
+    await_load(&server);
+    kill(&mut server);
     let killed = Instant::now();
     let (output, result) = finish(run, dir.path());
     let away_s = killed.elapsed().as_secs_f64();
-    assert_lost(&output, &result, &server.address());
+    assert_lost(&output, &result, &server.address.to_string());
     let all = &result.headline;
     assert!(all.duration_s > 9.9, "clients waited until the end: {all:?}");
     assert!(all.silent_s.is_some(), "{all:?}");
@@ -164,13 +129,13 @@ fn a_running_server_that_dies_is_named_and_its_absence_counts() {
 fn a_number_of_operations_is_given_up_when_one_server_of_several_stays_away() {
     let dir = TempDir::new().expect("a folder");
     let (one, mut other) = (Server::ready(), Server::ready());
-    let list = format!("a={},b={}", one.address(), other.address());
+    let list = format!("a={},b={}", one.address.to_string(), other.address.to_string());
     let words = ["--servers", &list, "--requests", "100g", "--timeout", "200ms"];
     let run = start(dir.path(), &words);
-    other.await_load();
-    other.kill();
+    await_load(&other);
+    kill(&mut other);
     let (output, result) = finish(run, dir.path());
-    let name = format!("b ({})", other.address());
+    let name = format!("b ({})", other.address.to_string());
     assert_lost(&output, &result, &name);
     assert!(stderr(&output).contains("has not answered for"), "{}", stderr(&output));
     assert!(stderr(&output).contains("see whether it runs"), "{}", stderr(&output));
@@ -179,29 +144,30 @@ fn a_number_of_operations_is_given_up_when_one_server_of_several_stays_away() {
 #[test]
 fn a_run_of_a_given_time_is_given_up_when_nobody_answers() {
     let (dir, mut server) = (TempDir::new().expect("a folder"), Server::ready());
-    let words = ["--target", &server.address(), "--duration", "10m", "--timeout", "200ms"];
+    let words =
+        ["--target", &server.address.to_string(), "--duration", "10m", "--timeout", "200ms"];
     let run = start(dir.path(), &words);
-    server.await_load();
-    server.kill();
+    await_load(&server);
+    kill(&mut server);
     let (output, result) = finish(run, dir.path());
-    assert_lost(&output, &result, &server.address());
+    assert_lost(&output, &result, &server.address.to_string());
 }
 
 #[test]
 fn an_outage_with_a_recovery_is_told_and_is_no_failure() {
     let (dir, mut server) = (TempDir::new().expect("a folder"), Server::ready());
-    let words = ["--target", &server.address(), "--duration", "10s"];
+    let words = ["--target", &server.address.to_string(), "--duration", "10s"];
     let run = start(dir.path(), &words);
-    server.await_load();
-    server.kill();
-    let server = Server::start(server.port).listening();
+    await_load(&server);
+    kill(&mut server);
+    let server = Server::at(server.address.port());
     let (output, result) = finish(run, dir.path());
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(!result.partial && result.cut.is_none());
     // None, when nothing was in flight at that moment.
     assert!(result.headline.errors <= 4, "what was in flight: {:?}", result.errors);
     let told = |text: &String| {
-        text.starts_with(&server.address()) && text.contains("; it was back at the end")
+        text.starts_with(&server.address.to_string()) && text.contains("; it was back at the end")
     };
     assert!(result.trust.reasons.iter().any(told), "{:?}", result.trust.reasons);
     assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
@@ -212,11 +178,11 @@ fn an_outage_with_a_recovery_is_told_and_is_no_failure() {
 fn a_server_that_is_away_when_the_run_is_interrupted_is_not_said_to_be_back() {
     let dir = TempDir::new().expect("a folder");
     let (one, mut other) = (Server::ready(), Server::ready());
-    let list = format!("a={},b={}", one.address(), other.address());
+    let list = format!("a={},b={}", one.address.to_string(), other.address.to_string());
     let words = ["--servers", &list, "--duration", "10m", "--timeout", "10m"];
     let run = start(dir.path(), &words);
-    other.await_load();
-    other.kill();
+    await_load(&other);
+    kill(&mut other);
     // All clients wait for it: the other one has nothing to do.
     wait_for(|| is_idle(one.child.id()).then_some(()));
     signal(run.id(), "INT");
@@ -235,9 +201,9 @@ fn a_server_that_is_away_when_the_run_is_interrupted_is_not_said_to_be_back() {
 fn a_server_that_hangs_when_the_run_is_interrupted_makes_it_untrusted() {
     let dir = TempDir::new().expect("a folder");
     let (one, other) = (Server::ready(), Server::ready());
-    let list = format!("a={},b={}", one.address(), other.address());
+    let list = format!("a={},b={}", one.address.to_string(), other.address.to_string());
     let run = start(dir.path(), &["--servers", &list, "--duration", "10m", "--timeout", "10m"]);
-    other.await_load();
+    await_load(&other);
     signal(other.child.id(), "STOP");
     wait_for(|| is_idle(one.child.id()).then_some(()));
     signal(run.id(), "INT");
@@ -367,9 +333,9 @@ fn the_wait_for_the_last_outcome_beyond_the_duration_is_told_and_shown() {
 #[test]
 fn a_generator_that_was_stopped_blames_itself() {
     let (dir, server) = (TempDir::new().expect("a folder"), Server::ready());
-    let words = ["--target", &server.address(), "--duration", "3s", "--timeout", "600ms"];
+    let words = ["--target", &server.address.to_string(), "--duration", "3s", "--timeout", "600ms"];
     let run = start(dir.path(), &words);
-    server.await_load();
+    await_load(&server);
     signal(run.id(), "STOP");
     // Longer than the timeout: what was answered meanwhile has not timed out.
     std::thread::sleep(Duration::from_secs(1));
@@ -388,12 +354,12 @@ fn a_generator_that_was_stopped_blames_itself() {
 #[test]
 fn what_a_timeout_cut_is_in_the_latencies_of_failures() {
     let (dir, server) = (TempDir::new().expect("a folder"), Server::ready());
-    let words = ["--target", &server.address(), "--duration", "2s", "--timeout", "300ms"];
+    let words = ["--target", &server.address.to_string(), "--duration", "2s", "--timeout", "300ms"];
     let run = start(dir.path(), &words);
-    server.await_load();
+    await_load(&server);
     signal(server.child.id(), "STOP");
     let (output, result) = finish(run, dir.path());
-    assert_lost(&output, &result, &server.address());
+    assert_lost(&output, &result, &server.address.to_string());
     let failures = result.headline.error_us.expect("their latencies");
     assert!(failures.max >= 300_000.0, "{failures:?}");
     assert!(result.errors.timeout > 0, "{:?}", result.errors);
@@ -415,7 +381,7 @@ fn a_server_that_is_just_starting_is_waited_for() {
     let run = start(dir.path(), &["--target", &target, "--requests", "100"]);
     // The folder is made just before the first look at the server.
     wait_for(|| dir.path().join("results").exists().then_some(()));
-    let _server = Server::start(port);
+    let _server = Server::at(port);
     let (output, result) = finish(run, dir.path());
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!((result.headline.operations, result.headline.errors), (100, 0));
@@ -427,7 +393,7 @@ fn what_other_processes_use_is_told() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let spin = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("a shell");
     let mut others: Vec<Child> = (0..cores * 2).map(|_| spin()).collect();
-    let run = start(dir.path(), &["--target", &server.address(), "--duration", "1s"]);
+    let run = start(dir.path(), &["--target", &server.address.to_string(), "--duration", "1s"]);
     let (_, result) = finish(run, dir.path());
     for other in &mut others {
         other.kill().expect("it spins");

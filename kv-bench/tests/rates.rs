@@ -1,20 +1,18 @@
 //! The open loop through real processes: a server that is stopped, killed or too slow, and what the
 //! program says and writes.
 
-#[path = "../../kv-core/tests/peer/mod.rs"]
-mod peer;
 #[allow(dead_code, reason = "the servers here are ours")]
 mod processes;
 mod program;
 mod run;
 #[allow(dead_code, reason = "the servers here are real")]
 mod scripted;
+mod server;
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kv_bench::driver::{Measured, Until};
@@ -25,39 +23,11 @@ use kv_bench::schedule::Process;
 use processes::{servers_in, signal};
 use program::{assert_refused, kv_bench, stderr, wait_for};
 use run::{Run, assert_accounted};
+use server::Server;
 use tempfile::TempDir;
 
-/// A kv-server of our own, which ends with the test.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start() -> Self {
-        let port = peer::free_port();
-        let child = Command::new(env!("CARGO_BIN_EXE_kv-bench"))
-            .args(["serve", "--parent", &std::process::id().to_string(), "--"])
-            .args(["--port", &port.to_string()])
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it runs");
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        wait_for(|| TcpStream::connect(address).ok());
-        Self { child, address }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may be stopped, and then hears nothing else.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Runs three seconds at 200 operations per second, and stops the server for half a second of them. Returns for how long it was stopped.
+/// Runs three seconds at 200 operations per second, and stops the server for half a second of them.
+/// Returns for how long it was stopped.
 fn stalled(server: &Server, clients: u32) -> (Measured, f64) {
     let until = Until::Elapsed(Duration::from_secs(3));
     let mut run = Run::against(&[]).shape(1, clients, 1).at_rate("200", Process::Constant, until);
@@ -85,7 +55,7 @@ fn stalled(server: &Server, clients: u32) -> (Measured, f64) {
 /// does not answer for S of them.
 #[test]
 fn a_stalled_server_shows_in_the_response_times_as_it_must() {
-    let server = Server::start();
+    let server = Server::ready();
     for clients in [1, 128] {
         let (measured, stall_s) = stalled(&server, clients);
         assert_accounted(&measured, 600);

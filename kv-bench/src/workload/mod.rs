@@ -1,7 +1,8 @@
 //! What the clients ask for: seeded, reproducible sequences of operations.
 //!
 //! Each client of a closed loop has a sequence of its own, and each worker of an open one. The same
-//! seed makes the same sequences, whatever the servers answer and however the threads are scheduled. The generator is xoshiro256++, named because results record the seed.
+//! seed makes the same sequences, whatever the servers answer and however the threads are scheduled.
+//! The generator is xoshiro256++, named because results record the seed.
 
 mod alias;
 mod distribution;
