@@ -129,13 +129,13 @@ fn a_running_server_that_dies_is_named_and_its_absence_counts() {
 fn a_number_of_operations_is_given_up_when_one_server_of_several_stays_away() {
     let dir = TempDir::new().expect("a folder");
     let (one, mut other) = (Server::ready(), Server::ready());
-    let list = format!("a={},b={}", one.address.to_string(), other.address.to_string());
+    let list = format!("a={},b={}", one.address, other.address);
     let words = ["--servers", &list, "--requests", "100g", "--timeout", "200ms"];
     let run = start(dir.path(), &words);
     await_load(&other);
     kill(&mut other);
     let (output, result) = finish(run, dir.path());
-    let name = format!("b ({})", other.address.to_string());
+    let name = format!("b ({})", other.address);
     assert_lost(&output, &result, &name);
     assert!(stderr(&output).contains("has not answered for"), "{}", stderr(&output));
     assert!(stderr(&output).contains("see whether it runs"), "{}", stderr(&output));
@@ -178,7 +178,7 @@ fn an_outage_with_a_recovery_is_told_and_is_no_failure() {
 fn a_server_that_is_away_when_the_run_is_interrupted_is_not_said_to_be_back() {
     let dir = TempDir::new().expect("a folder");
     let (one, mut other) = (Server::ready(), Server::ready());
-    let list = format!("a={},b={}", one.address.to_string(), other.address.to_string());
+    let list = format!("a={},b={}", one.address, other.address);
     let words = ["--servers", &list, "--duration", "10m", "--timeout", "10m"];
     let run = start(dir.path(), &words);
     await_load(&other);
@@ -201,7 +201,7 @@ fn a_server_that_is_away_when_the_run_is_interrupted_is_not_said_to_be_back() {
 fn a_server_that_hangs_when_the_run_is_interrupted_makes_it_untrusted() {
     let dir = TempDir::new().expect("a folder");
     let (one, other) = (Server::ready(), Server::ready());
-    let list = format!("a={},b={}", one.address.to_string(), other.address.to_string());
+    let list = format!("a={},b={}", one.address, other.address);
     let run = start(dir.path(), &["--servers", &list, "--duration", "10m", "--timeout", "10m"]);
     await_load(&other);
     signal(other.child.id(), "STOP");

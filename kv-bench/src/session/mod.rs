@@ -1,39 +1,35 @@
 //! A whole run: servers, preload, headline, curve, files, verdict.
 
-use std::ops::ControlFlow;
+mod measuring;
+mod warnings;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use jiff::Timestamp;
 
 use crate::args::LoadArgs;
 use crate::cluster::Cluster;
 use crate::curve::{self, Ladder, Level};
-use crate::driver::{Fleet, Live, Shape, Until};
+use crate::driver::{Fleet, Shape, Until};
 use crate::interrupt::Interrupt;
 use crate::machine;
-use crate::measurement::{Measurement, Plan, measure};
 use crate::number::grouped;
 use crate::outputs::Outputs;
-use crate::patience::{self, End, GivenUp};
-use crate::percentiles::thin_kinds_warning;
+use crate::patience::GivenUp;
 use crate::progress::{Progress, complain};
 use crate::record::record;
-use crate::recorder::{Counts, Outage};
 use crate::repeats::Repeats;
 use crate::report::{describe, encode_histogram, text};
 use crate::result::{
-    CurvePlan, Environment, Interval, Part, Point, RunResult, SCHEMA, ScenarioRecord, Verdict,
+    CurvePlan, Environment, Interval, Part, RunResult, SCHEMA, ScenarioRecord, Verdict,
 };
 use crate::scenario::{Place, Scenario};
 use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::target::{Resp, Target, redacted};
-use crate::trust::{judge, with_outages, with_outcome};
-use crate::workload::{KeyDistribution, Kind, Workload};
-
+use crate::workload::KeyDistribution;
 /// A run that did not do all it was asked to.
 const FAILED: u8 = 1;
 /// `--strict` met an untrusted headline.
@@ -136,7 +132,7 @@ pub(crate) fn run(
             failure = None;
         }
         result.warnings.extend(describe::curve_gaps(&result));
-        result.warnings.extend(session.exhausted_points(&result.points));
+        result.warnings.extend(warnings::exhausted_points(scenario, &result.points));
     }
     session.progress.clear();
     result.partial = session.halt.is_some() || failure.is_some();
@@ -215,7 +211,7 @@ impl Session<'_> {
         }
         let mut warnings = measurement.outages.clone();
         warnings.extend(measurement.warnings(shape.timeout));
-        warnings.extend(self.warnings(&measurement));
+        warnings.extend(warnings::of(scenario, &measurement));
         let latencies = &measurement.measured.latencies;
         let encoded = |(tag, histogram): (&str, _)| (tag.to_owned(), encode_histogram(histogram));
         let result = RunResult {
@@ -248,129 +244,6 @@ impl Session<'_> {
     fn announce(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let line = self.scenario.headline(&cluster.describe(&self.args.durability));
         self.progress.print(&format!("{line}\n"))
-    }
-
-    /// One measurement over fresh connections, and when what counts of it began.
-    fn measure(
-        &mut self,
-        name: &str,
-        target: &Arc<Resp>,
-        cluster: &mut Cluster,
-        (shape, until, warmup): (Shape, Until, Duration),
-    ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
-        self.progress.step(name);
-        let scenario = self.scenario;
-        let streams = shape.streams(&scenario.schedule);
-        let workload = Arc::new(scenario.workload(streams));
-        let plan = Plan {
-            warmup,
-            warmup_workload: Arc::new(scenario.warmup_workload(streams)),
-            workload: Arc::clone(&workload),
-            schedule: scenario.schedule.clone(),
-            warmup_schedule: scenario.warmup_schedule.clone(),
-            until,
-            shape,
-            server_pids: cluster.pids(),
-            spawned: cluster.is_spawned(),
-            arguments: self.arguments.clone(),
-        };
-        let mut fleet = Fleet::launch(target, shape)?;
-        let mut started_at = None;
-        let watch = |live: &Live| {
-            if !live.warmup {
-                started_at.get_or_insert_with(|| before_now(live.elapsed));
-            }
-            self.watch(live, until, cluster, shape.timeout)
-        };
-        let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
-        self.advise(&measurement.measured.counts);
-        if let (None, Some(text)) = (&self.halt, measurement.overflow()) {
-            self.halt = Some(Halt::Overflowed(text));
-        }
-        let (outages, lost) = self.outages(&measurement, cluster);
-        let counts = &measurement.measured.counts;
-        measurement.facts.server_lost = lost;
-        let trust = with_outcome(judge(&measurement.facts), counts.attempted(), counts.failed());
-        measurement.trust = with_outages(trust, &outages);
-        measurement.outages = outages;
-        // Too short to be watched: then it has only just ended.
-        let started_at = started_at
-            .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));
-        Ok((measurement, workload, started_at))
-    }
-
-    /// Shows how far it is; ends it when the user wants to, or a server is lost.
-    fn watch(
-        &mut self,
-        live: &Live,
-        until: Until,
-        cluster: &mut Cluster,
-        timeout: Duration,
-    ) -> ControlFlow<()> {
-        let name = |node| cluster.name(node);
-        self.progress.show(live, until, patience::waited_for(live, until, timeout, name));
-        if self.halt.is_none() {
-            let given_up = patience::given_up(live, until, timeout, name).map(Halt::GivenUp);
-            let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
-            self.halt = cluster.obituary().map(Halt::ServerLost).or(given_up).or(interrupted);
-        }
-        if self.halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    }
-
-    /// Adds to a reason to give up what the outcomes tell about it.
-    fn advise(&mut self, counts: &Counts) {
-        if let Some(Halt::GivenUp(given_up)) = &mut self.halt {
-            given_up.advise(&counts.errors);
-        }
-    }
-
-    /// What is to be told of servers that were away or silent during a measurement, and whether one
-    /// did not answer at its end. One that does not answer now is lost: the measurement was cut
-    /// short, whoever started it.
-    fn outages(&mut self, measurement: &Measurement, cluster: &mut Cluster) -> (Vec<String>, bool) {
-        let mut texts = Vec::new();
-        let mut lost = false;
-        for (node, outage) in measurement.measured.counts.outages.iter().enumerate() {
-            let name = cluster.name(node);
-            let end = self.end_of(node, outage, cluster);
-            if end == End::Lost && self.halt.is_none() {
-                let told = cluster.obituary().unwrap_or_else(|| {
-                    format!(
-                        "{name} does not answer any more: see whether it runs and what its log \
-                         says"
-                    )
-                });
-                self.halt = Some(Halt::ServerLost(told));
-            }
-            lost |= end != End::Back;
-            texts.extend(patience::told(&name, outage, measurement.silence_of(node), end));
-        }
-        let is_loss = |halt| matches!(halt, &Halt::ServerLost(_) | &Halt::GivenUp(_));
-        (texts, lost || self.halt.as_ref().is_some_and(is_loss))
-    }
-
-    /// What became of a server that may have been away.
-    fn end_of(&mut self, node: usize, outage: &Outage, cluster: &Cluster) -> End {
-        if *outage == Outage::default() {
-            return End::Back;
-        }
-        if let Some(Halt::GivenUp(given_up)) = &self.halt
-            && given_up.node.is_none_or(|n| n == node)
-        {
-            // Who answers a look may answer no operation.
-            return End::Lost;
-        }
-        self.progress.step(format!("looking whether {} answers", cluster.name(node)));
-        match cluster.answers(node, &self.interrupt) {
-            Some(true) => End::Back,
-            Some(false) => End::Lost,
-            None => {
-                self.halt.get_or_insert(Halt::Interrupted);
-                // All that was asked of it before was answered, over connections that are there.
-                let answered = !outage.lasts && outage.broken_off == 0;
-                if answered { End::Back } else { End::Away }
-            }
-        }
     }
 
     /// Puts every key once and checks that each was stored.
@@ -449,79 +322,6 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Warnings per kind of operation.
-    fn warnings(&self, measurement: &Measurement) -> Vec<String> {
-        let counts = &measurement.measured.counts;
-        let samples = |kind: Kind| {
-            let of = counts.kinds[kind.index()];
-            (kind.service_tag(), of.attempted - of.errors)
-        };
-        let kinds: Vec<_> =
-            Kind::ALL.into_iter().filter(|&kind| self.scenario.demand.mix.contains(kind)).collect();
-        // The sum has its own warning, and a single kind is the sum.
-        let thin = (kinds.len() > 1)
-            .then(|| thin_kinds_warning(&kinds.into_iter().map(samples).collect::<Vec<_>>()));
-        let deletes = counts.kinds[Kind::Delete.index()];
-        let own_keys = self.scenario.demand.key_distribution == KeyDistribution::OwnKey;
-        let missed = (own_keys && deletes.misses > 0).then(|| {
-            format!(
-                "{} of {} deletes found no key: give more --keys, or --preload a running server",
-                grouped(deletes.misses),
-                grouped(deletes.attempted)
-            )
-        });
-        let timed = match self.scenario.until {
-            Until::Elapsed(time) => Some(time.as_secs_f64()),
-            Until::Operations(_) => None,
-        };
-        let exhausted = timed.filter(|_| self.exhausts_keys(counts.attempted())).map(|asked_s| {
-            format!(
-                "all {} keys were deleted after {:.1} s of {asked_s} s, and each only once: give \
-                 more --keys",
-                grouped(counts.attempted()),
-                measurement.facts.wall_s
-            )
-        });
-        let lost = self.lost_keys(counts);
-        thin.flatten().into_iter().chain(missed).chain(exhausted).chain(lost).collect()
-    }
-
-    /// Gets that found nothing where nobody deletes.
-    fn lost_keys(&self, counts: &Counts) -> Option<String> {
-        let gets = counts.kinds[Kind::Get.index()];
-        if gets.misses == 0 || self.scenario.demand.mix.contains(Kind::Delete) {
-            return None;
-        }
-        let (misses, all) = (grouped(gets.misses), grouped(gets.attempted));
-        if self.scenario.preload {
-            return Some(format!(
-                "{misses} of {all} gets found no key, though all had been stored: keys were \
-                 evicted or flushed, or a server began anew"
-            ));
-        }
-        (gets.hits == 0).then(|| format!("none of {all} gets found its key: --preload stores them"))
-    }
-
-    /// Whether so many operations have taken every key of a run that takes each only once.
-    fn exhausts_keys(&self, operations: u64) -> bool {
-        self.scenario.demand.key_distribution == KeyDistribution::OwnKey
-            && operations >= self.scenario.key_count()
-    }
-
-    /// A warning of points that ended early.
-    fn exhausted_points(&self, points: &[Point]) -> Option<String> {
-        let early = points.iter().filter(|point| self.exhausts_keys(point.operations)).count();
-        (early > 0).then(|| {
-            format!(
-                "{early} of {} points ended before their {} s, when all {} keys were deleted, each \
-                 only once: give more --keys",
-                points.len(),
-                curve::LENGTH.as_secs_f64(),
-                grouped(self.scenario.key_count())
-            )
-        })
-    }
-
     /// Shows the result before it writes it: what was measured is not lost with a full disk.
     fn finish(&self, result: &RunResult, outputs: &Outputs) -> anyhow::Result<()> {
         let shown = self.progress.print(&text::summary(result));
@@ -567,9 +367,4 @@ fn check_room(scenario: &Scenario) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-fn before_now(elapsed: Duration) -> Timestamp {
-    let now = Timestamp::now();
-    now.checked_sub(elapsed).unwrap_or(now)
 }

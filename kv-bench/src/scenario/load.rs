@@ -1,0 +1,134 @@
+//! How much is asked for, by whom and when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::{ScenarioError, at_most, range, too_short};
+use crate::args::{CallerArgs, LoadArgs};
+use crate::curve;
+use crate::driver::{Shape, Until};
+use crate::machine;
+use crate::schedule::{Plan, Process, Rate, Schedule};
+
+/// More workers than anyone has cores for: beyond it, threads measure the scheduler.
+const THREADS_MAX: u32 = 1024;
+const CLOSED_THREADS: u32 = 4;
+const PIPELINE_MAX: u32 = 10_000;
+/// Who waits longer for one reply waits for nobody.
+const TIMEOUT_MAX: Duration = Duration::from_hours(1);
+/// Who measures for longer than a year measures for ever.
+const TIME_MAX: Duration = Duration::from_hours(365 * 24);
+/// More repeats than anyone waits for.
+pub(super) const REPEATS_MAX: u32 = 1000;
+/// Clients per worker that carry an open loop: at 10,000 operations per second and one worker, replies
+/// may take 3 ms before one operation waits for a client.
+const OPEN_CLIENTS: u32 = 32;
+/// How long an open loop lasts unless it is told.
+const OPEN_TIME: Duration = Duration::from_secs(10);
+/// A closed loop over more connections is beyond any descriptor limit that we could raise to.
+pub(super) const CONNECTIONS_MAX: u64 = 1 << 20;
+
+pub(super) fn shape(callers: &CallerArgs, is_open: bool) -> Result<Shape, ScenarioError> {
+    // Workers of an open loop must run when it is time, and the servers need the other cores.
+    let default =
+        if is_open { ((machine::cores() / 2).max(1), OPEN_CLIENTS) } else { (CLOSED_THREADS, 1) };
+    let threads = callers.threads.unwrap_or(default.0);
+    let clients = callers.clients.unwrap_or(default.1);
+    range("threads", threads.into(), (1, THREADS_MAX.into()), 4)?;
+    range("clients", clients.into(), (1, CONNECTIONS_MAX), 8)?;
+    range("pipeline", callers.pipeline.into(), (1, PIPELINE_MAX.into()), 16)?;
+    if callers.timeout < Duration::from_millis(1) {
+        return Err(too_short("timeout", callers.timeout, "1ms"));
+    }
+    at_most("timeout", callers.timeout, (TIMEOUT_MAX, "1h"))?;
+    at_most("warmup", callers.warmup, (TIME_MAX, "8760h"))?;
+    Ok(Shape { threads, clients, pipeline: callers.pipeline, timeout: callers.timeout })
+}
+
+/// Reads what was typed for `--rate`.
+pub(super) fn rate(text: Option<&str>) -> Result<Option<Rate>, ScenarioError> {
+    let refused = |text: &str, source| ScenarioError::Rate { rate: text.to_owned(), source };
+    text.map(|text| text.parse().map_err(|source| refused(text, source))).transpose()
+}
+
+/// When operations are due, in the measurement and in the warm-up before it.
+pub(super) fn schedules(
+    callers: &CallerArgs,
+    rate: Option<&Rate>,
+    until: Until,
+    seed: u64,
+) -> Result<(Schedule, Option<Schedule>), ScenarioError> {
+    let Some(rate) = rate else {
+        let think = callers.think_time.unwrap_or_default();
+        at_most("think-time", think, (TIMEOUT_MAX, "1h"))?;
+        return Ok((Schedule::Closed { think }, Some(Schedule::Closed { think })));
+    };
+    let process: Process = callers.arrivals.parse().map_err(|problem| ScenarioError::Value {
+        flag: "arrivals",
+        value: callers.arrivals.clone(),
+        problem,
+    })?;
+    let open = |rate: &Rate, until, seed| {
+        let course = rate.over(until).map(Arc::new);
+        let plan = course.map(|course| Plan { course, process, seed });
+        plan.map_err(|source| ScenarioError::Rate { rate: rate.to_string(), source })
+    };
+    // One too short for an operation at this rate is none.
+    let warmup = open(&rate.at_begin(), Until::Elapsed(callers.warmup), !seed).ok();
+    Ok((Schedule::Open(open(rate, until, seed)?), warmup.map(Schedule::Open)))
+}
+
+pub(super) fn until(callers: &CallerArgs, rate: Option<&Rate>) -> Result<Until, ScenarioError> {
+    if let Some(duration) = callers.duration {
+        if duration < Duration::from_millis(100) {
+            return Err(too_short("duration", duration, "100ms"));
+        }
+        at_most("duration", duration, (TIME_MAX, "8760h"))?;
+        return Ok(Until::Elapsed(duration));
+    }
+    if let (Some(rate), None) = (rate, callers.requests) {
+        return Ok(Until::Elapsed(rate.length().unwrap_or(OPEN_TIME)));
+    }
+    let requests = callers.requests.unwrap_or(100_000);
+    range("requests", requests, (1, 1_000_000_000_000), 100_000)?;
+    Ok(Until::Operations(requests))
+}
+
+/// Refuses what a curve, which has loads of its own, cannot be told.
+///
+/// # Errors
+///
+/// Names the flag, and the subcommand that takes it.
+pub fn check_curve_load(args: &LoadArgs) -> Result<(), ScenarioError> {
+    let callers = &args.callers;
+    let (flag, value) = match &callers.rate {
+        Some(rate) => ("rate", rate.clone()),
+        None if callers.repeat > 1 => ("repeat", callers.repeat.to_string()),
+        None => return Ok(()),
+    };
+    let problem = format!(
+        "a curve is of closed loops, each measured once: for one measurement it is kv-bench run \
+         --{flag} {value}"
+    );
+    Err(ScenarioError::Value { flag, value, problem })
+}
+
+/// Refuses a time for the curve in which nothing can be measured.
+///
+/// # Errors
+///
+/// Names the shortest, or the longest, that will do.
+pub fn check_curve_time(time: Duration) -> Result<(), ScenarioError> {
+    let min = curve::WARMUP + curve::LENGTH;
+    if time >= min {
+        return at_most("curve-time", time, (TIME_MAX, "8760h"));
+    }
+    Err(ScenarioError::Value {
+        flag: "curve-time",
+        value: if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") },
+        problem: format!(
+            "must be at least {min:?}, for one point (such as --curve-time 10s; without a curve it \
+             is kv-bench run)"
+        ),
+    })
+}

@@ -1,0 +1,214 @@
+//! What a command line means: validated once, then passed on.
+
+mod error;
+mod load;
+mod place;
+
+pub(crate) use error::range;
+pub use error::{ScenarioError, plural};
+pub use load::{check_curve_load, check_curve_time};
+pub use place::{Place, is_local};
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use kv_core::ring::RingMode;
+
+use crate::args::LoadArgs;
+use crate::demand::Demand;
+use crate::driver::{Shape, Until};
+use crate::number::grouped;
+use crate::schedule::{Rate, Schedule};
+use crate::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
+use load::{CONNECTIONS_MAX, REPEATS_MAX, rate, schedules, shape, until};
+use place::{place, prefix};
+
+/// Everything that a run needs to know.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub place: Place,
+    pub ring: RingMode,
+    pub shape: Shape,
+    pub until: Until,
+    /// The rate as it was typed, of an open loop.
+    pub rate: Option<Rate>,
+    pub schedule: Schedule,
+    /// That of the warm-up.
+    pub warmup_schedule: Schedule,
+    pub warmup: Duration,
+    /// How often it is measured.
+    pub repeat: u32,
+    pub demand: Demand,
+    /// As they are measured, but for one sequence of operations.
+    keys: Keys,
+    /// Made when they are first needed.
+    values: OnceLock<Values>,
+    pub preload: bool,
+    pub seed: u64,
+}
+
+impl Scenario {
+    /// Checks what was typed and says what it means.
+    pub fn new(args: &LoadArgs) -> Result<Self, ScenarioError> {
+        check_name(args.output.name.as_deref())?;
+        let place = place(args)?;
+        let running = matches!(place, Place::Running(_));
+        let demand = Demand::new(&args.workload, running)?;
+        let callers = &args.callers;
+        let seed = args.workload.seed;
+        let rate = rate(callers.rate.as_deref())?;
+        let until = until(callers, rate.as_ref())?;
+        let (schedule, warmup_schedule) = schedules(callers, rate.as_ref(), until, seed)?;
+        range("repeat", callers.repeat.into(), (1, REPEATS_MAX.into()), 5)?;
+        let keys = match (demand.key_distribution, until) {
+            // As many as there are deletes when each delete takes its own.
+            (KeyDistribution::OwnKey, Until::Operations(count)) => demand.keys.max(count),
+            _ => demand.keys,
+        };
+        let scenario = Self {
+            ring: ring(args)?,
+            shape: shape(callers, rate.is_some())?,
+            until,
+            rate,
+            schedule,
+            warmup: warmup_schedule.as_ref().map_or(Duration::ZERO, |_| callers.warmup),
+            warmup_schedule: warmup_schedule.unwrap_or(Schedule::CLOSED),
+            repeat: callers.repeat,
+            preload: args.workload.preload || !running,
+            keys: Keys::new(prefix(&place), keys, demand.key_distribution, 1),
+            values: OnceLock::new(),
+            seed,
+            demand,
+            place,
+        };
+        scenario.check_connections()?;
+        Ok(scenario)
+    }
+
+    fn check_connections(&self) -> Result<(), ScenarioError> {
+        let Shape { threads, clients, .. } = self.shape;
+        let servers = self.servers();
+        let needed = self.connections(servers);
+        if needed > CONNECTIONS_MAX {
+            return Err(ScenarioError::Connections { needed, threads, clients, servers });
+        }
+        Ok(())
+    }
+
+    /// How many servers are driven.
+    pub fn servers(&self) -> usize {
+        match &self.place {
+            Place::Spawned { count, .. } => *count as usize,
+            Place::Running(endpoints) => endpoints.len(),
+        }
+    }
+
+    /// Connections that all clients open to `servers` servers.
+    pub fn connections(&self, servers: usize) -> u64 {
+        u64::from(self.shape.threads) * u64::from(self.shape.clients) * servers as u64
+    }
+
+    /// Bytes per value, on average where they differ.
+    pub fn value_size(&self) -> usize {
+        self.demand.sizes.mean().ceil() as usize
+    }
+
+    /// Bytes per key.
+    pub fn key_size(&self) -> usize {
+        self.keys.buffer().bytes().len()
+    }
+
+    /// Distinct keys: as many as there are deletes when each delete takes its own.
+    pub fn key_count(&self) -> u64 {
+        self.keys.count()
+    }
+
+    fn values(&self) -> Values {
+        self.values.get_or_init(|| self.demand.values(self.seed)).clone()
+    }
+
+    /// The measured workload of `streams` sequences of operations in all ([`Shape::streams`]).
+    pub fn workload(&self, streams: u64) -> Workload {
+        Workload {
+            mix: self.demand.mix.clone(),
+            keys: self.keys.for_streams(streams),
+            values: self.values(),
+            seed: self.seed,
+        }
+    }
+
+    /// Load for the warm-up: other operations of the same kinds, but no deletes that the
+    /// measurement needs its keys for; reads in their place, which may come back to a key.
+    pub fn warmup_workload(&self, streams: u64) -> Workload {
+        let mut workload = self.workload(streams);
+        workload.seed = !self.seed;
+        if self.demand.mix.is_only(Kind::Delete) {
+            workload.mix = Mix::only(Kind::Get);
+            workload.keys = workload.keys.chosen(KeyDistribution::Sequential);
+        }
+        workload
+    }
+
+    /// Puts every key once.
+    pub fn preload_workload(&self, streams: u64) -> Workload {
+        Workload {
+            mix: Mix::only(Kind::Put),
+            keys: self.keys.for_streams(streams).chosen(KeyDistribution::OwnKey),
+            values: self.values(),
+            seed: self.seed,
+        }
+    }
+
+    /// The line that a run begins with: what is measured, with every total spelled out.
+    pub fn headline(&self, servers: &str) -> String {
+        let Shape { threads, clients, pipeline, .. } = self.shape;
+        let amount = match self.until {
+            Until::Operations(operations) => {
+                format!("{} in total", plural(operations, "operation"))
+            }
+            Until::Elapsed(time) => format!("{} s", time.as_secs_f64()),
+        };
+        let program = match &self.place {
+            Place::Spawned { program: Some(program), .. } => {
+                format!(" running {}", program.display())
+            }
+            _ => String::new(),
+        };
+        let amount = match (&self.rate, &self.schedule) {
+            (Some(rate), Schedule::Open(plan)) => {
+                format!("{amount} at {rate} ops/s, {} arrivals", plan.process)
+            }
+            _ => amount,
+        };
+        let pipeline = grouped(pipeline.into());
+        format!(
+            "{servers}{program} · {} × {} × pipeline {pipeline} · {} · {amount}",
+            plural(u64::from(threads), "worker"),
+            plural(u64::from(clients), "client"),
+            plural(self.connections(self.servers()), "connection"),
+        )
+    }
+}
+
+/// A name is part of a folder's name and of file names in reports.
+fn check_name(name: Option<&str>) -> Result<(), ScenarioError> {
+    let valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match name {
+        Some(name) if name.is_empty() || name.starts_with('.') || !name.chars().all(valid) => {
+            Err(ScenarioError::Value {
+                flag: "name",
+                value: format!("'{name}'"),
+                problem: "only letters, digits, - _ and . (such as --name nightly-1)".to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ring(args: &LoadArgs) -> Result<RingMode, ScenarioError> {
+    args.ring.parse().map_err(|_| ScenarioError::Value {
+        flag: "ring",
+        value: args.ring.clone(),
+        problem: "unknown ring (known: slots, ketama, uhashring)".to_owned(),
+    })
+}

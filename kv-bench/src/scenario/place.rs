@@ -1,0 +1,114 @@
+//! Which servers are measured.
+
+use std::path::PathBuf;
+
+use kv_core::data_dir::Durability;
+use kv_core::tls::TlsOptions;
+
+use super::error::{ScenarioError, range};
+use crate::args::LoadArgs;
+use crate::target::{Address, Endpoint, redacted};
+
+const SERVERS_MAX: u32 = 64;
+
+/// Which servers are measured.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// This many, started and ended by us.
+    Spawned { count: u32, program: Option<PathBuf>, durability: Durability },
+    /// These, which run already.
+    Running(Vec<Endpoint>),
+}
+
+/// Keys on running servers start with `kvb:`, so that they meet nobody else's.
+pub(super) fn prefix(place: &Place) -> &'static str {
+    match place {
+        Place::Spawned { .. } => "key:",
+        Place::Running(_) => "kvb:key:",
+    }
+}
+
+pub(super) fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
+    let mut named = args.target.iter().chain(&args.servers);
+    let has_tls = named.any(|text| text.contains("rediss://"));
+    if let (false, Some((flag, value))) = (has_tls, args.tls.given()) {
+        let problem = "only for rediss:// targets, and there is none".to_owned();
+        return Err(ScenarioError::Value { flag, value, problem });
+    }
+    if !args.target.is_empty() {
+        return running("target", args.target.iter().map(String::as_str), &args.tls.options());
+    }
+    let servers = args.servers.as_deref().unwrap_or("1");
+    if servers.is_empty() {
+        return Err(ScenarioError::Value {
+            flag: "servers",
+            value: "''".to_owned(),
+            problem: "must be a number or addresses (such as --servers 4)".to_owned(),
+        });
+    }
+    if !servers.bytes().all(|byte| byte.is_ascii_digit()) {
+        check_nothing_is_spawned(args)?;
+        return running("servers", servers.split(','), &args.tls.options());
+    }
+    let count = servers.parse().unwrap_or(u64::MAX);
+    range("servers", count, (1, SERVERS_MAX.into()), 4)?;
+    let durability =
+        Durability::from_name(&args.durability).ok_or_else(|| ScenarioError::Value {
+            flag: "durability",
+            value: args.durability.clone(),
+            problem: format!(
+                "no such mode (valid: {})",
+                Durability::ALL.map(Durability::name).join(", ")
+            ),
+        })?;
+    Ok(Place::Spawned { count: count as u32, program: args.server_bin.clone(), durability })
+}
+
+/// Refuses what only spawned servers can be told.
+fn check_nothing_is_spawned(args: &LoadArgs) -> Result<(), ScenarioError> {
+    let (flag, value) = match &args.server_bin {
+        Some(program) => ("server-bin", program.display().to_string()),
+        None if args.durability != Durability::None.name() => {
+            ("durability", args.durability.clone())
+        }
+        None => return Ok(()),
+    };
+    let problem =
+        "only for servers that kv-bench spawns (such as --servers 4), and these run already";
+    Err(ScenarioError::Value { flag, value, problem: problem.to_owned() })
+}
+
+fn running<'a>(
+    flag: &'static str,
+    addresses: impl Iterator<Item = &'a str>,
+    tls: &TlsOptions,
+) -> Result<Place, ScenarioError> {
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for text in addresses {
+        // A comma may stand in a password or a path: only what cannot be read is taken for a list.
+        let endpoint =
+            Endpoint::parse_with(text, tls).map_err(|source| match text.contains(',') {
+                true if flag == "target" => ScenarioError::Value {
+                    flag,
+                    value: redacted(text),
+                    problem: "repeat --target for each server (such as --target a:65432 --target \
+                          b:65432)"
+                        .to_owned(),
+                },
+                _ => ScenarioError::Endpoint { flag, source },
+            })?;
+        if endpoints.iter().any(|other| other.name == endpoint.name) {
+            return Err(ScenarioError::Twice(redacted(text)));
+        }
+        endpoints.push(endpoint);
+    }
+    Ok(Place::Running(endpoints))
+}
+
+/// Whether an address is on this machine, so that its server shares our cores.
+pub fn is_local(address: &Address) -> bool {
+    match address {
+        Address::Tcp(address) => address.ip().is_loopback(),
+        Address::Unix(_) => true,
+    }
+}

@@ -1,0 +1,148 @@
+//! One measurement of a session: what is watched meanwhile, and what became of its servers.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+
+use super::{Halt, Session};
+use crate::cluster::Cluster;
+use crate::driver::{Fleet, Live, Shape, Until};
+use crate::measurement::{Measurement, Plan, measure};
+use crate::patience::{self, End};
+use crate::recorder::{Counts, Outage};
+use crate::target::Resp;
+use crate::trust::{judge, with_outages, with_outcome};
+use crate::workload::Workload;
+
+impl Session<'_> {
+    /// One measurement over fresh connections, and when what counts of it began.
+    pub(super) fn measure(
+        &mut self,
+        name: &str,
+        target: &Arc<Resp>,
+        cluster: &mut Cluster,
+        (shape, until, warmup): (Shape, Until, Duration),
+    ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
+        self.progress.step(name);
+        let scenario = self.scenario;
+        let streams = shape.streams(&scenario.schedule);
+        let workload = Arc::new(scenario.workload(streams));
+        let plan = Plan {
+            warmup,
+            warmup_workload: Arc::new(scenario.warmup_workload(streams)),
+            workload: Arc::clone(&workload),
+            schedule: scenario.schedule.clone(),
+            warmup_schedule: scenario.warmup_schedule.clone(),
+            until,
+            shape,
+            server_pids: cluster.pids(),
+            spawned: cluster.is_spawned(),
+            arguments: self.arguments.clone(),
+        };
+        let mut fleet = Fleet::launch(target, shape)?;
+        let mut started_at = None;
+        let watch = |live: &Live| {
+            if !live.warmup {
+                started_at.get_or_insert_with(|| before_now(live.elapsed));
+            }
+            self.watch(live, until, cluster, shape.timeout)
+        };
+        let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
+        self.advise(&measurement.measured.counts);
+        if let (None, Some(text)) = (&self.halt, measurement.overflow()) {
+            self.halt = Some(Halt::Overflowed(text));
+        }
+        let (outages, lost) = self.outages(&measurement, cluster);
+        let counts = &measurement.measured.counts;
+        measurement.facts.server_lost = lost;
+        let trust = with_outcome(judge(&measurement.facts), counts.attempted(), counts.failed());
+        measurement.trust = with_outages(trust, &outages);
+        measurement.outages = outages;
+        // Too short to be watched: then it has only just ended.
+        let started_at = started_at
+            .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));
+        Ok((measurement, workload, started_at))
+    }
+
+    /// Shows how far it is; ends it when the user wants to, or a server is lost.
+    pub(super) fn watch(
+        &mut self,
+        live: &Live,
+        until: Until,
+        cluster: &mut Cluster,
+        timeout: Duration,
+    ) -> ControlFlow<()> {
+        let name = |node| cluster.name(node);
+        self.progress.show(live, until, patience::waited_for(live, until, timeout, name));
+        if self.halt.is_none() {
+            let given_up = patience::given_up(live, until, timeout, name).map(Halt::GivenUp);
+            let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
+            self.halt = cluster.obituary().map(Halt::ServerLost).or(given_up).or(interrupted);
+        }
+        if self.halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Adds to a reason to give up what the outcomes tell about it.
+    pub(super) fn advise(&mut self, counts: &Counts) {
+        if let Some(Halt::GivenUp(given_up)) = &mut self.halt {
+            given_up.advise(&counts.errors);
+        }
+    }
+
+    /// What is to be told of servers that were away or silent during a measurement, and whether one
+    /// did not answer at its end. One that does not answer now is lost: the measurement was cut
+    /// short, whoever started it.
+    fn outages(&mut self, measurement: &Measurement, cluster: &mut Cluster) -> (Vec<String>, bool) {
+        let mut texts = Vec::new();
+        let mut lost = false;
+        for (node, outage) in measurement.measured.counts.outages.iter().enumerate() {
+            let name = cluster.name(node);
+            let end = self.end_of(node, outage, cluster);
+            if end == End::Lost && self.halt.is_none() {
+                let told = cluster.obituary().unwrap_or_else(|| {
+                    format!(
+                        "{name} does not answer any more: see whether it runs and what its log \
+                         says"
+                    )
+                });
+                self.halt = Some(Halt::ServerLost(told));
+            }
+            lost |= end != End::Back;
+            texts.extend(patience::told(&name, outage, measurement.silence_of(node), end));
+        }
+        let is_loss = |halt| matches!(halt, &Halt::ServerLost(_) | &Halt::GivenUp(_));
+        (texts, lost || self.halt.as_ref().is_some_and(is_loss))
+    }
+
+    /// What became of a server that may have been away.
+    fn end_of(&mut self, node: usize, outage: &Outage, cluster: &Cluster) -> End {
+        if *outage == Outage::default() {
+            return End::Back;
+        }
+        if let Some(Halt::GivenUp(given_up)) = &self.halt
+            && given_up.node.is_none_or(|n| n == node)
+        {
+            // Who answers a look may answer no operation.
+            return End::Lost;
+        }
+        self.progress.step(format!("looking whether {} answers", cluster.name(node)));
+        match cluster.answers(node, &self.interrupt) {
+            Some(true) => End::Back,
+            Some(false) => End::Lost,
+            None => {
+                self.halt.get_or_insert(Halt::Interrupted);
+                // All that was asked of it before was answered, over connections that are there.
+                let answered = !outage.lasts && outage.broken_off == 0;
+                if answered { End::Back } else { End::Away }
+            }
+        }
+    }
+}
+
+fn before_now(elapsed: Duration) -> Timestamp {
+    let now = Timestamp::now();
+    now.checked_sub(elapsed).unwrap_or(now)
+}

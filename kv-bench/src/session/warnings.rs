@@ -1,0 +1,84 @@
+//! What is to be told of a measurement beside its figures.
+
+use crate::curve;
+use crate::driver::Until;
+use crate::measurement::Measurement;
+use crate::number::grouped;
+use crate::percentiles::thin_kinds_warning;
+use crate::recorder::Counts;
+use crate::result::Point;
+use crate::scenario::Scenario;
+use crate::workload::{KeyDistribution, Kind};
+
+/// Warnings per kind of operation.
+pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> {
+    let counts = &measurement.measured.counts;
+    let samples = |kind: Kind| {
+        let of = counts.kinds[kind.index()];
+        (kind.service_tag(), of.attempted - of.errors)
+    };
+    let kinds: Vec<_> =
+        Kind::ALL.into_iter().filter(|&kind| scenario.demand.mix.contains(kind)).collect();
+    // The sum has its own warning, and a single kind is the sum.
+    let thin = (kinds.len() > 1)
+        .then(|| thin_kinds_warning(&kinds.into_iter().map(samples).collect::<Vec<_>>()));
+    let deletes = counts.kinds[Kind::Delete.index()];
+    let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
+    let missed = (own_keys && deletes.misses > 0).then(|| {
+        format!(
+            "{} of {} deletes found no key: give more --keys, or --preload a running server",
+            grouped(deletes.misses),
+            grouped(deletes.attempted)
+        )
+    });
+    let timed = match scenario.until {
+        Until::Elapsed(time) => Some(time.as_secs_f64()),
+        Until::Operations(_) => None,
+    };
+    let exhausted = timed.filter(|_| exhausts_keys(scenario, counts.attempted())).map(|asked_s| {
+        format!(
+            "all {} keys were deleted after {:.1} s of {asked_s} s, and each only once: give \
+             more --keys",
+            grouped(counts.attempted()),
+            measurement.facts.wall_s
+        )
+    });
+    let lost = lost_keys(scenario, counts);
+    thin.flatten().into_iter().chain(missed).chain(exhausted).chain(lost).collect()
+}
+
+/// Gets that found nothing where nobody deletes.
+fn lost_keys(scenario: &Scenario, counts: &Counts) -> Option<String> {
+    let gets = counts.kinds[Kind::Get.index()];
+    if gets.misses == 0 || scenario.demand.mix.contains(Kind::Delete) {
+        return None;
+    }
+    let (misses, all) = (grouped(gets.misses), grouped(gets.attempted));
+    if scenario.preload {
+        return Some(format!(
+            "{misses} of {all} gets found no key, though all had been stored: keys were \
+             evicted or flushed, or a server began anew"
+        ));
+    }
+    (gets.hits == 0).then(|| format!("none of {all} gets found its key: --preload stores them"))
+}
+
+/// Whether so many operations have taken every key of a run that takes each only once.
+fn exhausts_keys(scenario: &Scenario, operations: u64) -> bool {
+    scenario.demand.key_distribution == KeyDistribution::OwnKey
+        && operations >= scenario.key_count()
+}
+
+/// A warning of points that ended early.
+pub(super) fn exhausted_points(scenario: &Scenario, points: &[Point]) -> Option<String> {
+    let early = points.iter().filter(|point| exhausts_keys(scenario, point.operations)).count();
+    (early > 0).then(|| {
+        format!(
+            "{early} of {} points ended before their {} s, when all {} keys were deleted, each \
+             only once: give more --keys",
+            points.len(),
+            curve::LENGTH.as_secs_f64(),
+            grouped(scenario.key_count())
+        )
+    })
+}
