@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kv_bench::driver::clock::now_ns;
 use kv_bench::recorder::Recorder;
-use kv_bench::target::{Address, Codec, Credentials, Endpoint, Operation, Resp, Target};
+use kv_bench::target::{Address, Codec, Credentials, Endpoint, Operation, Protocol, Resp, Target};
 use kv_bench::workload::{KeyDistribution, Keys, Kind, Values, Workload};
 
 const BATCH: u64 = 1024;
@@ -24,6 +24,7 @@ fn target() -> Resp {
     let endpoint = Endpoint {
         name: "server_1".into(),
         address: Address::Tcp(([127, 0, 0, 1], 1).into()),
+        protocol: Protocol::Resp,
         credentials: Credentials::default(),
     };
     Resp::new(&[endpoint], Box::new(|_| 0), 16, 100)

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use kv_core::ring::Ring;
 
+use crate::driver::{Fleet, LaunchError, Shape};
 use crate::interrupt::Interrupt;
+use crate::number::grouped;
 use crate::probe::{Identity, probe};
 use crate::progress::Progress;
 use crate::scenario::{Place, Scenario, plural};
 use crate::scratch::Scratch;
 use crate::spawn::{Plan, Servers};
-use crate::target::{Endpoint, Resp};
+use crate::target::{Endpoint, Memcached, Node, Protocol, Resp, Target};
+use crate::workload::{Kind, Sizes};
 
 /// How long a running server may take until it listens: who starts one and measures it does not
 /// wait in between.
@@ -22,6 +25,31 @@ const START_TIME: Duration = Duration::from_secs(3);
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// What is driven, whichever protocol it speaks: a fleet knows the one of its own alone, so that the
+/// measured path does not ask.
+#[derive(Clone)]
+pub(crate) enum AnyTarget {
+    Resp(Arc<Resp>),
+    Memcached(Arc<Memcached>),
+}
+
+impl AnyTarget {
+    /// Connects the clients of `shape` to it.
+    pub(crate) fn launch(&self, shape: Shape) -> Result<Fleet, LaunchError> {
+        match self {
+            Self::Resp(target) => Fleet::launch(target, shape),
+            Self::Memcached(target) => Fleet::launch(target, shape),
+        }
+    }
+
+    pub(crate) fn nodes(&self) -> &[Node] {
+        match self {
+            Self::Resp(target) => target.nodes(),
+            Self::Memcached(target) => target.nodes(),
+        }
+    }
+}
 
 /// Servers that answer.
 pub(crate) struct Cluster {
@@ -64,13 +92,45 @@ impl Cluster {
     }
 
     /// The target over these servers, with the keys placed by their names.
-    pub(crate) fn target(&self, scenario: &Scenario) -> anyhow::Result<Arc<Resp>> {
+    pub(crate) fn target(&self, scenario: &Scenario) -> anyhow::Result<AnyTarget> {
+        self.check_items(scenario)?;
         let names: Vec<&str> = self.endpoints.iter().map(|e| e.name.as_str()).collect();
         let ring =
             Ring::new(scenario.ring, &names).context("cannot place keys on these servers")?;
         let owner = Box::new(move |key: &[u8]| ring.owner(key));
         let (key_size, value_size) = (scenario.key_size(), scenario.value_size());
-        Ok(Arc::new(Resp::new(&self.endpoints, owner, key_size, value_size)))
+        // All speak the same: a scenario has no others.
+        Ok(match self.endpoints.first().map(|endpoint| endpoint.protocol) {
+            Some(Protocol::Memcached) => {
+                let key = scenario.workload(1).keys.buffer();
+                let target = Memcached::new(&self.endpoints, owner, key.bytes(), value_size)?;
+                AnyTarget::Memcached(Arc::new(target))
+            }
+            _ => AnyTarget::Resp(Arc::new(Resp::new(&self.endpoints, owner, key_size, value_size))),
+        })
+    }
+
+    /// Refuses values that a server has said it does not store, before each of them is refused.
+    fn check_items(&self, scenario: &Scenario) -> anyhow::Result<()> {
+        let longest = match &scenario.demand.sizes {
+            // What few of a law's values are refused for is counted with the other errors.
+            Sizes::FacebookEtc | Sizes::Pareto { .. } => scenario.value_size() as u64,
+            listed => listed.max(),
+        };
+        let item_bytes = scenario.key_size() as u64 + longest;
+        let writes = scenario.preload || scenario.workload(1).mix.contains(Kind::Put);
+        for (Endpoint { name, .. }, identity) in self.endpoints.iter().zip(&self.identities) {
+            if let Some(max) = identity.item_bytes_max.filter(|&max| writes && item_bytes > max) {
+                bail!(
+                    "{name} stores at most {} bytes per key and value, and --value-size asks for \
+                     {}: give a smaller one, or start it with room for more (memcached -I {}m)",
+                    grouped(max),
+                    grouped(longest),
+                    item_bytes / (1 << 20) + 1
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Why the run cannot go on, when a server of ours has ended by itself.

@@ -1,15 +1,17 @@
 //! One look at a server before it is driven: does it answer, and who is it?
 
+mod memcached;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kv_core::client::{self, Client, ClientError, ConnectOptions};
-use kv_core::resp::reply::Value;
+use kv_core::resp::reply::{ReplyError, Value};
 
 use crate::cpu::process_age_s;
 use crate::scenario::is_local;
-use crate::target::{Address, Endpoint};
+use crate::target::{Address, Endpoint, Protocol};
 
 /// A tunnel or a container makes a foreign server look local, and its process number is then that
 /// of somebody else here. Only a process as old as the server says it is passes for it, within the
@@ -21,10 +23,24 @@ const AGE_GAP_S_MAX: f64 = 2.0;
 pub(crate) enum ProbeError {
     #[error("{0}")]
     Client(ClientError),
-    #[error("no server listens on the socket {}: {}", path.display(), no_socket(path, cause))]
-    Socket { path: PathBuf, cause: io::Error },
-    #[error("{name} wants a password: {message} (give it as redis://[user:]password@host:port)")]
-    Login { name: String, message: String },
+    #[error("no server listens on the socket {}: {}", path.display(), no_socket(path, cause, *protocol))]
+    Socket { path: PathBuf, cause: io::Error, protocol: Protocol },
+    #[error("{name} wants a password: {message} (give it as {form})")]
+    Login { name: String, message: String, form: &'static str },
+    #[error(
+        "{0} does not speak RESP but answers as a memcached does (which is memcached://host:port)"
+    )]
+    NoResp(String),
+    #[error(
+        "{0} wants no login, and would store it as a value: leave user:password@ out, or start it \
+         with a file of logins (memcached -Y FILE)"
+    )]
+    NoLogin(String),
+    #[error(
+        "{name} is no memcached that knows the meta commands: it answered mn with '{answer}' and not \
+         with MN (memcached does since 1.6.10; a server that speaks RESP is redis://host:port)"
+    )]
+    NoMemcached { name: String, answer: String },
     #[error("{name} is still loading its data: {message} (try again when it has finished)")]
     Loading { name: String, message: String },
     #[error("{name} refuses: {message}")]
@@ -32,6 +48,20 @@ pub(crate) enum ProbeError {
 }
 
 impl ProbeError {
+    /// A client's error, with what is known of the address.
+    fn of(error: ClientError, endpoint: &Endpoint) -> Self {
+        match (error, &endpoint.address) {
+            (ClientError::Connect { cause, .. }, Address::Unix(path)) => {
+                Self::Socket { path: path.clone(), cause, protocol: endpoint.protocol }
+            }
+            // Of the ERROR that a memcached has for each of our lines.
+            (ClientError::Protocol { cause: ReplyError::UnknownType(b'E'), .. }, _) => {
+                Self::NoResp(endpoint.name.clone())
+            }
+            (error, _) => Self::Client(error),
+        }
+    }
+
     /// Whether it looks like a server that is about to start: nobody listens there yet, or it loads.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
@@ -51,14 +81,26 @@ pub(crate) struct Identity {
     pub(crate) version: String,
     /// Its process, when it runs on this machine.
     pub(crate) pid: Option<u32>,
+    /// Bytes of key and value together that it stores at most, where it tells.
+    pub(crate) item_bytes_max: Option<u64>,
 }
 
 /// Connects, logs in, and asks who is there.
 pub(crate) fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeError> {
-    let address = match &endpoint.address {
+    match endpoint.protocol {
+        Protocol::Resp => probe_resp(endpoint, timeout),
+        Protocol::Memcached => memcached::probe(endpoint, timeout),
+    }
+}
+
+fn client_address(address: &Address) -> client::Address {
+    match address {
         Address::Tcp(socket) => client::Address::tcp(&socket.ip().to_string(), socket.port()),
         Address::Unix(path) => client::Address::unix(path),
-    };
+    }
+}
+
+fn probe_resp(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeError> {
     let credentials = endpoint.credentials.clone();
     let options = ConnectOptions {
         connect_timeout: timeout,
@@ -69,14 +111,10 @@ pub(crate) fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, 
         tls: credentials.tls,
         ..ConnectOptions::default()
     };
-    let no_client = |error| match (error, &endpoint.address) {
-        (ClientError::Connect { cause, .. }, Address::Unix(path)) => {
-            ProbeError::Socket { path: path.clone(), cause }
-        }
-        (error, _) => ProbeError::Client(error),
-    };
+    let address = client_address(&endpoint.address);
+    let no_client = |error| ProbeError::of(error, endpoint);
     let mut client = Client::connect(&address, &options).map_err(no_client)?;
-    if let Value::Error(message) = client.call(&["PING"]).map_err(ProbeError::Client)? {
+    if let Value::Error(message) = client.call(&["PING"]).map_err(no_client)? {
         return Err(refusal(&endpoint.name, &message));
     }
     // A server without INFO is driven all the same.
@@ -88,7 +126,7 @@ pub(crate) fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, 
 }
 
 /// Why, and what would do.
-fn no_socket(path: &Path, cause: &io::Error) -> String {
+fn no_socket(path: &Path, cause: &io::Error, protocol: Protocol) -> String {
     let why = match cause.kind() {
         ErrorKind::NotFound => "there is no such file".to_owned(),
         ErrorKind::ConnectionRefused => "its server has ended, or it is no socket".to_owned(),
@@ -97,14 +135,21 @@ fn no_socket(path: &Path, cause: &io::Error) -> String {
     if path.is_relative() {
         return format!("{why} in this folder (an absolute path has three slashes: unix:///...)");
     }
-    format!("{why} (a server that does: kv-server --unixsocket {})", path.display())
+    let server = match protocol {
+        Protocol::Resp => "kv-server --unixsocket",
+        Protocol::Memcached => "memcached -s",
+    };
+    format!("{why} (a server that does: {server} {})", path.display())
 }
 
 fn refusal(name: &str, message: &[u8]) -> ProbeError {
     let name = name.to_owned();
     let message = String::from_utf8_lossy(message).into_owned();
     match message.split(' ').next() {
-        Some("NOAUTH") => ProbeError::Login { name, message },
+        Some("NOAUTH") => {
+            let form = "redis://[user:]password@host:port";
+            ProbeError::Login { name, message, form }
+        }
         Some("LOADING") => ProbeError::Loading { name, message },
         _ => ProbeError::Refused { name, message },
     }
@@ -125,10 +170,13 @@ fn identify(info: &str, local: bool) -> Identity {
         .find_map(|(name, key)| Some(format!("{name} {}", field(key)?)))
         .unwrap_or_default();
     let uptime_s: Option<f64> = field("uptime_in_seconds").and_then(|text| text.parse().ok());
-    let is_it = |pid: &u32| {
-        let gap_s = process_age_s(*pid).zip(uptime_s).map(|(age_s, up_s)| (age_s - up_s).abs());
-        local && gap_s.is_some_and(|gap_s| gap_s <= AGE_GAP_S_MAX)
-    };
-    let pid = field("process_id").and_then(|pid| pid.parse().ok()).filter(is_it);
-    Identity { version, pid }
+    let pid = field("process_id").and_then(|pid| pid.parse().ok());
+    let pid = pid.filter(|&pid| local && is_it(pid, uptime_s));
+    Identity { version, pid, item_bytes_max: None }
+}
+
+/// Whether a process here is as old as a server says it is.
+fn is_it(pid: u32, uptime_s: Option<f64>) -> bool {
+    let gap_s = process_age_s(pid).zip(uptime_s).map(|(age_s, up_s)| (age_s - up_s).abs());
+    gap_s.is_some_and(|gap_s| gap_s <= AGE_GAP_S_MAX)
 }

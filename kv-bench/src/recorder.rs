@@ -382,12 +382,13 @@ impl Recorder {
     }
 }
 
-/// Counts an error reply by its first word, as Redis names kinds of errors.
+/// Counts an error reply by its first word, as Redis (`OOM`) and memcached (`SERVER_ERROR`) name
+/// kinds of errors.
 fn count_word(words: &mut BTreeMap<String, u64>, message: &[u8]) {
     let word = message.split(u8::is_ascii_whitespace).next().unwrap_or_default();
     let valid = !word.is_empty()
         && word.len() <= 32
-        && word.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        && word.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || *b == b'_');
     let word = std::str::from_utf8(word).ok().filter(|_| valid).unwrap_or("OTHER");
     if let Some(count) = words.get_mut(word) {
         *count += 1;

@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
 use crate::scratch::Scratch;
-use crate::target::{Address, Credentials, Endpoint};
+use crate::target::{Address, Credentials, Endpoint, Protocol};
 
 /// How long a server may take until it answers PING.
 const START_TIME: Duration = Duration::from_secs(10);
@@ -107,6 +107,7 @@ impl Servers {
         let endpoint = |server: &Spawned| Endpoint {
             name: server.name.clone(),
             address: server.address(),
+            protocol: Protocol::Resp,
             credentials: Credentials::default(),
         };
         self.list.iter().map(endpoint).collect()
@@ -147,6 +148,7 @@ impl Spawned {
         let endpoint = Endpoint {
             name: self.name.clone(),
             address: self.address(),
+            protocol: Protocol::Resp,
             credentials: Credentials::default(),
         };
         let deadline = Instant::now() + START_TIME;

@@ -1,6 +1,5 @@
 //! Servers that answer, but not what they were asked, through the real program.
 
-#[allow(dead_code, reason = "other tests need more of it")]
 mod program;
 #[allow(dead_code, reason = "other tests need more of it")]
 mod scripted;
@@ -8,23 +7,13 @@ mod scripted;
 use std::path::Path;
 use std::process::Output;
 
-use kv_bench::report;
 use kv_bench::result::{RunResult, Verdict};
-use program::{kv_bench, stderr};
+use program::stderr;
 use scripted::{Answer, Server};
 use tempfile::TempDir;
 
-/// A run of `words` against `server`, with its result if there is one.
 fn run(server: &Server, dir: &Path, words: &[&str]) -> (Output, Option<RunResult>) {
-    let target = server.address.to_string();
-    let output = kv_bench(&["run", "--warmup", "0", "--threads", "1", "--target", &target])
-        .args(words)
-        .arg("--out")
-        .arg(dir.join("results"))
-        .output()
-        .expect("it runs");
-    let result = report::json::load(&dir.join("results/result.json"));
-    (output, result.ok())
+    program::run(&server.address.to_string(), dir, words)
 }
 
 /// What it sent was not told, and more patience with it was advised.

@@ -18,7 +18,7 @@ use kv_bench::recorder::Time;
 use kv_bench::report;
 use kv_bench::result::RunResult;
 use kv_bench::schedule::Schedule;
-use kv_bench::target::{Address, Credentials, Endpoint, Resp};
+use kv_bench::target::{Address, Credentials, Endpoint, Protocol, Resp};
 use kv_bench::workload::{KeyDistribution, Kind};
 use run::{Run, VALUE_SIZE, assert_accounted};
 use scripted::{Answer, Server};
@@ -203,6 +203,7 @@ fn a_unix_listener_with_a_full_backlog_is_tried_again() {
     let endpoints = [Endpoint {
         name: "unix".to_owned(),
         address: Address::Unix(path.clone()),
+        protocol: Protocol::Resp,
         credentials: Credentials::default(),
     }];
     let key_size = run.keys().buffer().bytes().len();

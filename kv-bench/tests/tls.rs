@@ -4,7 +4,6 @@
 mod certificates;
 #[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
-#[allow(dead_code, reason = "this needs a part of it")]
 mod program;
 
 use std::path::Path;

@@ -100,6 +100,15 @@ fn running<'a>(
         if endpoints.iter().any(|other| other.name == endpoint.name) {
             return Err(ScenarioError::Twice(redacted(text)));
         }
+        if endpoints.first().is_some_and(|first| first.protocol != endpoint.protocol) {
+            let problem = "memcached:// beside servers that speak RESP: one run has one protocol, so \
+                           measure them one after the other";
+            return Err(ScenarioError::Value {
+                flag,
+                value: redacted(text),
+                problem: problem.to_owned(),
+            });
+        }
         endpoints.push(endpoint);
     }
     Ok(Place::Running(endpoints))

@@ -10,7 +10,7 @@ use super::null_server::NullServer;
 use crate::driver::{Fleet, Live, Measured, Shape, Until};
 use crate::interrupt::Interrupt;
 use crate::schedule::{Plan, Process, Rate, Schedule};
-use crate::target::{Address, Credentials, Endpoint, Resp};
+use crate::target::{Address, Credentials, Endpoint, Protocol, Resp};
 use crate::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
 
 /// Clients of the one worker.
@@ -55,6 +55,7 @@ impl Rig {
         let endpoint = Endpoint {
             name: "null-server".to_owned(),
             address: Address::Tcp(self.server.address),
+            protocol: Protocol::Resp,
             credentials: Credentials::default(),
         };
         let key_size = self.workload().keys.buffer().bytes().len();

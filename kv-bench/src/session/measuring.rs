@@ -8,12 +8,11 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use super::{Halt, Session};
-use crate::cluster::Cluster;
-use crate::driver::{Fleet, Live, Shape, Until};
+use crate::cluster::{AnyTarget, Cluster};
+use crate::driver::{Live, Shape, Until};
 use crate::measurement::{Measurement, Plan, measure};
 use crate::patience::{self, End};
 use crate::recorder::{Counts, Outage};
-use crate::target::Resp;
 use crate::trust::{judge, with_outages, with_outcome};
 use crate::workload::Workload;
 
@@ -22,7 +21,7 @@ impl Session<'_> {
     pub(super) fn measure(
         &mut self,
         name: &str,
-        target: &Arc<Resp>,
+        target: &AnyTarget,
         cluster: &mut Cluster,
         (shape, until, warmup): (Shape, Until, Duration),
     ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
@@ -42,7 +41,7 @@ impl Session<'_> {
             spawned: cluster.is_spawned(),
             arguments: self.arguments.clone(),
         };
-        let mut fleet = Fleet::launch(target, shape)?;
+        let mut fleet = target.launch(shape)?;
         let mut started_at = None;
         let watch = |live: &Live| {
             if !live.warmup {

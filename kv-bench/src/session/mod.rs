@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use crate::args::LoadArgs;
-use crate::cluster::Cluster;
+use crate::cluster::{AnyTarget, Cluster};
 use crate::curve::{self, Ladder, Level};
-use crate::driver::{Fleet, Shape, Until};
+use crate::driver::{Shape, Until};
 use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::number::grouped;
@@ -28,8 +28,9 @@ use crate::result::{
 use crate::scenario::{Place, Scenario};
 use crate::schedule::Schedule;
 use crate::scratch::Scratch;
-use crate::target::{Resp, Target, redacted};
+use crate::target::redacted;
 use crate::workload::KeyDistribution;
+
 /// A run that did not do all it was asked to.
 const FAILED: u8 = 1;
 /// `--strict` met an untrusted headline.
@@ -197,7 +198,7 @@ impl Session<'_> {
     fn headline_once(
         &mut self,
         step: &str,
-        target: &Arc<Resp>,
+        target: &AnyTarget,
         cluster: &mut Cluster,
         frame: &Frame,
     ) -> anyhow::Result<(RunResult, Vec<Interval>)> {
@@ -247,7 +248,7 @@ impl Session<'_> {
     }
 
     /// Puts every key once and checks that each was stored.
-    fn preload(&mut self, target: &Arc<Resp>, cluster: &mut Cluster) -> anyhow::Result<()> {
+    fn preload(&mut self, target: &AnyTarget, cluster: &mut Cluster) -> anyhow::Result<()> {
         self.progress.step("preloading");
         let threads = machine::cores().min(2);
         let value_size = self.scenario.value_size();
@@ -256,7 +257,7 @@ impl Session<'_> {
         let workload = Arc::new(self.scenario.preload_workload(clients));
         let keys = self.scenario.key_count();
         let until = Until::Operations(keys);
-        let mut fleet = Fleet::launch(target, shape)?;
+        let mut fleet = target.launch(shape)?;
         let measured = fleet.run(&workload, &Schedule::CLOSED, until, |live| {
             self.watch(live, until, cluster, shape.timeout)
         })?;

@@ -1,5 +1,6 @@
 //! Addresses of servers as users type them: `redis://user:pass@host:port/db`, `rediss://…` with TLS,
-//! `unix://path`, `host:port`, `name=host:port`.
+//! `unix://path`, `memcached://user:pass@host:port`, `memcached:///path`, `host:port`,
+//! `name=host:port`.
 
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
@@ -10,6 +11,15 @@ use super::Address;
 
 /// The port of `redis://host` without one.
 const REDIS_PORT: u16 = 6379;
+/// The port of `memcached://host` without one.
+const MEMCACHED_PORT: u16 = 11211;
+
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Resp,
+    Memcached,
+}
 
 /// What a server wants to know before it answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +36,7 @@ pub struct Credentials {
 pub struct Endpoint {
     pub name: String,
     pub address: Address,
+    pub protocol: Protocol,
     pub credentials: Credentials,
 }
 
@@ -33,11 +44,11 @@ pub struct Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     #[error(
-        "'{text}' is not an address: {problem} (valid: host:port, redis[s]://[user:password@]host:port[/db], unix:///path/to.sock)"
+        "'{text}' is not an address: {problem} (valid: host:port, redis[s]://[user:password@]host:port[/db], unix:///path/to.sock, memcached://[user:password@]host[:port], memcached:///path/to.sock)"
     )]
     Form { text: String, problem: &'static str },
     #[error(
-        "'{text}': {scheme}:// targets are not supported by this version (supported: redis://, rediss://, unix://, host:port)"
+        "'{text}': {scheme}:// targets are not supported by this version (supported: redis://, rediss://, unix://, memcached://, host:port)"
     )]
     Scheme { text: String, scheme: String },
     #[error("'{text}': no TLS: {source}")]
@@ -61,6 +72,7 @@ impl Endpoint {
             Some(("redis", rest)) => parse_redis(text, rest),
             Some(("rediss", rest)) => parse_rediss(text, rest, tls),
             Some(("unix", path)) => parse_unix(text, path),
+            Some(("memcached", rest)) => parse_memcached(text, rest),
             Some((scheme, _)) => {
                 Err(EndpointError::Scheme { text: redacted(text), scheme: scheme.to_owned() })
             }
@@ -97,29 +109,68 @@ fn form(text: &str, problem: &'static str) -> EndpointError {
 }
 
 fn parse_redis(text: &str, rest: &str) -> Result<Endpoint, EndpointError> {
-    let (login, rest) = match rest.rsplit_once('@') {
-        Some((login, rest)) => (Some(login), rest),
-        None => (None, rest),
-    };
+    let (login, rest) = split_login(text, rest)?;
     let (host, database) = rest.split_once('/').unwrap_or((rest, ""));
     let database = match database {
         "" => 0,
         digits => digits.parse().map_err(|_| form(text, "the database is not a number"))?,
     };
-    let (username, password) = match login.map(|login| login.split_once(':')) {
-        Some(Some((user, password))) => (decode_percent(text, user)?, password),
-        Some(None) => (String::new(), login.unwrap_or_default()),
-        None => (String::new(), ""),
-    };
-    let password = decode_percent(text, password)?;
     let mut endpoint = parse_host(text, host, Some(REDIS_PORT))?;
-    endpoint.credentials = Credentials {
-        username: Some(username).filter(|name| !name.is_empty()),
-        password: Some(password).filter(|password| !password.is_empty()),
-        database,
-        tls: None,
-    };
+    endpoint.credentials = Credentials { database, ..login };
     Ok(endpoint)
+}
+
+/// Takes `user:password@` or `password@` off the front.
+fn split_login<'a>(text: &str, rest: &'a str) -> Result<(Credentials, &'a str), EndpointError> {
+    let Some((login, rest)) = rest.rsplit_once('@') else {
+        return Ok((Credentials::default(), rest));
+    };
+    let (username, password) = login.split_once(':').unwrap_or(("", login));
+    let decoded = |part| Ok(Some(decode_percent(text, part)?).filter(|part| !part.is_empty()));
+    let credentials = Credentials {
+        username: decoded(username)?,
+        password: decoded(password)?,
+        ..Credentials::default()
+    };
+    Ok((credentials, rest))
+}
+
+fn parse_memcached(text: &str, rest: &str) -> Result<Endpoint, EndpointError> {
+    // A path may have an @ in it, a login no slash.
+    let is_path = rest.starts_with('/');
+    let (credentials, place) = match is_path {
+        true => (Credentials::default(), rest),
+        false => split_login(text, rest)?,
+    };
+    check_memcached_login(text, place.len() < rest.len(), &credentials)?;
+    let endpoint = if place.starts_with('/') {
+        parse_unix(text, place)?
+    } else {
+        let (host, path) = place.split_once('/').unwrap_or((place, ""));
+        if !path.is_empty() {
+            return Err(form(text, "memcached has no databases, and a socket's path has no host"));
+        }
+        parse_host(text, host, Some(MEMCACHED_PORT))?
+    };
+    Ok(Endpoint { protocol: Protocol::Memcached, credentials, ..endpoint })
+}
+
+/// memcached wants both, as two words of one line.
+fn check_memcached_login(
+    text: &str,
+    given: bool,
+    credentials: &Credentials,
+) -> Result<(), EndpointError> {
+    if !given {
+        return Ok(());
+    }
+    let (Some(user), Some(password)) = (&credentials.username, &credentials.password) else {
+        return Err(form(text, "memcached's login is a user and a password"));
+    };
+    if user.chars().chain(password.chars()).any(|c| c == ' ' || c.is_control()) {
+        return Err(form(text, "memcached's login has no spaces and no control characters"));
+    }
+    Ok(())
 }
 
 fn parse_rediss(text: &str, rest: &str, tls: &TlsOptions) -> Result<Endpoint, EndpointError> {
@@ -137,7 +188,12 @@ fn parse_unix(text: &str, path: &str) -> Result<Endpoint, EndpointError> {
         return Err(form(text, "the socket's path is missing"));
     }
     let address = Address::Unix(PathBuf::from(path));
-    Ok(Endpoint { name: address.to_string(), address, credentials: Credentials::default() })
+    Ok(Endpoint {
+        name: address.to_string(),
+        address,
+        protocol: Protocol::Resp,
+        credentials: Credentials::default(),
+    })
 }
 
 fn parse_host(
@@ -166,6 +222,7 @@ fn parse_host(
     Ok(Endpoint {
         name: format!("{name}:{port}"),
         address: Address::Tcp(address),
+        protocol: Protocol::Resp,
         credentials: Credentials::default(),
     })
 }

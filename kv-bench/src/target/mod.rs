@@ -5,10 +5,13 @@
 //! [`Codec`] turns operations into bytes and bytes into replies.
 
 mod endpoint;
+mod memcached;
 mod resp;
 
-pub use endpoint::{Credentials, Endpoint, EndpointError, redacted};
-pub use resp::{Owner, Resp, RespCodec};
+pub use endpoint::{Credentials, Endpoint, EndpointError, Protocol, redacted};
+pub(crate) use memcached::login_request;
+pub use memcached::{KeyError, Memcached, MemcachedCodec};
+pub use resp::{Resp, RespCodec};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,6 +43,9 @@ pub struct Node {
     pub name: String,
     pub address: Address,
 }
+
+/// Maps a key to the index of the server that holds it.
+pub type Owner = Box<dyn Fn(&[u8]) -> usize + Send + Sync>;
 
 /// What a new connection sends before its first operation.
 #[derive(Debug, Clone, Default)]

@@ -4,12 +4,10 @@ use kv_core::resp::encode::push_decimal;
 use kv_core::resp::reply::{Skim, skim};
 
 use super::{
-    Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Node, Operation, Reply, Target,
+    Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Node, Operation, Owner, Reply,
+    Target,
 };
 use crate::workload::Kind;
-
-/// Maps a key to the index of the server that holds it.
-pub type Owner = Box<dyn Fn(&[u8]) -> usize + Send + Sync>;
 
 /// One or several RESP servers; several share the keys by `owner`.
 pub struct Resp {

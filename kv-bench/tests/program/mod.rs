@@ -1,7 +1,12 @@
 //! The real program, for the tests that run it.
+#![allow(dead_code, reason = "every test file is a crate of its own and needs another part")]
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use kv_bench::report;
+use kv_bench::result::RunResult;
 
 pub(crate) fn kv_bench(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kv-bench"));
@@ -26,7 +31,6 @@ pub(crate) fn wait_for<T>(mut ready: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Asserts that `run` with each of these words is wrong usage, told in one line.
-#[allow(dead_code, reason = "not every test is of nonsense")]
 pub(crate) fn assert_refused(cases: &[(&[&str], &str)]) {
     for (words, expected) in cases {
         let output = kv_bench(&["run"]).args(*words).output().expect("it runs");
@@ -36,4 +40,18 @@ pub(crate) fn assert_refused(cases: &[(&[&str], &str)]) {
         assert_eq!(message.lines().count(), 1, "{words:?}: {message}");
         assert!(output.stdout.is_empty(), "{words:?}");
     }
+}
+
+/// A run of `words` against `target` by one worker unless they say otherwise, without a warm-up, and
+/// its result if there is one. It leaves its folder below `dir`.
+pub(crate) fn run(target: &str, dir: &Path, words: &[&str]) -> (Output, Option<RunResult>) {
+    let out = dir.join("results");
+    let output = kv_bench(&["run", "--warmup", "0", "--target", target, "--out"])
+        .arg(&out)
+        .args(if words.contains(&"--threads") { &[][..] } else { &["--threads", "1"] })
+        .args(words)
+        .output()
+        .expect("it runs");
+    let result = report::json::load(&out.join("result.json"));
+    (output, result.ok())
 }

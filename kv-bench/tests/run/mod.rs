@@ -9,7 +9,7 @@ use std::time::Duration;
 use kv_bench::driver::{Fleet, LaunchError, Measured, Shape, Until};
 use kv_bench::recorder::Time;
 use kv_bench::schedule::{Plan, Process, Rate, Schedule};
-use kv_bench::target::{Address, Credentials, Endpoint, Resp};
+use kv_bench::target::{Address, Credentials, Endpoint, Protocol, Resp};
 use kv_bench::workload::{Filling, KeyDistribution, Keys, Sizes, Values, Workload};
 
 use crate::scripted::Server;
@@ -70,6 +70,7 @@ impl Run {
             .map(|&address| Endpoint {
                 name: address.to_string(),
                 address: Address::Tcp(address),
+                protocol: Protocol::Resp,
                 credentials: Credentials::default(),
             })
             .collect();

@@ -2,9 +2,12 @@
 #![allow(dead_code, reason = "every test file is a crate of its own and needs another part")]
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
@@ -78,6 +81,86 @@ impl Redis {
 }
 
 impl Drop for Redis {
+    fn drop(&mut self) {
+        // It may have ended by itself, for want of its port.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A memcached of the test's own, stopped when dropped.
+pub(crate) struct Memcached {
+    child: Child,
+    /// Of no meaning when it listens on a socket.
+    pub(crate) port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Memcached {
+    /// Starts one on a free port; `None`, and a line, without memcached.
+    pub(crate) fn start(args: &[&str]) -> Option<Self> {
+        if !is_there("memcached") {
+            return None;
+        }
+        // As with redis, another process may be faster.
+        for _ in 0..10 {
+            let port = free_port();
+            let words = ["-l", "127.0.0.1", "-p", &port.to_string()];
+            let memcached = Self::spawn(port, &[&words, args].concat(), |_, _| {});
+            let address = memcached.address();
+            if let Some(memcached) = memcached.listening(|| TcpStream::connect(address).is_ok()) {
+                return Some(memcached);
+            }
+        }
+        panic!("memcached found no port in ten attempts");
+    }
+
+    /// The same on a Unix socket, beside which memcached has no port.
+    pub(crate) fn on_socket() -> Option<Self> {
+        if !is_there("memcached") {
+            return None;
+        }
+        let memcached = Self::spawn(0, &[], |command, folder| {
+            command.arg("-s").arg(folder.join("memcached.sock"));
+        });
+        let socket = memcached.socket();
+        memcached.listening(|| UnixStream::connect(&socket).is_ok())
+    }
+
+    fn spawn(port: u16, args: &[&str], more: impl FnOnce(&mut Command, &Path)) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new("memcached");
+        // It refuses to run as root unless it is told so.
+        command.args(["-u", "root"]).args(args).stdin(Stdio::null()).stderr(Stdio::null());
+        more(&mut command, folder.path());
+        Self { child: command.spawn().expect("it is installed"), port, folder }
+    }
+
+    /// Itself when it answers; `None` when it has ended.
+    fn listening(mut self, answers: impl Fn() -> bool) -> Option<Self> {
+        loop {
+            let listens = answers();
+            if self.child.try_wait().expect("it was ours").is_some() {
+                return None;
+            }
+            if listens {
+                return Some(self);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The path of its Unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("memcached.sock")
+    }
+}
+
+impl Drop for Memcached {
     fn drop(&mut self) {
         // It may have ended by itself, for want of its port.
         drop(self.child.kill());
