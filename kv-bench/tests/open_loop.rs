@@ -2,6 +2,7 @@
 //! response times count from when it was due.
 
 mod run;
+#[allow(dead_code, reason = "other tests need more of it")]
 mod scripted;
 
 use std::ops::ControlFlow;

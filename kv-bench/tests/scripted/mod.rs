@@ -1,7 +1,11 @@
-//! A RESP server that does as it is told: a real listener on loopback whose answers a test scripts.
+//! A server that does as it is told: a real listener on loopback whose answers a test scripts.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+mod dialect;
+
+pub(crate) use dialect::Dialect;
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -37,8 +41,16 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves until the test ends. `script` decides by the operation's number and words.
+    /// Speaks RESP until the test ends. `script` decides by the operation's number and words.
     pub(crate) fn start(
+        script: impl Fn(usize, &[String]) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::speaking(Dialect::Resp, script)
+    }
+
+    /// The same in any dialect; the words are `GET key`, `SET key value` and `DEL key` in all.
+    pub(crate) fn speaking(
+        dialect: Dialect,
         script: impl Fn(usize, &[String]) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -57,7 +69,10 @@ impl Server {
                 }
                 let (script, number, record) = (script.clone(), number.clone(), record.clone());
                 // A client that goes away in the middle is part of the tests.
-                std::thread::spawn(move || serve(&stream, &*script, &number, &record));
+                std::thread::spawn(move || {
+                    stream.set_nodelay(true)?;
+                    dialect.converse((&stream, &stream), &*script, &number, &record)
+                });
             }
         });
         Self { address, seen, refuses, turned_away }
@@ -69,66 +84,45 @@ impl Server {
     }
 }
 
-fn serve(
-    stream: &TcpStream,
-    script: &Script,
-    number: &AtomicUsize,
-    seen: &Mutex<Vec<Vec<String>>>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    converse(stream, stream, script, number, seen)
-}
-
-/// Answers one connection, of whatever kind, until it ends.
+/// Answers one connection, of whatever kind, in RESP until it ends.
 pub(crate) fn converse(
     input: impl Read,
-    mut out: impl Write,
+    out: impl Write,
     script: &Script,
     number: &AtomicUsize,
     seen: &Mutex<Vec<Vec<String>>>,
 ) -> io::Result<()> {
-    let mut input = BufReader::new(input);
-    while let Some(words) = read_command(&mut input)? {
-        if words[0] == "PING" {
-            out.write_all(b"+PONG\r\n")?;
-            continue;
-        }
-        seen.lock().expect("unpoisoned").push(words.clone());
-        let reply = match words[0].as_str() {
-            "GET" => b"$5\r\nhello\r\n".as_slice(),
-            "SET" => b"+OK\r\n",
-            _ => b":1\r\n",
-        };
-        match script(number.fetch_add(1, Ordering::SeqCst), &words) {
-            Answer::Normal => out.write_all(reply)?,
-            Answer::Split => reply.iter().try_for_each(|byte| out.write_all(&[*byte]))?,
-            Answer::Late(pause) => {
-                std::thread::sleep(pause);
-                out.write_all(reply)?;
-            }
-            Answer::Raw(bytes) => out.write_all(bytes)?,
-            Answer::Never => {}
-            Answer::Close => return Ok(()),
-        }
-    }
-    Ok(())
+    Dialect::Resp.converse((input, out), script, number, seen)
 }
 
-fn read_command(input: &mut impl BufRead) -> io::Result<Option<Vec<String>>> {
-    let mut line = String::new();
-    if input.read_line(&mut line)? == 0 {
-        return Ok(None);
+impl Dialect {
+    fn converse(
+        self,
+        (input, mut out): (impl Read, impl Write),
+        script: &Script,
+        number: &AtomicUsize,
+        seen: &Mutex<Vec<Vec<String>>>,
+    ) -> io::Result<()> {
+        let mut input = BufReader::new(input);
+        while let Some(words) = self.read_command(&mut input)? {
+            if let Some(reply) = self.greeting(&words) {
+                out.write_all(reply)?;
+                continue;
+            }
+            seen.lock().expect("unpoisoned").push(words.clone());
+            let reply = self.reply(&words);
+            match script(number.fetch_add(1, Ordering::SeqCst), &words) {
+                Answer::Normal => out.write_all(reply)?,
+                Answer::Split => reply.iter().try_for_each(|byte| out.write_all(&[*byte]))?,
+                Answer::Late(pause) => {
+                    std::thread::sleep(pause);
+                    out.write_all(reply)?;
+                }
+                Answer::Raw(bytes) => out.write_all(bytes)?,
+                Answer::Never => {}
+                Answer::Close => return Ok(()),
+            }
+        }
+        Ok(())
     }
-    let count: usize = line.trim_start_matches('*').trim().parse().expect("an array");
-    let mut words = Vec::new();
-    for _ in 0..count {
-        line.clear();
-        input.read_line(&mut line)?;
-        let size: usize = line.trim_start_matches('$').trim().parse().expect("a bulk string");
-        let mut word = vec![0; size + 2];
-        input.read_exact(&mut word)?;
-        word.truncate(size);
-        words.push(String::from_utf8(word).expect("text"));
-    }
-    Ok(Some(words))
 }

@@ -16,12 +16,16 @@ impl Server {
         Self::at(0)
     }
 
-    /// One that listens at `port`. It says so itself: whoever answers there might be the server of
-    /// another test, which was quicker.
     pub(crate) fn at(port: u16) -> Self {
+        Self::told(port, &[])
+    }
+
+    /// One that listens at `port` and is told more by `words`. It says so itself: whoever answers there might be the server of
+    /// another test, which was quicker.
+    pub(crate) fn told(port: u16, words: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kv-bench"));
         command.args(["serve", "--parent", &std::process::id().to_string(), "--", "--announce"]);
-        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]).args(words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("it runs");
         let mut line = String::new();
