@@ -11,8 +11,7 @@
 use kv_core::resp::encode::push_decimal;
 
 use super::{
-    Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Node, Operation, Owner, Reply,
-    Target,
+    Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Operation, Owner, Reply, Servers,
 };
 use crate::workload::Kind;
 
@@ -44,13 +43,8 @@ pub enum KeyError {
     Character(String),
 }
 
-/// One or several memcached servers; several share the keys by `owner`.
-pub struct Memcached {
-    nodes: Vec<Node>,
-    handshakes: Vec<Handshake>,
-    owner: Owner,
-    codec: MemcachedCodec,
-}
+/// One or several memcached servers.
+pub type Memcached = Servers<MemcachedCodec>;
 
 impl Memcached {
     /// Drives `endpoints`. `owner` maps a key to an index into them and is not asked when there is
@@ -67,33 +61,7 @@ impl Memcached {
         value_size: usize,
     ) -> Result<Self, KeyError> {
         check_key(key)?;
-        let nodes = endpoints
-            .iter()
-            .map(|e| Node { name: e.name.clone(), address: e.address.clone() })
-            .collect();
-        let handshakes = endpoints.iter().map(|e| handshake(&e.credentials)).collect();
-        Ok(Self { nodes, handshakes, owner, codec: MemcachedCodec::new(value_size) })
-    }
-}
-
-impl Target for Memcached {
-    type Codec = MemcachedCodec;
-
-    fn nodes(&self) -> &[Node] {
-        &self.nodes
-    }
-
-    #[inline]
-    fn route(&self, key: &[u8]) -> usize {
-        (self.owner)(key)
-    }
-
-    fn handshake(&self, node: usize) -> Handshake {
-        self.handshakes[node].clone()
-    }
-
-    fn codec(&self) -> MemcachedCodec {
-        self.codec.clone()
+        Ok(Self::sharing(endpoints, handshake, owner, MemcachedCodec::new(value_size)))
     }
 }
 

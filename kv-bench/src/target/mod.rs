@@ -7,11 +7,13 @@
 mod endpoint;
 mod memcached;
 mod resp;
+mod servers;
 
 pub use endpoint::{Credentials, Endpoint, EndpointError, Protocol, redacted};
 pub(crate) use memcached::login_request;
 pub use memcached::{KeyError, Memcached, MemcachedCodec};
 pub use resp::{Resp, RespCodec};
+pub use servers::Servers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -4,51 +4,19 @@ use kv_core::resp::encode::push_decimal;
 use kv_core::resp::reply::{Skim, skim};
 
 use super::{
-    Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Node, Operation, Owner, Reply,
-    Target,
+    Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Operation, Owner, Reply, Servers,
 };
 use crate::workload::Kind;
 
-/// One or several RESP servers; several share the keys by `owner`.
-pub struct Resp {
-    nodes: Vec<Node>,
-    handshakes: Vec<Handshake>,
-    owner: Owner,
-    codec: RespCodec,
-}
+/// One or several RESP servers.
+pub type Resp = Servers<RespCodec>;
 
 impl Resp {
     /// Drives `endpoints`. `owner` maps a key to an index into them and is not asked when there is
     /// only one. Every key is `key_size` bytes long; most values may be `value_size`, whose head is
     /// built once.
     pub fn new(endpoints: &[Endpoint], owner: Owner, key_size: usize, value_size: usize) -> Self {
-        let nodes = endpoints
-            .iter()
-            .map(|e| Node { name: e.name.clone(), address: e.address.clone() })
-            .collect();
-        let handshakes = endpoints.iter().map(|e| handshake(&e.credentials)).collect();
-        Self { nodes, handshakes, owner, codec: RespCodec::new(key_size, value_size) }
-    }
-}
-
-impl Target for Resp {
-    type Codec = RespCodec;
-
-    fn nodes(&self) -> &[Node] {
-        &self.nodes
-    }
-
-    #[inline]
-    fn route(&self, key: &[u8]) -> usize {
-        (self.owner)(key)
-    }
-
-    fn handshake(&self, node: usize) -> Handshake {
-        self.handshakes[node].clone()
-    }
-
-    fn codec(&self) -> RespCodec {
-        self.codec.clone()
+        Self::sharing(endpoints, handshake, owner, RespCodec::new(key_size, value_size))
     }
 }
 
