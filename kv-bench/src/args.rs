@@ -158,7 +158,9 @@ pub struct LoadArgs {
     /// A running server; repeat --target for several servers that share the keys.
     ///
     /// Valid: `host:port`, `redis://[user:password@]host:port[/db]`, `rediss://…` with TLS,
-    /// `unix:///path/to.sock`. Its keys start with `kvb:`; nothing is flushed, and nothing is written unless --mix, --workload
+    /// `unix:///path/to.sock`; `memcached://[user:password@]host[:11211]`,
+    /// `memcached:///path/to.sock`, of memcached since 1.6.10. All of a run speak one protocol. Its
+    /// keys start with `kvb:`; nothing is flushed, and nothing is written unless --mix, --workload
     /// or --preload says so. Example: `--target redis://127.0.0.1:6379`
     #[arg(long, value_name = "URL", alias = "uri")]
     pub target: Vec<String>,
