@@ -5,7 +5,7 @@ use std::time::Duration;
 use kv_bench::curve::{Ladder, Level};
 use kv_bench::driver::Shape;
 use kv_bench::schedule::share;
-use kv_bench::target::{Address, Endpoint};
+use kv_bench::target::{Address, Endpoint, Protocol};
 use kv_bench::units;
 use kv_bench::workload::{KeyDistribution, Keys, Mix, Sizes};
 use proptest::prelude::*;
@@ -56,6 +56,8 @@ fn addresses_are_read_in_every_form() {
     assert_eq!(full.credentials.username.as_deref(), Some("ann"));
     assert_eq!(full.credentials.password.as_deref(), Some("p@ss=1"));
     assert_eq!(full.credentials.database, 3);
+    assert_eq!(parse("memcached://127.0.0.1").address.to_string(), "127.0.0.1:11211");
+    assert_eq!(parse("memcached://127.0.0.1").protocol, Protocol::Memcached);
     assert_eq!(parse("unix:///run/kv.sock").address, Address::Unix("/run/kv.sock".into()));
 }
 
@@ -70,7 +72,8 @@ fn addresses_that_are_none_say_why_and_keep_passwords_to_themselves() {
         ("unix://", "path is missing"),
         ("redis://127.0.0.1:7000/x", "database is not a number"),
         ("redis://u:secret%zz@127.0.0.1:1", "% is not followed by hex"),
-        ("memcached://127.0.0.1:1", "not supported"),
+        ("etcd://127.0.0.1:1", "not supported"),
+        ("memcached://u:secret@127.0.0.1/0", "no databases"),
     ];
     for (text, expected) in cases {
         let error = Endpoint::parse(text).expect_err(text).to_string();
