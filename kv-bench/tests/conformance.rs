@@ -59,13 +59,14 @@ fn hits_and_misses_are_those_that_the_server_counts() {
 fn deletes_find_the_keys_that_puts_have_stored() {
     for store in Store::each() {
         for pipeline in ["1", "64"] {
-            let words = ["--key-distribution", "sequential", "--pipeline", pipeline, "--mix"];
-            let of = |mix, words: &[&str]| measure(&store.target, &[words, &[mix]].concat());
-            let put = of("put", &[&["--keys", "100", "--requests", "100"], &words[..]].concat());
+            let of = |count, words: &[&str]| {
+                let keys = ["--keys", count, "--requests", count, "--pipeline", pipeline, "--mix"];
+                measure(&store.target, &[&keys, words].concat())
+            };
+            let put = of("100", &["put", "--key-distribution", "sequential"]);
             assert_eq!(put.operations.put.expect("measured").count, 100, "{}", store.target);
             assert!((0..100).all(|number| store.get(&key(number)).is_some()), "{}", store.target);
-            let emptied =
-                of("delete", &[&["--keys", "150", "--requests", "150"], &words[..]].concat());
+            let emptied = of("150", &["delete"]);
             let deletes = emptied.operations.delete.expect("measured");
             let found = (deletes.count, deletes.errors, deletes.hits, deletes.misses);
             assert_eq!(found, (150, 0, 100, 50), "{}", store.target);
@@ -102,6 +103,19 @@ fn a_preload_stores_every_key() {
         assert_eq!((result.headline.hits, result.headline.misses), (1000, 0), "{}", store.target);
         let sizes = (0..1000).map(|number| store.get(&key(number)).map(|value| value.len()));
         assert!(sizes.into_iter().all(|size| size == Some(64)), "{}", store.target);
+    }
+}
+
+#[test]
+fn an_open_loop_asks_every_target_for_what_is_due() {
+    for store in Store::each() {
+        let words = ["--rate", "1k", "--requests", "300", "--keys", "100", "--mix"];
+        let result = measure(&store.target, &[&words[..], &["get=1,put=1,delete=1"]].concat());
+        let headline = &result.headline;
+        assert_eq!((headline.operations, headline.errors), (300, 0), "{}", store.target);
+        assert_eq!(headline.rate_asked_ops_s, Some(1000.0), "{}", store.target);
+        let [response, lateness] = [&headline.response_us, &headline.lateness_us];
+        assert!(response.is_some() && lateness.is_some(), "{}", store.target);
     }
 }
 

@@ -208,6 +208,9 @@ fn values_longer_than_its_items_are_refused_before_they_are_sent() {
                 a smaller one, or start it with room for more (memcached -I 1m)";
     assert_refused(1, &target, &["--mix", "put", "--value-size", "600k"], told);
     assert_refused(1, &target, &["--preload", "--value-size", "600k"], told);
+    assert_refused(1, &target, &["--mix", "put", "--value-size", "10..600k"], told);
+    // The long tail of a law is rare: what of it is too long is counted.
+    assert!(run(&target, &["--mix", "put", "--value-size", "facebook-etc"]).0.status.success());
     // Who only reads sends none.
     assert!(run(&target, &["--value-size", "600k"]).0.status.success());
     // With its own bytes beside it, this one is too long by a little: memcached itself says so.
