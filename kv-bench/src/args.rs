@@ -186,6 +186,15 @@ pub struct LoadArgs {
     #[arg(long, value_name = "PATH", conflicts_with = "target")]
     pub server_bin: Option<PathBuf>,
 
+    /// What is done to spawned servers during the measurement, and when: kill, restart, pause.
+    ///
+    /// kill:2@10s kills `server_2` (SIGKILL) 10 s after the beginning, restart:2@13s starts it again on
+    /// its port and with what is left of its data (see --durability), and pause:1@5s+500ms stops
+    /// `server_1` for half a second (SIGSTOP). The result tells when each server served nobody, and how
+    /// long it took until it did again. Example: --chaos "kill:2@10s, restart:2@13s, pause:1@5s+500ms"
+    #[arg(long, value_name = "FAULTS", conflicts_with = "target")]
+    pub chaos: Option<String>,
+
     #[command(flatten)]
     pub callers: CallerArgs,
     #[command(flatten)]

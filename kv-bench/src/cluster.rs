@@ -170,6 +170,20 @@ impl Cluster {
         self.spawned.is_some()
     }
 
+    /// Ours, to do something to.
+    ///
+    /// # Panics
+    ///
+    /// Where they are not ours.
+    pub(crate) fn servers(&mut self) -> &mut Servers {
+        self.spawned.as_mut().expect("faults are for spawned servers alone")
+    }
+
+    /// Whether server number `index` is away because we killed it.
+    pub(crate) fn is_killed(&self, index: usize) -> bool {
+        self.spawned.as_ref().is_some_and(|servers| servers.is_killed(index))
+    }
+
     /// Their processes, where they run on this machine.
     pub(crate) fn pids(&self) -> Vec<Option<u32>> {
         self.identities.iter().map(|identity| identity.pid).collect()

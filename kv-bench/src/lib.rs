@@ -18,6 +18,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod args;
+pub mod chaos;
 mod cluster;
 mod cpu;
 pub mod curve;

@@ -13,7 +13,8 @@ use crate::patience::{Silent, Waiting, silence};
 use crate::percentiles::thin_warning;
 use crate::recorder::{KindCounts, Time};
 use crate::result::{
-    Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Silence, Trust,
+    ChaosEvent, Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Silence,
+    Trust,
 };
 use crate::scenario::plural;
 use crate::schedule::Schedule;
@@ -34,6 +35,8 @@ pub(crate) struct Plan {
     pub warmup_schedule: Schedule,
     pub until: Until,
     pub shape: Shape,
+    /// When the watcher of the measurement is called besides.
+    pub appointments: Vec<Duration>,
     /// The servers' processes, where they are ours to look at.
     pub server_pids: Vec<Option<u32>>,
     /// They are ours.
@@ -54,6 +57,8 @@ pub(crate) struct Measurement {
     pub server_cpu: Vec<Option<CpuUsed>>,
     /// What is told of servers that were away or silent.
     pub outages: Vec<String>,
+    /// What was done to servers, and what came of it.
+    pub chaos: Vec<ChaosEvent>,
 }
 
 /// Runs `plan`. `watch` may break it off; a warm-up that is broken off measures nothing.
@@ -81,6 +86,7 @@ pub(crate) fn measure(
     };
     let (processes, disturbance) = (read(), Disturbance::read());
     let mut at_end = None;
+    fleet.appoint(plan.appointments.clone());
     let mut measured = fleet.run(&plan.workload, &plan.schedule, until, |live| {
         let next = watch(live);
         let is_over = matches!(until, Until::Elapsed(time) if live.elapsed >= time);
@@ -106,8 +112,16 @@ pub(crate) fn measure(
         Schedule::Closed { .. } => None,
     };
     let outages = Vec::new();
-    let mut measurement =
-        Measurement { measured, until, rate_asked_ops_s, facts, trust, server_cpu, outages };
+    let mut measurement = Measurement {
+        measured,
+        until,
+        rate_asked_ops_s,
+        facts,
+        trust,
+        server_cpu,
+        outages,
+        chaos: Vec::new(),
+    };
     measurement.facts.pace = measurement.pace();
     Ok(measurement)
 }

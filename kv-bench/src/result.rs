@@ -47,6 +47,9 @@ pub struct RunResult {
     pub operations: Operations,
     /// The headline per server, in ring order.
     pub servers: Vec<ServerShare>,
+    /// What was done to spawned servers with `--chaos`, in the order of its times; empty without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chaos: Vec<ChaosEvent>,
     /// The headline's errors by kind.
     pub errors: ErrorCounts,
     /// Whether the headline can be believed.
@@ -355,6 +358,25 @@ pub struct Selftest {
     pub lateness_p99_us: f64,
 }
 
+/// A fault that was asked for, and what came of it. Times count from the beginning of the
+/// measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ChaosEvent {
+    /// `kill`, `restart` or `pause`.
+    pub action: String,
+    /// The server's name.
+    pub server: String,
+    pub asked_s: f64,
+    /// When it was done; `null` when the run ended before.
+    pub done_s: Option<f64>,
+    /// Of a kill or a pause: the longest time around it in which the server served nobody; `null`
+    /// when none was as long as 10 ms.
+    pub unavailable: Option<Silence>,
+    /// From a restart, or the end of a pause, to the first operation that succeeded; `null` when there
+    /// was none.
+    pub recovery_s: Option<f64>,
+}
+
 /// What was asked for: the resolved flags.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioRecord {
@@ -400,6 +422,9 @@ pub struct ScenarioRecord {
     #[serde(default)]
     pub workload: Option<String>,
     pub preload: bool,
+    /// Faults, as `--chaos` takes them.
+    #[serde(default)]
+    pub chaos: Option<String>,
     pub seed: u64,
     /// Of the operations in their order, and in an open loop of when they were due: equal for equal
     /// operations (SHA-256 over the beginning of each sequence, 64 bits of it, in hex).

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use kv_core::data_dir::Durability;
-use rustix::process::{Pid, Signal, getpgid, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
 
 use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
@@ -45,10 +45,21 @@ const ERROR_WORDS: [&str; 12] = [
     "no space",
 ];
 
-/// One server of ours.
-struct Spawned {
+/// How a server is started, the first time and again.
+#[derive(Clone)]
+struct Start {
     name: String,
     port: u16,
+    /// Where it runs and keeps its data.
+    folder: PathBuf,
+    /// The program, if not kv-bench's own.
+    program: Option<PathBuf>,
+    durability: Durability,
+}
+
+/// One server of ours.
+struct Spawned {
+    start: Start,
     child: Child,
     /// The child is the supervisor of a foreign program.
     supervised: bool,
@@ -56,6 +67,8 @@ struct Spawned {
     /// How long its log was when it answered: before that it told of its start.
     log_at_start: u64,
     identity: Identity,
+    /// We killed it, and mean to.
+    killed: bool,
 }
 
 /// What servers to start.
@@ -95,7 +108,7 @@ impl Servers {
                     return Err(error);
                 }
                 attempt += 1;
-                let name = server.name.clone();
+                let name = server.start.name.clone();
                 *server = spawn(&name, plan)?;
             }
         }
@@ -105,7 +118,7 @@ impl Servers {
     /// Where they listen.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
         let endpoint = |server: &Spawned| Endpoint {
-            name: server.name.clone(),
+            name: server.start.name.clone(),
             address: server.address(),
             protocol: Protocol::Resp,
             credentials: Credentials::default(),
@@ -120,16 +133,65 @@ impl Servers {
 
     /// Why the run cannot go on, when a server has ended by itself.
     pub(crate) fn obituary(&mut self) -> Option<String> {
-        self.list.iter_mut().find_map(|server| {
+        self.list.iter_mut().filter(|server| !server.killed).find_map(|server| {
             let status = server.child.try_wait().ok()??;
             Some(server.describe_end(status))
         })
     }
 }
 
+/// What is done to them on purpose. They are numbered from 0.
+impl Servers {
+    /// Kills one.
+    pub(crate) fn kill(&mut self, index: usize) {
+        let server = &mut self.list[index];
+        server.killed = true;
+        server.signal(Signal::KILL);
+        // Nobody can outlive that; its port is free when it has been waited for.
+        let _ = server.child.wait();
+    }
+
+    /// Starts one that was killed again, where it was and with what is left of its data. It may not
+    /// answer yet.
+    ///
+    /// # Errors
+    ///
+    /// When its process cannot be started.
+    pub(crate) fn restart(&mut self, index: usize) -> anyhow::Result<()> {
+        let server = &mut self.list[index];
+        *server = launch(server.start.clone())?;
+        Ok(())
+    }
+
+    /// Stops one until [`Servers::resume`].
+    ///
+    /// # Errors
+    ///
+    /// When its process is not known.
+    pub(crate) fn pause(&self, index: usize) -> anyhow::Result<()> {
+        self.list[index].signal_program(Signal::STOP)
+    }
+
+    /// Lets one that was stopped go on.
+    ///
+    /// # Errors
+    ///
+    /// When its process is not known.
+    pub(crate) fn resume(&self, index: usize) -> anyhow::Result<()> {
+        self.list[index].signal_program(Signal::CONT)
+    }
+
+    /// Whether we killed one, and it has not been started again.
+    pub(crate) fn is_killed(&self, index: usize) -> bool {
+        self.list[index].killed
+    }
+}
+
 impl Drop for Servers {
     fn drop(&mut self) {
         for server in &self.list {
+            // One that is stopped does not hear that it is to end.
+            let _ = server.signal_program(Signal::CONT);
             server.ask_to_end();
         }
         let deadline = Instant::now() + END_TIME;
@@ -141,12 +203,12 @@ impl Drop for Servers {
 
 impl Spawned {
     fn address(&self) -> Address {
-        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)))
+        Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.start.port)))
     }
 
     fn await_answer(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
         let endpoint = Endpoint {
-            name: self.name.clone(),
+            name: self.start.name.clone(),
             address: self.address(),
             protocol: Protocol::Resp,
             credentials: Credentials::default(),
@@ -159,7 +221,9 @@ impl Spawned {
                 bail!("cannot start {}", self.describe_end(status));
             }
             match answer {
-                _ if interrupt.is_wanted() => bail!("interrupted while {} started", self.name),
+                _ if interrupt.is_wanted() => {
+                    bail!("interrupted while {} started", self.start.name)
+                }
                 Ok(identity) => {
                     let pid = identity.pid.filter(|&pid| self.is_ours(pid));
                     self.identity = Identity { pid: pid.or_else(|| self.program()), ..identity };
@@ -168,7 +232,7 @@ impl Spawned {
                 }
                 Err(error) if Instant::now() > deadline => {
                     return Err(error).with_context(|| {
-                        format!("{} did not become ready within {START_TIME:?}", self.name)
+                        format!("{} did not become ready within {START_TIME:?}", self.start.name)
                     });
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
@@ -213,7 +277,7 @@ impl Spawned {
         // The process that we started is above the program.
         let pid = self.identity.pid.or((!self.supervised).then(|| self.child.id()));
         let pid = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-        format!("{}{pid}: it {how}{said}", self.name)
+        format!("{}{pid}: it {how}{said}", self.start.name)
     }
 
     /// The last lines of its log since it answered that tell of a failure, or else the last of all.
@@ -253,6 +317,15 @@ impl Spawned {
         let _ = self.child.wait();
     }
 
+    /// Signals the server alone: what stands above it must be able to end it.
+    fn signal_program(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.identity.pid.or_else(|| self.program());
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let pid =
+            pid.with_context(|| format!("the process of {} is not known", self.start.name))?;
+        Ok(kill_process(pid, signal)?)
+    }
+
     /// Signals the server's whole process group: `--server-bin` may name a script around a server.
     fn signal(&self, signal: Signal) {
         if let Some(group) = Pid::from_raw(self.child.id() as i32) {
@@ -275,17 +348,25 @@ fn spawn(name: &str, plan: &Plan<'_>) -> anyhow::Result<Spawned> {
     }
     fs::create_dir_all(&folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let log = folder.join("log");
-    let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+    let program = plan.program.map(resolve).transpose()?;
+    let start = Start { name: name.to_owned(), port, folder, program, durability: plan.durability };
+    launch(start)
+}
+
+/// Starts the process of a server, in a folder that is there.
+fn launch(start: Start) -> anyhow::Result<Spawned> {
+    let log = start.folder.join("log");
+    let output = File::options().create(true).append(true).open(&log);
+    let output = output.with_context(|| format!("cannot write {}", log.display()))?;
     // The file itself, so that a rebuild during a run does not change what is measured.
     let mut command = Command::new("/proc/self/exe");
     command.args(["serve", "--parent", &std::process::id().to_string()]);
-    if let Some(program) = plan.program {
-        command.arg("--exec").arg(resolve(program)?);
+    if let Some(program) = &start.program {
+        command.arg("--exec").arg(program);
     }
-    command.args(["--", "--port", &port.to_string(), "--bind", "127.0.0.1"]);
-    if plan.durability != Durability::None {
-        command.args(["--durability", plan.durability.name(), "--data-dir", "data"]);
+    command.args(["--", "--port", &start.port.to_string(), "--bind", "127.0.0.1"]);
+    if start.durability != Durability::None {
+        command.args(["--durability", start.durability.name(), "--data-dir", "data"]);
     }
     let child = command
         // Settings for the user's own server would make ours unreachable.
@@ -293,21 +374,22 @@ fn spawn(name: &str, plan: &Plan<'_>) -> anyhow::Result<Spawned> {
         .env_remove("KV_REQUIREPASS")
         .env_remove("KV_DATA_DIR")
         .env_remove("KV_DURABILITY")
-        .current_dir(&folder)
+        .current_dir(&start.folder)
         .stdin(Stdio::piped())
         .stdout(output.try_clone()?)
         .stderr(output)
         .process_group(0)
         .spawn()
-        .with_context(|| format!("cannot start {name}"))?;
+        .with_context(|| format!("cannot start {}", start.name))?;
+    let log_at_start = fs::metadata(&log).map_or(0, |log| log.len());
     Ok(Spawned {
-        name: name.to_owned(),
-        port,
+        supervised: start.program.is_some(),
+        start,
         child,
-        supervised: plan.program.is_some(),
+        log_at_start,
         log,
-        log_at_start: 0,
         identity: Identity::default(),
+        killed: false,
     })
 }
 

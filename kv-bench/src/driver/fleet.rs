@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crossbeam::utils::CachePadded;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::availability;
 use super::clock::now_ns;
 use super::collector::{Collector, Percentile};
 use super::handover::{Handover, Published};
@@ -79,6 +80,9 @@ pub struct Measured {
     /// Of each server, the longest time in which it was waited for and replied to nobody; and the
     /// longest in which none replied.
     pub silences: Vec<Span>,
+    /// Of each server, when it served nobody for 10 ms and longer, in order; the last has no end
+    /// (`u64::MAX`).
+    pub unserved: Vec<Vec<Span>>,
     pub silence: Span,
 }
 
@@ -90,6 +94,8 @@ pub struct Fleet {
     published: Arc<[CachePadded<Published>]>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    /// When the watcher is called besides, in the next phase.
+    appointments: Vec<Duration>,
 }
 
 impl Fleet {
@@ -113,6 +119,7 @@ impl Fleet {
             published: Arc::clone(&published),
             stop: Arc::clone(&stop),
             threads: Vec::new(),
+            appointments: Vec::new(),
         };
         for worker in 0..shape.threads {
             let (phases, inbox) = unbounded();
@@ -133,6 +140,11 @@ impl Fleet {
         drop(sender);
         fleet.await_connections()?;
         Ok(fleet)
+    }
+
+    /// Has the watcher called at these times of the next phase too, in order.
+    pub fn appoint(&mut self, appointments: Vec<Duration>) {
+        self.appointments = appointments;
     }
 
     fn await_connections(&self) -> Result<(), LaunchError> {
@@ -172,9 +184,14 @@ impl Fleet {
             let _ = inbox.send(Arc::clone(&phase));
         }
         let mut outcomes = Vec::with_capacity(self.phases.len());
+        let mut appointments = std::mem::take(&mut self.appointments).into_iter().peekable();
         let mut watched_ns = start_ns;
         while outcomes.len() < self.phases.len() {
-            match self.messages.recv_timeout(WATCH_EVERY) {
+            let elapsed = Duration::from_nanos(now_ns() - start_ns);
+            let wait = appointments
+                .peek()
+                .map_or(WATCH_EVERY, |at| at.saturating_sub(elapsed).min(WATCH_EVERY));
+            match self.messages.recv_timeout(wait) {
                 Ok(Message::Batch(batch)) => collector.take(batch),
                 Ok(Message::Done { worker, outcome }) => {
                     collector.done(worker);
@@ -186,7 +203,9 @@ impl Fleet {
                 }
             }
             let elapsed_ns = now_ns() - start_ns;
-            if start_ns + elapsed_ns - watched_ns >= WATCH_EVERY.as_nanos() as u64 {
+            let elapsed = Duration::from_nanos(elapsed_ns);
+            let is_appointed = appointments.next_if(|&at| at <= elapsed).is_some();
+            if is_appointed || start_ns + elapsed_ns - watched_ns >= WATCH_EVERY.as_nanos() as u64 {
                 watched_ns = start_ns + elapsed_ns;
                 let live = self.live(start_ns, watched_ns, collector.latest());
                 if watch(&live).is_break() {
@@ -207,11 +226,12 @@ impl Fleet {
             counts,
             latencies,
             intervals,
-            outcomes,
             stopped,
             start_ns,
             end_ns,
             silences,
+            unserved: unserved(&outcomes),
+            outcomes,
             silence,
         })
     }
@@ -249,6 +269,14 @@ impl Fleet {
         let nodes = self.published.first().map_or(0, |p| p.away_since_ns.len());
         (0..nodes).filter_map(since).max_by_key(|&(_, away)| away)
     }
+}
+
+/// Of each server, when it served nobody.
+fn unserved(outcomes: &[Outcome]) -> Vec<Vec<Span>> {
+    let count = outcomes.first().map_or(0, |outcome| outcome.availability.len());
+    let of =
+        |node: usize| availability::unserved(outcomes.iter().map(move |o| &o.availability[node]));
+    (0..count).map(of).collect()
 }
 
 /// Of each server, and last of all together.

@@ -4,6 +4,7 @@
 //! connections. Workers share nothing while a phase runs: each counts and records for itself and
 //! hands whole histograms to the collector at interval ends.
 
+mod availability;
 mod client;
 pub mod clock;
 mod collector;
@@ -18,6 +19,7 @@ mod spare_core;
 mod thinking;
 mod worker;
 
+pub use availability::Availability;
 pub use collector::Percentile;
 pub use fleet::{Fleet, LaunchError, Live, Measured};
 pub use open_loop::BACKLOG_MAX;
@@ -110,6 +112,8 @@ pub struct Outcome {
     pub wall_ns: u64,
     /// What it heard of each server, and last of all together.
     pub hearing: Vec<Hearing>,
+    /// What it knows of when each server served it.
+    pub availability: Vec<Availability>,
     /// The longest time in which it did not run.
     pub absence: Span,
     /// When each of its clients had nothing left to do, in that order.

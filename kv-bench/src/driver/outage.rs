@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::availability::Availability;
 use super::silence::{Hearing, Span};
 use crate::recorder::Outage;
 use crate::workload::Kind;
@@ -41,6 +42,7 @@ pub(super) struct Reach {
     nodes: Vec<Node>,
     /// Of each node, and last of all together.
     hearing: Vec<Hearing>,
+    availability: Vec<Availability>,
     /// The last tick.
     ticked_ns: u64,
     /// The longest time in which the worker did not run.
@@ -55,6 +57,7 @@ impl Reach {
         Self {
             nodes: vec![Node::default(); nodes],
             hearing: Vec::new(),
+            availability: Vec::new(),
             ticked_ns: 0,
             absence: Span::default(),
         }
@@ -63,6 +66,7 @@ impl Reach {
     /// A phase begins, with the connections to the nodes that `ready` names, one by one.
     pub(super) fn begin(&mut self, start_ns: u64, ready: impl Iterator<Item = usize>) {
         self.hearing = vec![Hearing::new(start_ns); self.nodes.len() + 1];
+        self.availability = vec![Availability::new(start_ns); self.nodes.len()];
         self.ticked_ns = start_ns;
         self.absence = Span::default();
         self.nodes.iter_mut().for_each(|node| node.ready = 0);
@@ -90,6 +94,12 @@ impl Reach {
         let all = self.nodes.len();
         self.hearing[node].reply(sent_ns, listening_ns, now_ns);
         self.hearing[all].reply(sent_ns, listening_ns, now_ns);
+    }
+
+    /// What `node` replied had a success in it.
+    #[inline]
+    pub(super) fn served(&mut self, node: usize, now_ns: u64) {
+        self.availability[node].success(now_ns);
     }
 
     /// An operation of `sent_ns` failed without a reply from `node`, which was waited for until
@@ -120,6 +130,11 @@ impl Reach {
     /// did not run.
     pub(super) fn take_hearing(&mut self) -> (Vec<Hearing>, Span) {
         (std::mem::take(&mut self.hearing), self.absence)
+    }
+
+    /// What the worker knows of when each node served it.
+    pub(super) fn take_availability(&mut self) -> Vec<Availability> {
+        std::mem::take(&mut self.availability)
     }
 
     /// A ready connection was lost.

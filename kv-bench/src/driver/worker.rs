@@ -169,12 +169,14 @@ impl<T: Target> Worker<T> {
         handover.hand_over(&mut self.recorder.latencies, now_ns());
         let cost = self.cost.take().unwrap_or_else(|| self.cost());
         let (hearing, absence) = self.reach.take_hearing();
+        let availability = self.reach.take_availability();
         Ok(Outcome {
             counts: std::mem::take(&mut self.recorder.counts),
             cpu_ns: cost.cpu_ns.saturating_sub(begun.cpu_ns),
             run_queue_wait_ns: cost.wait_ns.zip(begun.wait_ns).map(|(end, begin)| end - begin),
             wall_ns: cost.at_ns - begun.at_ns,
             hearing,
+            availability,
             absence,
             ends_ns: std::mem::take(&mut self.ends_ns),
         })

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::tables::{self, Medium};
-use super::{describe, text};
+use super::{describe, faults, text};
 use crate::number::grouped;
 use crate::result::{RunResult, Verdict};
 
@@ -36,6 +36,10 @@ pub(super) fn page(result: &RunResult, files: &[String]) -> String {
     }
     if !result.servers.is_empty() {
         let _ = writeln!(out, "## Servers\n\n{}\n", tables::servers(&result.servers, medium));
+    }
+    if !result.chaos.is_empty() {
+        let table = faults::table(&result.chaos, medium);
+        let _ = writeln!(out, "## Faults\n\n{table}\n");
     }
     reproduce(&mut out, result);
     let _ = writeln!(out, "## Machine\n\n{}", machine(result));

@@ -15,6 +15,7 @@ pub mod text;
 
 mod csv;
 pub(crate) mod describe;
+mod faults;
 mod file;
 mod hgrm;
 mod histogram;

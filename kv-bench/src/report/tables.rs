@@ -34,7 +34,7 @@ impl Medium {
     }
 
     /// A table whose first `names` columns are text and whose others are numbers.
-    fn table(self, names: usize, header: &[&str], rows: Vec<Vec<String>>) -> String {
+    pub(super) fn table(self, names: usize, header: &[&str], rows: Vec<Vec<String>>) -> String {
         let mut table = Table::new();
         table.load_style(match self {
             Self::Terminal => {

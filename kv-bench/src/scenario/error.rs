@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::load::CONNECTIONS_MAX;
+use crate::chaos::ChaosError;
 use crate::number::grouped;
 use crate::schedule::RateError;
 use crate::target::EndpointError;
@@ -20,6 +21,8 @@ pub enum ScenarioError {
     Mix(#[from] MixError),
     #[error("--{flag}{}{value}: {problem}", if value.is_empty() { "" } else { " " })]
     Value { flag: &'static str, value: String, problem: String },
+    #[error("--chaos: {0}")]
+    Chaos(#[from] ChaosError),
     #[error("--rate {rate}: {source}")]
     Rate { rate: String, source: RateError },
     #[error("--{flag}: {source}")]

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Place;
 use super::error::{ScenarioError, at_most, range, too_short};
 use crate::args::{CallerArgs, LoadArgs};
+use crate::chaos::Chaos;
 use crate::curve;
 use crate::driver::{Shape, Until};
 use crate::machine;
@@ -94,6 +96,35 @@ pub(super) fn until(callers: &CallerArgs, rate: Option<&Rate>) -> Result<Until, 
     Ok(Until::Operations(requests))
 }
 
+/// What is done to the servers meanwhile.
+pub(super) fn chaos(
+    args: &LoadArgs,
+    place: &Place,
+    until: Until,
+) -> Result<Option<Chaos>, ScenarioError> {
+    let Some(text) = &args.chaos else { return Ok(None) };
+    let refused = |problem: &str| ScenarioError::Value {
+        flag: "chaos",
+        value: text.clone(),
+        problem: problem.to_owned(),
+    };
+    let Place::Spawned { count, .. } = place else {
+        let problem = "only for servers that kv-bench spawns (such as --servers 4), and these run \
+                       already";
+        return Err(refused(problem));
+    };
+    if args.callers.repeat > 1 {
+        return Err(refused("measured once: what is left after it is not what was there before"));
+    }
+    let chaos: Chaos = text.parse()?;
+    let length = match until {
+        Until::Elapsed(length) => Some(length),
+        Until::Operations(_) => None,
+    };
+    chaos.check(*count, length)?;
+    Ok(Some(chaos))
+}
+
 /// Refuses what a curve, which has loads of its own, cannot be told.
 ///
 /// # Errors
@@ -103,6 +134,7 @@ pub fn check_curve_load(args: &LoadArgs) -> Result<(), ScenarioError> {
     let callers = &args.callers;
     let (flag, value) = match &callers.rate {
         Some(rate) => ("rate", rate.clone()),
+        None if args.chaos.is_some() => ("chaos", args.chaos.clone().unwrap_or_default()),
         None if callers.repeat > 1 => ("repeat", callers.repeat.to_string()),
         None => return Ok(()),
     };

@@ -15,12 +15,13 @@ use std::time::Duration;
 use kv_core::ring::RingMode;
 
 use crate::args::LoadArgs;
+use crate::chaos::Chaos;
 use crate::demand::Demand;
 use crate::driver::{Shape, Until};
 use crate::number::grouped;
 use crate::schedule::{Rate, Schedule};
 use crate::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
-use load::{CONNECTIONS_MAX, REPEATS_MAX, rate, schedules, shape, until};
+use load::{CONNECTIONS_MAX, REPEATS_MAX, chaos, rate, schedules, shape, until};
 use place::{place, prefix};
 
 /// Everything that a run needs to know.
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub warmup: Duration,
     /// How often it is measured.
     pub repeat: u32,
+    /// What is done to the servers meanwhile.
+    pub chaos: Option<Chaos>,
     pub demand: Demand,
     /// As they are measured, but for one sequence of operations.
     keys: Keys,
@@ -74,6 +77,7 @@ impl Scenario {
             warmup: warmup_schedule.as_ref().map_or(Duration::ZERO, |_| callers.warmup),
             warmup_schedule: warmup_schedule.unwrap_or(Schedule::CLOSED),
             repeat: callers.repeat,
+            chaos: chaos(args, &place, until)?,
             preload: args.workload.preload || !running,
             keys: Keys::new(prefix(&place), keys, demand.key_distribution, 1),
             values: OnceLock::new(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 
+use super::faults::Faults;
 use super::{Halt, Session};
 use crate::cluster::{AnyTarget, Cluster};
 use crate::driver::{Live, Shape, Until};
@@ -37,6 +38,7 @@ impl Session<'_> {
             warmup_schedule: scenario.warmup_schedule.clone(),
             until,
             shape,
+            appointments: self.faults.as_ref().map(Faults::times).unwrap_or_default(),
             server_pids: cluster.pids(),
             spawned: cluster.is_spawned(),
             arguments: self.arguments.clone(),
@@ -53,6 +55,10 @@ impl Session<'_> {
         self.advise(&measurement.measured.counts);
         if let (None, Some(text)) = (&self.halt, measurement.overflow()) {
             self.halt = Some(Halt::Overflowed(text));
+        }
+        if let Some(faults) = &self.faults {
+            let name = |node| cluster.name(node);
+            measurement.chaos = faults.events(&measurement.measured, name);
         }
         let (outages, lost) = self.outages(&measurement, cluster);
         let counts = &measurement.measured.counts;
@@ -76,8 +82,17 @@ impl Session<'_> {
     ) -> ControlFlow<()> {
         let name = |node| cluster.name(node);
         self.progress.show(live, until, patience::waited_for(live, until, timeout, name));
+        let faults = self.faults.as_mut().filter(|_| !live.warmup && self.halt.is_none());
+        if let Some(Err(error)) = faults.map(|faults| faults.act(live.elapsed, cluster)) {
+            self.halt = Some(Halt::ServerLost(format!("--chaos: {error:#}")));
+        }
         if self.halt.is_none() {
-            let given_up = patience::given_up(live, until, timeout, name).map(Halt::GivenUp);
+            let name = |node| cluster.name(node);
+            let are_mending = |faults: &Faults| faults.are_mending(live.elapsed);
+            let is_patient = self.faults.as_ref().is_some_and(are_mending);
+            let given_up = patience::given_up(live, until, timeout, name)
+                .filter(|_| !is_patient)
+                .map(Halt::GivenUp);
             let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
             self.halt = cluster.obituary().map(Halt::ServerLost).or(given_up).or(interrupted);
         }
@@ -110,6 +125,10 @@ impl Session<'_> {
                 self.halt = Some(Halt::ServerLost(told));
             }
             lost |= end != End::Back;
+            // What was wanted is told as such, and no reason for doubt.
+            if end == End::Back && self.faults.as_ref().is_some_and(|faults| faults.concern(node)) {
+                continue;
+            }
             texts.extend(patience::told(&name, outage, measurement.silence_of(node), end));
         }
         let is_loss = |halt| matches!(halt, &Halt::ServerLost(_) | &Halt::GivenUp(_));
@@ -118,7 +137,7 @@ impl Session<'_> {
 
     /// What became of a server that may have been away.
     fn end_of(&mut self, node: usize, outage: &Outage, cluster: &Cluster) -> End {
-        if *outage == Outage::default() {
+        if *outage == Outage::default() || cluster.is_killed(node) {
             return End::Back;
         }
         if let Some(Halt::GivenUp(given_up)) = &self.halt

@@ -1,5 +1,6 @@
 //! A whole run: servers, preload, headline, curve, files, verdict.
 
+mod faults;
 mod measuring;
 mod warnings;
 
@@ -30,6 +31,7 @@ use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::target::redacted;
 use crate::workload::KeyDistribution;
+use faults::Faults;
 
 /// A run that did not do all it was asked to.
 const FAILED: u8 = 1;
@@ -75,6 +77,8 @@ struct Session<'a> {
     scratch: Scratch,
     arguments: Vec<String>,
     halt: Option<Halt>,
+    /// Of the measurement that runs.
+    faults: Option<Faults>,
     intervals: Vec<Interval>,
 }
 
@@ -103,6 +107,7 @@ pub(crate) fn run(
         scratch,
         arguments: std::env::args().skip(1).map(|word| redacted(&word)).collect(),
         halt: None,
+        faults: None,
         intervals: Vec::new(),
     };
     let mut result = match session.headline(subcommand, &outputs) {
@@ -205,6 +210,7 @@ impl Session<'_> {
         let scenario = self.scenario;
         let shape = scenario.shape;
         let what = (shape, scenario.until, scenario.warmup);
+        self.faults = scenario.chaos.clone().map(Faults::new);
         let (measurement, workload, started_at) = self.measure(step, target, cluster, what)?;
         if let (Some(halt), 0) = (&self.halt, measurement.measured.counts.attempted()) {
             let why = halt.loss().unwrap_or("interrupted while warming up");
@@ -227,6 +233,7 @@ impl Session<'_> {
             repeats: Vec::new(),
             operations: measurement.operations(&workload),
             servers: measurement.servers(target.nodes()),
+            chaos: measurement.chaos.clone(),
             errors: measurement.measured.counts.errors.clone(),
             trust: measurement.trust.clone(),
             environment: frame.environment.clone(),

@@ -31,12 +31,18 @@ impl<T: Target> Worker<T> {
                 Received::Bytes { size, more } => {
                     self.now_ns = now_ns();
                     let waiting = self.connections[id].waiting();
+                    let failures = self.recorder.latencies.failures().len();
                     let received = self.receive(id, size);
                     if let Some((sent_ns, before)) = waiting
                         && let outcomes = before - self.connections[id].in_flight.len()
                         && outcomes > 0
                     {
-                        self.reach.heard(id % self.nodes, sent_ns, self.now_ns);
+                        let (node, now_ns) = (id % self.nodes, self.now_ns);
+                        self.reach.heard(node, sent_ns, now_ns);
+                        let failed = self.recorder.latencies.failures().len() - failures;
+                        if outcomes as u64 > failed {
+                            self.reach.served(node, now_ns);
+                        }
                         self.think(id / self.nodes, outcomes as u32);
                     }
                     if let Err(failure) = received {
