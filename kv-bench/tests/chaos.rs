@@ -127,6 +127,14 @@ fn a_server_that_stays_dead_by_order_does_not_end_the_run() {
     assert!(result.headline.errors > 0);
 }
 
+/// Three seconds without an answer are more than a run waits for a server.
+#[test]
+fn a_server_that_is_stopped_by_order_is_not_given_up() {
+    let dir = TempDir::new().expect("a folder");
+    let (result, _) = whole(dir.path(), &["--duration", "4s", "--chaos", "pause:1@100ms+3500ms"]);
+    assert!(result.headline.errors > 0 && result.chaos[0].recovery_s.is_some());
+}
+
 #[test]
 fn a_foreign_server_is_stopped_killed_and_started_again() {
     if !peer::is_there("redis-server") {
