@@ -12,6 +12,7 @@ mod scripted;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use kv_bench::driver::Until;
@@ -172,14 +173,14 @@ fn an_interrupt_while_a_server_is_stopped_leaves_no_process() {
 /// A server that loads its data replies to everybody, with errors.
 #[test]
 fn replies_that_are_errors_are_no_service() {
-    let begin = Instant::now();
-    let is_loading = move || (100..400).contains(&begin.elapsed().as_millis());
-    let server = Server::start(move |_, _| match is_loading() {
-        true => Answer::Raw(b"-LOADING the data\r\n"),
-        false => Answer::Normal,
+    let (begin, loading) = (OnceLock::new(), Duration::from_millis(300));
+    let server = Server::start(move |number, _| match number {
+        200.. if begin.get_or_init(Instant::now).elapsed() < loading => {
+            Answer::Raw(b"-LOADING the data\r\n")
+        }
+        _ => Answer::Normal,
     });
-    let until = Until::Elapsed(Duration::from_millis(700));
-    let measured = Run::against(&[&server]).shape(2, 1, 1).run(until);
+    let measured = Run::against(&[&server]).shape(2, 1, 1).run(Until::Elapsed(loading * 3));
     assert!(measured.counts.errors.server["LOADING"] > 0);
     let longest_ns =
         measured.unserved[0].iter().map(|gap| gap.end_ns.min(measured.end_ns) - gap.begin_ns);

@@ -7,8 +7,8 @@ use crate::cluster::Cluster;
 use crate::driver::{Measured, Span};
 use crate::result::{ChaosEvent, Silence};
 
-/// How long a server that was started again may take until it answers; until then nobody gives up on
-/// it.
+/// How long a server that was started again, or goes on, may take until it answers; until then nobody
+/// gives up on it.
 const START_TIME: Duration = Duration::from_secs(30);
 
 /// What is done at one moment.
@@ -83,15 +83,15 @@ impl Faults {
         Ok(())
     }
 
-    /// Whether servers are away that will come back: nobody gives up on them.
+    /// Whether servers are away that will come back, or were just now: nobody gives up on them.
     pub(super) fn are_mending(&self, elapsed: Duration) -> bool {
-        let awaited = |step: &Step| matches!(step.deed, Deed::Restart | Deed::Resume);
-        let restarted = self.chaos.faults().iter().zip(&self.done);
-        self.steps.iter().any(awaited)
-            || restarted
-                .filter(|(fault, _)| fault.action == Action::Restart)
-                .filter_map(|(_, done)| *done)
-                .any(|done| elapsed < done + START_TIME)
+        let restarts = self.chaos.faults().iter().zip(&self.done);
+        let restarted = restarts
+            .filter(|(fault, _)| fault.action == Action::Restart)
+            .filter_map(|(_, &done)| done);
+        let mut back = restarted.chain(self.resumed.iter().copied().flatten());
+        self.steps.iter().any(|step| matches!(step.deed, Deed::Restart | Deed::Resume))
+            || back.any(|back| elapsed < back + START_TIME)
     }
 
     /// Whether anything was done to server number `node`.
