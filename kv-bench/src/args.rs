@@ -305,6 +305,15 @@ pub struct CallerArgs {
     #[arg(long, value_name = "DURATION", value_parser = units::duration, conflicts_with = "rate")]
     pub think_time: Option<Duration>,
 
+    /// Check that reads return what writes had left: stale, lost, foreign and corrupt values.
+    ///
+    /// Values then begin with 32 bytes that name key and version, with a checksum over all (shorter
+    /// values are made so long), and each key is written by one client alone, so that it is known what a
+    /// read must find. A wrong read is an error (verify), and makes the exit code 1. When the
+    /// measurement is over, every key is read once more. Costs 24 bytes of memory per key.
+    #[arg(long)]
+    pub verify: bool,
+
     /// Measure this many times, after one preload: the result is the median, and lists them all.
     #[arg(
         long,

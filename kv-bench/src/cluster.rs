@@ -184,6 +184,11 @@ impl Cluster {
         self.spawned.as_ref().is_some_and(|servers| servers.is_killed(index))
     }
 
+    /// Whether any is.
+    pub(crate) fn is_any_killed(&self) -> bool {
+        (0..self.endpoints.len()).any(|index| self.is_killed(index))
+    }
+
     /// Their processes, where they run on this machine.
     pub(crate) fn pids(&self) -> Vec<Option<u32>> {
         self.identities.iter().map(|identity| identity.pid).collect()

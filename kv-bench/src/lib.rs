@@ -50,6 +50,7 @@ mod spawn;
 pub mod target;
 pub mod trust;
 pub mod units;
+pub mod verify;
 pub mod workload;
 
 use std::process::ExitCode;

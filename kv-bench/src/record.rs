@@ -50,6 +50,7 @@ pub(crate) fn record(args: &LoadArgs, scenario: &Scenario, arguments: &[String])
         compressibility: scenario.demand.filling.compressibility(),
         workload: scenario.demand.preset.map(|preset| preset.name.to_owned()),
         preload: scenario.preload,
+        verify: scenario.verify,
         chaos: scenario.chaos.as_ref().map(ToString::to_string),
         seed: scenario.seed,
         operations_digest: Some(digest),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use crate::result::ErrorCounts;
+use crate::verify::Findings;
 use crate::workload::Kind;
 
 /// The longest latency that is recorded exactly: 60 s. Longer ones are recorded as this and
@@ -162,6 +163,8 @@ pub enum Failure<'a> {
     Timeout,
     Connection,
     Protocol,
+    /// The reply was not what had been written.
+    Verify,
     /// The server's error message.
     Server(&'a [u8]),
 }
@@ -224,6 +227,8 @@ pub struct Counts {
     pub saturated: u64,
     /// Connections that were closed because they brought a reply that no operation waited for.
     pub unsolicited: u64,
+    /// Of replies that were verified.
+    pub findings: Findings,
     /// The first error that carried a text.
     pub first_error: Option<String>,
     /// Clock readings of the first send (or the first wish to) and the last reply.
@@ -269,6 +274,8 @@ impl Counts {
         self.errors.timeout += other.errors.timeout;
         self.errors.connection += other.errors.connection;
         self.errors.protocol += other.errors.protocol;
+        self.errors.verify += other.errors.verify;
+        self.findings.merge(&other.findings);
         for (word, count) in &other.errors.server {
             *self.errors.server.entry(word.clone()).or_default() += count;
         }
@@ -370,6 +377,7 @@ impl Recorder {
             Failure::Timeout => errors.timeout += 1,
             Failure::Connection => errors.connection += 1,
             Failure::Protocol => errors.protocol += 1,
+            Failure::Verify => errors.verify += 1,
             Failure::Server(message) => {
                 count_word(&mut errors.server, message);
                 self.counts

@@ -47,6 +47,9 @@ pub struct RunResult {
     pub operations: Operations,
     /// The headline per server, in ring order.
     pub servers: Vec<ServerShare>,
+    /// What `--verify` found; `null` without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verification>,
     /// What was done to spawned servers with `--chaos`, in the order of its times; empty without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chaos: Vec<ChaosEvent>,
@@ -256,6 +259,9 @@ pub struct ErrorCounts {
     pub connection: u64,
     /// A reply that is not the protocol.
     pub protocol: u64,
+    /// Reads that were wrong, as `--verify` found.
+    #[serde(default)]
+    pub verify: u64,
     /// Error replies by their first word, such as `ERR` or `OOM`.
     pub server: BTreeMap<String, u64>,
 }
@@ -358,6 +364,34 @@ pub struct Selftest {
     pub lateness_p99_us: f64,
 }
 
+/// What reads returned, against what had been written and acknowledged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Verification {
+    /// In the measurement.
+    pub measured: FindingCounts,
+    /// Of every key, read once after it; `null` when that was not done.
+    pub audit: Option<FindingCounts>,
+    /// The first wrong read, in words.
+    pub first: Option<String>,
+}
+
+/// Reads by what they found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FindingCounts {
+    /// Reads that could be checked: the wrong ones and the right ones.
+    pub checked: u64,
+    /// Reads of keys that nobody had written in this run.
+    pub unknown: u64,
+    /// An older version than had been acknowledged when the read was sent.
+    pub stale: u64,
+    /// Nothing, where a value had been acknowledged and nobody had deleted it.
+    pub lost: u64,
+    /// The value of another key, or of somebody else.
+    pub foreign: u64,
+    /// What nobody had written.
+    pub corrupt: u64,
+}
+
 /// A fault that was asked for, and what came of it. Times count from the beginning of the
 /// measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -422,6 +456,9 @@ pub struct ScenarioRecord {
     #[serde(default)]
     pub workload: Option<String>,
     pub preload: bool,
+    /// Whether replies were verified.
+    #[serde(default)]
+    pub verify: bool,
     /// Faults, as `--chaos` takes them.
     #[serde(default)]
     pub chaos: Option<String>,

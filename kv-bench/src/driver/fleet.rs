@@ -17,6 +17,7 @@ use super::collector::{Collector, Percentile};
 use super::handover::{Handover, Published};
 use super::outage::NOT_CONCERNED;
 use super::silence::{self, Span};
+use super::verifier::Verify;
 use super::worker::Worker;
 use super::{Message, Outcome, Phase, Shape, Until};
 use crate::interrupt;
@@ -96,6 +97,7 @@ pub struct Fleet {
     threads: Vec<JoinHandle<()>>,
     /// When the watcher is called besides, in the next phase.
     appointments: Vec<Duration>,
+    verify: Option<Verify>,
 }
 
 impl Fleet {
@@ -120,6 +122,7 @@ impl Fleet {
             stop: Arc::clone(&stop),
             threads: Vec::new(),
             appointments: Vec::new(),
+            verify: None,
         };
         for worker in 0..shape.threads {
             let (phases, inbox) = unbounded();
@@ -163,6 +166,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// Has the replies of the next phases verified, or no longer.
+    pub fn verify(&mut self, verify: Option<Verify>) {
+        self.verify = verify;
+    }
+
     /// Runs one phase to its end. `watch` is called ten times a second and may break it off; what
     /// is outstanding then still gets its outcome, within a second.
     pub fn run(
@@ -177,7 +185,8 @@ impl Fleet {
         let mut collector =
             Collector::new(self.phases.len(), start_ns, is_open, self.recycle.clone());
         let (workload, schedule) = (Arc::clone(workload), schedule.clone());
-        let phase = Arc::new(Phase { workload, schedule, until, start_ns });
+        let phase =
+            Arc::new(Phase { workload, schedule, until, verify: self.verify.clone(), start_ns });
         self.published.iter().for_each(|published| published.reset());
         for inbox in &self.phases {
             // A worker that is gone is missed below, where its outcome is awaited.

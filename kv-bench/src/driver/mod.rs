@@ -17,6 +17,7 @@ mod poll;
 mod silence;
 mod spare_core;
 mod thinking;
+mod verifier;
 mod worker;
 
 pub use availability::Availability;
@@ -24,6 +25,7 @@ pub use collector::Percentile;
 pub use fleet::{Fleet, LaunchError, Live, Measured};
 pub use open_loop::BACKLOG_MAX;
 pub use silence::{Hearing, Span};
+pub use verifier::Verify;
 
 use std::io;
 use std::sync::Arc;
@@ -94,6 +96,7 @@ struct Phase {
     workload: Arc<Workload>,
     schedule: Schedule,
     until: Until,
+    verify: Option<Verify>,
     /// The clock's reading at which the phase began.
     start_ns: u64,
 }

@@ -38,6 +38,7 @@ use super::outage::Reach;
 use super::poll::{Poll, Ready};
 use super::spare_core::SpareCore;
 use super::thinking::Thinking;
+use super::verifier::Verifier;
 use super::{Outcome, Phase, Shape, Until};
 use crate::machine;
 use crate::recorder::{Counts, Failure, Latencies, Recorder};
@@ -81,6 +82,7 @@ pub(super) struct Worker<T: Target> {
     touched: Vec<usize>,
     key: KeyBuffer,
     recorder: Recorder,
+    verifier: Option<Box<Verifier>>,
     reach: Reach,
     scratch: Box<[u8]>,
     now_ns: u64,
@@ -125,6 +127,7 @@ impl<T: Target> Worker<T> {
             touched: Vec::new(),
             key: KeyBuffer::default(),
             recorder: Recorder::default(),
+            verifier: None,
             reach: Reach::new(nodes),
             scratch: vec![0; RECEIVE_BYTES].into_boxed_slice(),
             now_ns: now_ns(),
@@ -168,6 +171,9 @@ impl<T: Target> Worker<T> {
         handover.publish_end();
         handover.hand_over(&mut self.recorder.latencies, now_ns());
         let cost = self.cost.take().unwrap_or_else(|| self.cost());
+        if let Some(verifier) = self.verifier.take() {
+            self.recorder.counts.findings = verifier.into_findings();
+        }
         let (hearing, absence) = self.reach.take_hearing();
         let availability = self.reach.take_availability();
         Ok(Outcome {
@@ -198,6 +204,11 @@ impl<T: Target> Worker<T> {
         self.cost = None;
         self.poll.take_awake_ns();
         self.clients.clear();
+        self.verifier = phase.verify.clone().map(|verify| {
+            let worker = (self.index, u64::from(self.shape.threads));
+            let clients = u64::from(self.shape.clients);
+            Box::new(Verifier::new(verify, worker, clients, self.connections.len()))
+        });
         match &phase.schedule {
             Schedule::Closed { think } => self.begin_closed(phase, *think),
             Schedule::Open(plan) => self.begin_open(phase, plan),
@@ -263,6 +274,27 @@ impl<T: Target> Worker<T> {
     #[expect(clippy::inline_always, reason = "two loops call it for each operation")]
     #[inline(always)]
     fn start(&mut self, client_id: usize, kind: Kind, value: &[u8], due_ns: u64) -> bool {
+        if self.verifier.is_some() {
+            return self.start_verified(client_id, kind, value, due_ns);
+        }
+        self.encode(client_id, kind, value, due_ns).0
+    }
+
+    /// The same of an operation whose reply will be verified.
+    #[inline(never)]
+    fn start_verified(&mut self, client_id: usize, kind: Kind, value: &[u8], due_ns: u64) -> bool {
+        let Some(mut verifier) = self.verifier.take() else { return false };
+        let value = verifier.prepare(client_id, kind, &mut self.key, value);
+        let (is_sent, connection) = self.encode(client_id, kind, value, due_ns);
+        verifier.started(client_id, connection, is_sent);
+        self.verifier = Some(verifier);
+        is_sent
+    }
+
+    /// Whether it was encoded, and the number of its connection.
+    #[expect(clippy::inline_always, reason = "two loops call it for each operation")]
+    #[inline(always)]
+    fn encode(&mut self, client_id: usize, kind: Kind, value: &[u8], due_ns: u64) -> (bool, usize) {
         let key = self.key.bytes();
         let node = if self.nodes == 1 { 0 } else { self.target.route(key) };
         self.recorder.attempt(kind, node);
@@ -270,7 +302,7 @@ impl<T: Target> Worker<T> {
         let connection = &mut self.connections[id];
         if connection.state != State::Ready {
             self.hold(client_id, id, (kind, value), due_ns);
-            return false;
+            return (false, id);
         }
         self.codec.encode(Operation { kind, key, value }, &mut connection.outgoing);
         connection.in_flight.push_back(InFlight { kind, sent_ns: 0, due_ns });
@@ -279,7 +311,7 @@ impl<T: Target> Worker<T> {
         }
         connection.unsent += 1;
         self.clients[client_id].outstanding += 1;
-        true
+        (true, id)
     }
 
     #[inline]

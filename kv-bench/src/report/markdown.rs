@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::tables::{self, Medium};
-use super::{describe, faults, text};
+use super::{describe, faults, text, verification};
 use crate::number::grouped;
 use crate::result::{RunResult, Verdict};
 
@@ -36,6 +36,10 @@ pub(super) fn page(result: &RunResult, files: &[String]) -> String {
     }
     if !result.servers.is_empty() {
         let _ = writeln!(out, "## Servers\n\n{}\n", tables::servers(&result.servers, medium));
+    }
+    if let Some(found) = &result.verify {
+        let line = medium.escape(&verification::line(found));
+        let _ = writeln!(out, "## Verification\n\n{line}.\n");
     }
     if !result.chaos.is_empty() {
         let table = faults::table(&result.chaos, medium);

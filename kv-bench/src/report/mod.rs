@@ -22,9 +22,11 @@ mod histogram;
 mod hlog;
 mod markdown;
 mod tables;
+mod verification;
 
 pub(crate) use file::{STANDARD_OUTPUT, followed, is_standard_output, is_stream};
 pub use histogram::{decode_histogram, encode_histogram};
+pub(crate) use verification::wrong_reads;
 
 use std::fs;
 use std::path::{Path, PathBuf};

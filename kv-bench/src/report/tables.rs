@@ -241,6 +241,7 @@ pub(super) fn errors(errors: &ErrorCounts, medium: Medium) -> Option<String> {
         ("timeout", errors.timeout),
         ("connection", errors.connection),
         ("protocol", errors.protocol),
+        ("verify", errors.verify),
     ];
     let mut parts: Vec<String> = kinds
         .into_iter()

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::tables::{self, Medium, THIN};
-use super::{describe, faults};
+use super::{describe, faults, verification};
 use crate::number::{decimal, duration};
 use crate::percentiles::TAIL_SAMPLES_MIN;
 use crate::result::{ErrorCounts, Part, RunResult, Verdict};
@@ -23,6 +23,9 @@ pub fn summary(result: &RunResult) -> String {
     }
     if !result.servers.is_empty() {
         push_block(&mut out, &tables::servers(&result.servers, Medium::Terminal));
+    }
+    if let Some(found) = &result.verify {
+        let _ = writeln!(out, "{}\n", Medium::Terminal.escape(&verification::line(found)));
     }
     if !result.chaos.is_empty() {
         push_block(&mut out, &faults::table(&result.chaos, Medium::Terminal));

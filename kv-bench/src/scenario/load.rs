@@ -135,6 +135,7 @@ pub fn check_curve_load(args: &LoadArgs) -> Result<(), ScenarioError> {
     let (flag, value) = match &callers.rate {
         Some(rate) => ("rate", rate.clone()),
         None if args.chaos.is_some() => ("chaos", args.chaos.clone().unwrap_or_default()),
+        None if callers.verify => ("verify", String::new()),
         None if callers.repeat > 1 => ("repeat", callers.repeat.to_string()),
         None => return Ok(()),
     };

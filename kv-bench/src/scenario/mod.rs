@@ -20,9 +20,13 @@ use crate::demand::Demand;
 use crate::driver::{Shape, Until};
 use crate::number::grouped;
 use crate::schedule::{Rate, Schedule};
+use crate::verify::STAMP_BYTES;
 use crate::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
 use load::{CONNECTIONS_MAX, REPEATS_MAX, chaos, rate, schedules, shape, until};
 use place::{place, prefix};
+
+/// What a ledger of 2.4 GB knows.
+const VERIFY_KEYS_MAX: u64 = 100_000_000;
 
 /// Everything that a run needs to know.
 #[derive(Debug, Clone)]
@@ -39,6 +43,8 @@ pub struct Scenario {
     pub warmup: Duration,
     /// How often it is measured.
     pub repeat: u32,
+    /// Whether what comes back is checked.
+    pub verify: bool,
     /// What is done to the servers meanwhile.
     pub chaos: Option<Chaos>,
     pub demand: Demand,
@@ -77,6 +83,7 @@ impl Scenario {
             warmup: warmup_schedule.as_ref().map_or(Duration::ZERO, |_| callers.warmup),
             warmup_schedule: warmup_schedule.unwrap_or(Schedule::CLOSED),
             repeat: callers.repeat,
+            verify: callers.verify,
             chaos: chaos(args, &place, until)?,
             preload: args.workload.preload || !running,
             keys: Keys::new(prefix(&place), keys, demand.key_distribution, 1),
@@ -86,6 +93,7 @@ impl Scenario {
             place,
         };
         scenario.check_connections()?;
+        scenario.check_verify()?;
         Ok(scenario)
     }
 
@@ -97,6 +105,31 @@ impl Scenario {
             return Err(ScenarioError::Connections { needed, threads, clients, servers });
         }
         Ok(())
+    }
+
+    /// Each client must have keys of its own to write, and the ledger must fit into memory.
+    fn check_verify(&self) -> Result<(), ScenarioError> {
+        if !self.verify {
+            return Ok(());
+        }
+        let Shape { threads, clients, .. } = self.shape;
+        let clients = u64::from(threads) * u64::from(clients);
+        let problem = if self.key_count() < clients {
+            format!(
+                "each of {clients} clients needs a key of its own to write: give more --keys, or \
+                 fewer --clients"
+            )
+        } else if self.key_count() > VERIFY_KEYS_MAX {
+            format!("at most {} keys: ask for fewer --keys", grouped(VERIFY_KEYS_MAX))
+        } else if self.demand.sizes.max() < STAMP_BYTES as u64 {
+            format!(
+                "values of at least {STAMP_BYTES} bytes are needed (such as --value-size 100), and \
+                 --value has room for nothing"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(ScenarioError::Value { flag: "verify", value: String::new(), problem })
     }
 
     /// How many servers are driven.
@@ -161,6 +194,11 @@ impl Scenario {
             values: self.values(),
             seed: self.seed,
         }
+    }
+
+    /// Gets every key once.
+    pub fn audit_workload(&self, streams: u64) -> Workload {
+        Workload { mix: Mix::only(Kind::Get), ..self.preload_workload(streams) }
     }
 
     /// The line that a run begins with: what is measured, with every total spelled out.

@@ -15,7 +15,7 @@ use crate::measurement::{Measurement, Plan, measure};
 use crate::patience::{self, End};
 use crate::recorder::{Counts, Outage};
 use crate::trust::{judge, with_outages, with_outcome};
-use crate::workload::Workload;
+use crate::workload::{KeyDistribution, Workload};
 
 impl Session<'_> {
     /// One measurement over fresh connections, and when what counts of it began.
@@ -44,6 +44,8 @@ impl Session<'_> {
             arguments: self.arguments.clone(),
         };
         let mut fleet = target.launch(shape)?;
+        let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
+        fleet.verify(self.verify(own_keys));
         let mut started_at = None;
         let watch = |live: &Live| {
             if !live.warmup {

@@ -1,5 +1,6 @@
 //! A whole run: servers, preload, headline, curve, files, verdict.
 
+mod every_key;
 mod faults;
 mod measuring;
 mod warnings;
@@ -22,14 +23,14 @@ use crate::patience::GivenUp;
 use crate::progress::{Progress, complain};
 use crate::record::record;
 use crate::repeats::Repeats;
-use crate::report::{describe, encode_histogram, text};
+use crate::report::{describe, encode_histogram, text, wrong_reads};
 use crate::result::{
     CurvePlan, Environment, Interval, Part, RunResult, SCHEMA, ScenarioRecord, Verdict,
 };
 use crate::scenario::{Place, Scenario};
-use crate::schedule::Schedule;
 use crate::scratch::Scratch;
 use crate::target::redacted;
+use crate::verify::Ledger;
 use crate::workload::KeyDistribution;
 use faults::Faults;
 
@@ -79,6 +80,8 @@ struct Session<'a> {
     halt: Option<Halt>,
     /// Of the measurement that runs.
     faults: Option<Faults>,
+    /// What replies are verified by.
+    ledger: Option<Arc<Ledger>>,
     intervals: Vec<Interval>,
 }
 
@@ -108,6 +111,7 @@ pub(crate) fn run(
         arguments: std::env::args().skip(1).map(|word| redacted(&word)).collect(),
         halt: None,
         faults: None,
+        ledger: None,
         intervals: Vec::new(),
     };
     let mut result = match session.headline(subcommand, &outputs) {
@@ -167,6 +171,7 @@ impl Session<'_> {
             scenario: record(self.args, scenario, &self.arguments),
         };
         let target = cluster.target(scenario)?;
+        self.open_ledger();
         let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
         let mut repeats = Repeats::default();
         for number in 1..=scenario.repeat {
@@ -216,6 +221,8 @@ impl Session<'_> {
             let why = halt.loss().unwrap_or("interrupted while warming up");
             bail!("{why}; nothing was measured");
         }
+        let findings = &measurement.measured.counts.findings;
+        let verify = self.verification(findings, target, cluster)?;
         let mut warnings = measurement.outages.clone();
         warnings.extend(measurement.warnings(shape.timeout));
         warnings.extend(warnings::of(scenario, &measurement));
@@ -233,6 +240,7 @@ impl Session<'_> {
             repeats: Vec::new(),
             operations: measurement.operations(&workload),
             servers: measurement.servers(target.nodes()),
+            verify,
             chaos: measurement.chaos.clone(),
             errors: measurement.measured.counts.errors.clone(),
             trust: measurement.trust.clone(),
@@ -252,39 +260,6 @@ impl Session<'_> {
     fn announce(&self, cluster: &Cluster) -> anyhow::Result<()> {
         let line = self.scenario.headline(&cluster.describe(&self.args.durability));
         self.progress.print(&format!("{line}\n"))
-    }
-
-    /// Puts every key once and checks that each was stored.
-    fn preload(&mut self, target: &AnyTarget, cluster: &mut Cluster) -> anyhow::Result<()> {
-        self.progress.step("preloading");
-        let threads = machine::cores().min(2);
-        let value_size = self.scenario.value_size();
-        let shape = Shape::preload(threads, value_size, self.scenario.shape.timeout);
-        let clients = u64::from(threads) * u64::from(shape.clients);
-        let workload = Arc::new(self.scenario.preload_workload(clients));
-        let keys = self.scenario.key_count();
-        let until = Until::Operations(keys);
-        let mut fleet = target.launch(shape)?;
-        let measured = fleet.run(&workload, &Schedule::CLOSED, until, |live| {
-            self.watch(live, until, cluster, shape.timeout)
-        })?;
-        self.advise(&measured.counts);
-        if let Some(halt) = self.halt.take() {
-            let why = halt.loss().unwrap_or("interrupted while preloading");
-            bail!("{why}; nothing was measured");
-        }
-        let counts = &measured.counts;
-        let stored = counts.attempted() - counts.failed();
-        if stored != keys {
-            let first = counts.first_error.clone().or_else(|| text::errors(&counts.errors));
-            let first = first.unwrap_or_default();
-            bail!(
-                "preloading stored {} of {} keys ({first}); nothing was measured",
-                grouped(stored),
-                grouped(keys)
-            );
-        }
-        Ok(())
     }
 
     /// The points that there is `time` for.
@@ -344,6 +319,9 @@ impl Session<'_> {
             Some(Some(loss)) => complain(format_args!("error: {loss}; {kept}")),
             None => {}
         }
+        if let Some(wrong) = result.verify.as_ref().and_then(wrong_reads) {
+            complain(format_args!("error: {wrong}"));
+        }
         let dir = written?;
         shown.and_then(|()| self.progress.print(&format!("\nresults: {}\n", dir.display())))
     }
@@ -354,6 +332,7 @@ impl Session<'_> {
             Some(_) => FAILED,
             // Errors are outcomes, but a run without a single success has measured nothing.
             None if result.headline.errors == result.headline.operations => FAILED,
+            None if result.verify.as_ref().and_then(wrong_reads).is_some() => FAILED,
             None if self.args.output.strict && untrusted => UNTRUSTED,
             None => 0,
         })

@@ -89,7 +89,7 @@ impl Keys {
         }
         let digits_at = bytes.len();
         bytes.extend_from_slice(&[b'0'; DIGITS]);
-        KeyBuffer { bytes, digits_at, has_lead: self.count > TWELVE_DIGITS }
+        KeyBuffer { bytes, digits_at, has_lead: self.count > TWELVE_DIGITS, number: 0 }
     }
 }
 
@@ -101,6 +101,7 @@ pub struct KeyBuffer {
     digits_at: usize,
     /// Whether a thirteenth stands before them.
     has_lead: bool,
+    number: u64,
 }
 
 /// "00", "01" … "99": two digits per division.
@@ -118,6 +119,7 @@ impl KeyBuffer {
     /// Spells key number `number`, which must be one of the space's.
     #[inline]
     pub fn set(&mut self, mut number: u64) {
+        self.number = number;
         if self.has_lead {
             self.bytes[self.digits_at - 1] = b'0' + (number / TWELVE_DIGITS) as u8;
             number %= TWELVE_DIGITS;
@@ -131,6 +133,12 @@ impl KeyBuffer {
                 rest /= 100;
             }
         }
+    }
+
+    /// The number that it spells.
+    #[inline]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     #[inline]

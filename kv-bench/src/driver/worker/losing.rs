@@ -38,6 +38,9 @@ impl<T: Target> Worker<T> {
         if let Some((sent_ns, _)) = connection.waiting() {
             self.reach.unheard(node, sent_ns, now_ns.min(self.deadline_ns));
         }
+        if let Some(verifier) = &mut self.verifier {
+            verifier.lose(id);
+        }
         let mut failure = first;
         let failed = connection.in_flight.len() as u32;
         while let Some(InFlight { kind, sent_ns, due_ns }) = connection.in_flight.pop_front() {
@@ -112,6 +115,9 @@ impl<T: Target> Worker<T> {
         let connection = &mut self.connections[id];
         connection.outgoing.extend_from_slice(&request);
         connection.in_flight.push_back(InFlight { kind, sent_ns: since_ns, due_ns });
+        if let Some(verifier) = &mut self.verifier {
+            verifier.released(client_id, id);
+        }
         if connection.write(&self.poll).is_err() {
             self.lose(id, Failure::Connection);
         }
@@ -121,6 +127,9 @@ impl<T: Target> Worker<T> {
         let client = &mut self.clients[client_id];
         let Some(held) = client.held.take() else { return };
         client.outstanding -= 1;
+        if let Some(verifier) = &mut self.verifier {
+            verifier.dropped(client_id);
+        }
         let waited_ns = self.now_ns.saturating_sub(held.since_ns);
         let is_down = matches!(self.connections[held.connection].state, State::Down { .. });
         // One that accepts and says nothing is no different from one that does not answer.

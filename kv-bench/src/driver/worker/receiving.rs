@@ -97,11 +97,19 @@ impl<T: Target> Worker<T> {
             client.outstanding -= 1;
             self.recorder.counts.last_reply_ns = Some(self.now_ns);
             let latency_ns = self.now_ns - sent_ns;
+            let is_right = match &mut self.verifier {
+                Some(verifier) => {
+                    verifier.check(id, reply, self.codec.value(&bytes[taken - size..taken]))
+                }
+                None => true,
+            };
             if is_open {
-                let kind = (!matches!(reply, Reply::Error(_))).then_some(kind);
+                let is_success = is_right && !matches!(reply, Reply::Error(_));
+                let kind = is_success.then_some(kind);
                 self.recorder.scheduled(kind, self.now_ns - due_ns, sent_ns - due_ns);
             }
             match reply {
+                _ if !is_right => self.recorder.failure(kind, Failure::Verify, latency_ns),
                 Reply::Hit => self.recorder.success(kind, Some(true), latency_ns),
                 Reply::Miss => self.recorder.success(kind, Some(false), latency_ns),
                 Reply::Stored => self.recorder.success(kind, None, latency_ns),

@@ -1,0 +1,56 @@
+//! What `--verify` found, in words.
+
+use crate::number::grouped;
+use crate::result::{FindingCounts, Verification};
+
+/// What reads were wrong, if any were; with the first of them.
+pub(crate) fn wrong_reads(found: &Verification) -> Option<String> {
+    let told = |counts: &FindingCounts| {
+        let kinds = [
+            ("stale", counts.stale),
+            ("lost", counts.lost),
+            ("foreign", counts.foreign),
+            ("corrupt", counts.corrupt),
+        ];
+        let kinds = kinds.into_iter().filter(|&(_, count)| count > 0);
+        let kinds: Vec<String> =
+            kinds.map(|(kind, count)| format!("{} {kind}", grouped(count))).collect();
+        kinds.join(", ")
+    };
+    let measured = Some(&found.measured).filter(|counts| counts.wrong() > 0);
+    let audit = found.audit.as_ref().filter(|counts| counts.wrong() > 0);
+    let parts = measured.map(|counts| {
+        format!(
+            "{} of {} reads were wrong: {}",
+            grouped(counts.wrong()),
+            grouped(counts.checked),
+            told(counts)
+        )
+    });
+    let audited = audit.map(|counts| {
+        format!(
+            "after it {} of {} keys were: {}",
+            grouped(counts.wrong()),
+            grouped(counts.checked),
+            told(counts)
+        )
+    });
+    let parts: Vec<String> = parts.into_iter().chain(audited).collect();
+    let first = found.first.as_ref().map_or_else(String::new, |first| format!(" ({first})"));
+    (!parts.is_empty()).then(|| format!("{}{first}", parts.join("; ")))
+}
+
+/// What was verified, in a line.
+pub(super) fn line(found: &Verification) -> String {
+    let counts = &found.measured;
+    let wrong = wrong_reads(found).unwrap_or_else(|| "none was wrong".to_owned());
+    let unknown = match counts.unknown {
+        0 => String::new(),
+        unknown => format!(", {} of keys that this run had not written", grouped(unknown)),
+    };
+    let audit = match &found.audit {
+        Some(audit) => format!(", and then {} keys", grouped(audit.checked)),
+        None => ", and not every key afterwards".to_owned(),
+    };
+    format!("verified: {} reads{unknown}{audit}: {wrong}", grouped(counts.checked))
+}
