@@ -7,7 +7,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use kv_bench::driver::clock::now_ns;
 use kv_bench::recorder::Recorder;
 use kv_bench::target::{Address, Codec, Credentials, Endpoint, Operation, Protocol, Resp, Target};
-use kv_bench::workload::{KeyDistribution, Keys, Kind, Values, Workload};
+use kv_bench::workload::{KeyDistribution, Keys, Kind, Request, Values, Workload};
 
 const BATCH: u64 = 1024;
 
@@ -62,7 +62,10 @@ fn request(criterion: &mut Criterion) {
             out.clear();
             for _ in 0..BATCH {
                 let (kind, value) = workload.next(&mut stream, &mut key);
-                codec.encode(Operation { kind, key: key.bytes(), value }, &mut out);
+                codec.encode(
+                    Operation { request: kind.request(), key: key.bytes(), value },
+                    &mut out,
+                );
             }
             black_box(out.len())
         });
@@ -81,7 +84,7 @@ fn reply(criterion: &mut Criterion) {
     group.bench_function("decode a hit of 100 bytes", |bencher| {
         bencher.iter(|| {
             let mut taken = 0;
-            while let Ok(Some((size, reply))) = codec.decode(Kind::Get, &replies[taken..]) {
+            while let Ok(Some((size, reply))) = codec.decode(Request::Get, &replies[taken..]) {
                 black_box(reply);
                 taken += size;
             }

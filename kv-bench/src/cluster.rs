@@ -118,7 +118,8 @@ impl Cluster {
             listed => listed.max(),
         };
         let item_bytes = scenario.key_size() as u64 + longest;
-        let writes = scenario.preload || scenario.workload(1).mix.contains(Kind::Put);
+        let mix = &scenario.demand.mix;
+        let writes = scenario.preload || mix.shows(Kind::Put) || mix.contains(Kind::Insert);
         for (Endpoint { name, .. }, identity) in self.endpoints.iter().zip(&self.identities) {
             if let Some(max) = identity.item_bytes_max.filter(|&max| writes && item_bytes > max) {
                 bail!(

@@ -9,6 +9,9 @@ use crate::workload::{Filling, KEYS_MAX, KeyDistribution, Kind, Mix, Preset, Siz
 /// YCSB's own sum over the keys takes a second per 10^8, before each run.
 const YCSB_KEYS_MAX: u64 = 100_000_000;
 
+/// So many keys leave twelve digits room for 900 billion inserts.
+const INSERT_KEYS_MAX: u64 = 100_000_000_000;
+
 /// The flags of the workload, with what they leave open filled in.
 #[derive(Debug, Clone)]
 pub struct Demand {
@@ -35,6 +38,9 @@ impl Demand {
         let default = if running { "get=100" } else { "get=90,put=9,delete=1" };
         let mix = args.mix.as_deref().or(preset.map(|preset| preset.mix)).unwrap_or(default);
         let mix: Mix = mix.parse()?;
+        if mix.contains(Kind::Insert) {
+            range("keys", args.keys, (1, INSERT_KEYS_MAX), 100_000)?;
+        }
         Ok(Self {
             key_distribution: key_distribution(args, preset, &mix)?,
             sizes: sizes(args, preset)?,

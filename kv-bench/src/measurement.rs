@@ -192,7 +192,7 @@ impl Measurement {
         let response = self.measured.latencies.successes(Time::Response);
         (!response.is_empty()).then(|| Pace {
             asked_ops_s,
-            achieved_ops_s: self.throughput_ops_s(),
+            achieved_ops_s: self.drawn_ops_s(),
             lateness_p99_us: lateness.value_at_quantile(0.99) as f64 / 1e3,
             response_p50_us: response.value_at_quantile(0.5) as f64 / 1e3,
             waited_share: counts.waited_for_client as f64 / counts.attempted().max(1) as f64,
@@ -231,13 +231,22 @@ impl Measurement {
         if duration_s > 0.0 { successes as f64 / duration_s } else { 0.0 }
     }
 
+    /// Successes per second of what was drawn: a rate asks for no more.
+    fn drawn_ops_s(&self) -> f64 {
+        let counts = &self.measured.counts;
+        let fills = counts.fills();
+        let all = (counts.attempted() - counts.failed()).max(1);
+        let drawn = all.saturating_sub(fills.attempted - fills.errors);
+        self.throughput_ops_s() * drawn as f64 / all as f64
+    }
+
     /// Of all successes; `None` of times that a closed loop does not have.
     fn percentiles(&self, time: Time) -> Option<Percentiles> {
         Percentiles::from_histogram(&self.measured.latencies.successes(time))
     }
 
     fn reads(&self) -> KindCounts {
-        self.measured.counts.kinds[Kind::Get.index()]
+        self.measured.counts.of(Kind::Get)
     }
 
     /// As the headline of a result.
@@ -282,10 +291,11 @@ impl Measurement {
     /// Per kind of operation; a kind that `workload` cannot draw is absent.
     pub(crate) fn operations(&self, workload: &Workload) -> Operations {
         let latencies = &self.measured.latencies;
-        let percentiles = |time, kind| Percentiles::from_histogram(latencies.of(time, kind)?);
+        let percentiles =
+            |time, kind| Percentiles::from_histogram(latencies.of(time, kind)?.as_ref());
         let of = |kind: Kind| {
-            workload.mix.contains(kind).then(|| {
-                let counts = self.measured.counts.kinds[kind.index()];
+            workload.mix.shows(kind).then(|| {
+                let counts = self.measured.counts.of(kind);
                 OperationResult {
                     count: counts.attempted,
                     errors: counts.errors,
@@ -297,7 +307,13 @@ impl Measurement {
                 }
             })
         };
-        Operations { get: of(Kind::Get), put: of(Kind::Put), delete: of(Kind::Delete) }
+        Operations {
+            get: of(Kind::Get),
+            put: of(Kind::Put),
+            delete: of(Kind::Delete),
+            insert: of(Kind::Insert),
+            read_modify_write: of(Kind::ReadModifyWrite),
+        }
     }
 
     /// Per server, in ring order.
@@ -317,7 +333,7 @@ impl Measurement {
     /// Why the run was broken off, when more was due than could wait.
     pub(crate) fn overflow(&self) -> Option<String> {
         let asked_ops_s = self.rate_asked_ops_s.filter(|_| self.measured.counts.overflowed)?;
-        let achieved_ops_s = self.throughput_ops_s();
+        let achieved_ops_s = self.drawn_ops_s();
         let (answered, fix) = if achieved_ops_s >= 1.0 {
             let [achieved, asked] =
                 [achieved_ops_s, asked_ops_s].map(|ops_s| grouped(ops_s as u64));

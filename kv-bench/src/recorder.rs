@@ -4,6 +4,7 @@
 //! on with recycled ones, so recording is never locked, copied or paused. An error is counted by
 //! kind and its latency kept apart: it is never a success.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
@@ -38,13 +39,18 @@ impl Time {
     /// Every time, in the order of their discriminants.
     pub const ALL: [Self; 3] = [Self::Service, Self::Response, Self::Lateness];
 
-    /// The tags of its distributions in histogram logs: those of the kinds, and that of failures.
-    const fn tags(self) -> [&'static str; 4] {
+    /// The end of its tags in histogram logs.
+    const fn name(self) -> &'static str {
         match self {
-            Self::Service => ["GET-service", "PUT-service", "DELETE-service", "ERROR-service"],
-            Self::Response => ["GET-response", "PUT-response", "DELETE-response", "ERROR-response"],
-            Self::Lateness => ["GET-lateness", "PUT-lateness", "DELETE-lateness", "ERROR-lateness"],
+            Self::Service => "service",
+            Self::Response => "response",
+            Self::Lateness => "lateness",
         }
+    }
+
+    /// The tag of its distribution of `kind`; `None` stands for failures.
+    pub fn tag(self, kind: Option<Kind>) -> String {
+        format!("{}-{}", kind.map_or("ERROR", Kind::tag), self.name())
     }
 }
 
@@ -60,7 +66,12 @@ pub fn histogram() -> Histogram<u64> {
 }
 
 /// One kind of time: of successes by kind, then of failures.
-type Times = [Histogram<u64>; 4];
+type Times = [Histogram<u64>; Kind::ALL.len() + 1];
+
+/// The kinds that are shown as `kind`.
+fn shown_as(kind: Kind) -> impl Iterator<Item = Kind> {
+    Kind::ALL.into_iter().filter(move |other| other.shown_as() == kind)
+}
 
 /// The latencies of one worker in one interval.
 #[derive(Debug, Clone)]
@@ -114,26 +125,26 @@ impl Latencies {
         }
     }
 
-    /// Of successes of one kind; `None` of what a closed loop does not have.
-    pub fn of(&self, time: Time, kind: Kind) -> Option<&Histogram<u64>> {
-        Some(&self.times().nth(time as usize)?[kind.index()])
+    /// Of successes that are shown as one kind; `None` of what a closed loop does not have.
+    pub fn of(&self, time: Time, kind: Kind) -> Option<Cow<'_, Histogram<u64>>> {
+        Some(sum(self.times().nth(time as usize)?, shown_as(kind).map(Kind::index)))
     }
 
-    /// Of all successes; empty of what a closed loop does not have.
+    /// Of all operations that succeeded; empty of what a closed loop does not have.
     pub fn successes(&self, time: Time) -> Histogram<u64> {
-        self.sum(time, Self::ERRORS)
+        self.operations(time, None)
     }
 
     /// Of all operations, failed or not.
     pub fn all(&self, time: Time) -> Histogram<u64> {
-        self.sum(time, Self::ERRORS + 1)
+        self.operations(time, Some(Self::ERRORS))
     }
 
-    fn sum(&self, time: Time, count: usize) -> Histogram<u64> {
-        let mut all = histogram();
-        let parts = self.times().nth(time as usize).into_iter().flat_map(|times| &times[..count]);
-        parts.for_each(|part| add(&mut all, part));
-        all
+    /// Of what is no part of another operation.
+    fn operations(&self, time: Time, errors: Option<usize>) -> Histogram<u64> {
+        let wholes = Kind::ALL.into_iter().filter(|kind| !kind.is_part()).map(Kind::index);
+        let times = self.times().nth(time as usize);
+        times.map_or_else(histogram, |times| sum(times, wholes.chain(errors)).into_owned())
     }
 
     /// Service times of failed operations of every kind.
@@ -142,11 +153,27 @@ impl Latencies {
     }
 
     /// The distributions that hold anything, with their tags in histogram logs.
-    pub fn tagged(&self) -> impl Iterator<Item = (&'static str, &Histogram<u64>)> {
-        let of = |(time, times): (Time, _)| time.tags().into_iter().zip(times);
+    pub fn tagged(&self) -> impl Iterator<Item = (String, Cow<'_, Histogram<u64>>)> {
+        let of = |(time, times): (Time, _)| {
+            let kind = move |kind: Kind| {
+                (time.tag(Some(kind)), sum(times, shown_as(kind).map(Kind::index)))
+            };
+            let errors = (time.tag(None), Cow::Borrowed(&times[Self::ERRORS]));
+            Kind::NAMED.into_iter().map(kind).chain([errors])
+        };
         let all = Time::ALL.into_iter().zip(self.times()).flat_map(of);
         all.filter(|(_, histogram)| !histogram.is_empty())
     }
+}
+
+/// The sum of some of `times`; where but one of them holds anything, that.
+fn sum(times: &Times, which: impl Iterator<Item = usize>) -> Cow<'_, Histogram<u64>> {
+    let mut used = which.map(|index| &times[index]).filter(|part| !part.is_empty());
+    let Some(first) = used.next() else { return Cow::Owned(histogram()) };
+    used.fold(Cow::Borrowed(first), |mut sum, part| {
+        add(sum.to_mut(), part);
+        sum
+    })
 }
 
 /// Equal bounds by construction; an addition of equal bounds cannot fail.
@@ -189,6 +216,15 @@ pub struct KindCounts {
     pub misses: u64,
 }
 
+impl KindCounts {
+    fn add(&mut self, other: &Self) {
+        self.attempted += other.attempted;
+        self.errors += other.errors;
+        self.hits += other.hits;
+        self.misses += other.misses;
+    }
+}
+
 /// What the absence of one server did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outage {
@@ -217,7 +253,7 @@ impl Outage {
 /// Everything that one worker counts.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
-    pub kinds: [KindCounts; 3],
+    pub kinds: [KindCounts; Kind::ALL.len()],
     pub errors: ErrorCounts,
     /// Operations routed to each node.
     pub nodes: Vec<u64>,
@@ -255,21 +291,41 @@ impl Counts {
 
     /// Operations attempted, of every kind.
     pub fn attempted(&self) -> u64 {
-        self.kinds.iter().map(|kind| kind.attempted).sum()
+        self.wholes().map(|kind| kind.attempted).sum()
     }
 
     /// Operations that failed, of every kind.
     pub fn failed(&self) -> u64 {
-        self.kinds.iter().map(|kind| kind.errors).sum()
+        self.wholes().map(|kind| kind.errors).sum()
+    }
+
+    /// What is no part of another operation.
+    fn wholes(&self) -> impl Iterator<Item = &KindCounts> {
+        let whole = |kind: &Kind| !kind.is_part();
+        Kind::ALL.into_iter().filter(whole).map(|kind| &self.kinds[kind.index()])
+    }
+
+    /// Of what is shown as one kind.
+    pub fn of(&self, kind: Kind) -> KindCounts {
+        let mut sum = KindCounts::default();
+        shown_as(kind).for_each(|kind| sum.add(&self.kinds[kind.index()]));
+        sum
+    }
+
+    /// Operations attempted that were drawn, and none that others gave rise to.
+    pub fn drawn(&self) -> u64 {
+        self.attempted() - self.fills().attempted
+    }
+
+    /// Puts after gets that found nothing: operations beside those that were drawn.
+    pub fn fills(&self) -> KindCounts {
+        self.kinds[Kind::Fill.index()]
     }
 
     /// Adds another worker's counts.
     pub fn add(&mut self, other: &Self) {
         for (sum, part) in self.kinds.iter_mut().zip(&other.kinds) {
-            sum.attempted += part.attempted;
-            sum.errors += part.errors;
-            sum.hits += part.hits;
-            sum.misses += part.misses;
+            sum.add(part);
         }
         self.errors.timeout += other.errors.timeout;
         self.errors.connection += other.errors.connection;
@@ -312,6 +368,9 @@ impl Recorder {
     #[inline]
     pub fn attempt(&mut self, kind: Kind, node: usize) {
         self.counts.kinds[kind.index()].attempted += 1;
+        if kind == Kind::ModifyGet {
+            self.counts.kinds[Kind::ReadModifyWrite.index()].attempted += 1;
+        }
         self.counts.nodes[node] += 1;
     }
 
@@ -368,10 +427,14 @@ impl Recorder {
         });
     }
 
-    /// An operation failed, `latency_ns` after it was sent, or after it was to be sent.
+    /// An operation failed, `latency_ns` after it was sent, or after it was to be sent; with a part of
+    /// one all of it.
     #[cold]
     pub fn failure(&mut self, kind: Kind, failure: Failure<'_>, latency_ns: u64) {
         self.counts.kinds[kind.index()].errors += 1;
+        if kind.is_part() {
+            self.counts.kinds[Kind::ReadModifyWrite.index()].errors += 1;
+        }
         let errors = &mut self.counts.errors;
         match failure {
             Failure::Timeout => errors.timeout += 1,

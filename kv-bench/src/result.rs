@@ -212,6 +212,27 @@ pub struct Operations {
     pub put: Option<OperationResult>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete: Option<OperationResult>,
+    /// Puts of keys that no client had before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insert: Option<OperationResult>,
+    /// Gets that were followed by a put of their key, from the begin of the one to the end of the
+    /// other. The headline counts these; their gets and puts are in `get` and `put` besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_modify_write: Option<OperationResult>,
+}
+
+impl Operations {
+    /// What there is, by the names of tables.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &OperationResult)> {
+        let all = [
+            ("get", &self.get),
+            ("put", &self.put),
+            ("delete", &self.delete),
+            ("insert", &self.insert),
+            ("rmw", &self.read_modify_write),
+        ];
+        all.into_iter().filter_map(|(name, kind)| Some((name, kind.as_ref()?)))
+    }
 }
 
 /// One kind of operation in the headline.

@@ -34,7 +34,7 @@ fn what_becomes_due_is_attempted_and_has_all_its_times() {
         let measured = run.run(seconds(0.5));
         assert_accounted(&measured, 1500);
         assert_eq!(measured.counts.failed(), 0);
-        for kind in Kind::ALL {
+        for kind in [Kind::Get, Kind::Put, Kind::Delete] {
             let of = |time| measured.latencies.of(time, kind).expect("an open loop").len();
             let count = measured.counts.kinds[kind.index()].attempted;
             assert!(count > 0);
@@ -141,7 +141,7 @@ fn drawn(run: &Run, operations: u64) -> Vec<Vec<String>> {
             let words = match kind {
                 Kind::Get => vec!["GET".as_bytes(), key.bytes()],
                 Kind::Put => vec!["SET".as_bytes(), key.bytes(), value],
-                Kind::Delete => vec!["DEL".as_bytes(), key.bytes()],
+                _ => vec!["DEL".as_bytes(), key.bytes()],
             };
             words.into_iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
         };

@@ -7,7 +7,7 @@ mod program;
 use std::path::Path;
 
 use kv_bench::report;
-use kv_bench::result::RunResult;
+use kv_bench::result::{OperationResult, RunResult};
 use peer::Redis;
 use program::{assert_refused, kv_bench, stderr};
 use tempfile::TempDir;
@@ -62,10 +62,12 @@ fn workloads_that_make_no_sense_are_refused_with_what_would() {
         ),
         (
             &["--workload", "ycsb-e"],
-            "--workload ycsb-e: it scans keys in order, and the targets here have no ordered scan \
-             (known: ycsb-a, ycsb-b, ycsb-c, facebook-etc)",
+            "--workload ycsb-e: it scans keys in their order, and SCAN of Redis goes through them in \
+             none (known: ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-f, facebook-etc)",
         ),
         (&["--workload", "ycsb-z"], "no such workload (known: ycsb-a, "),
+        (&["--mix", "insert=1,get=9", "--keys", "200g"], "must be from 1 to 100,000,000,000"),
+        (&["--mix", "scan"], "unknown operation 'scan' (known: get, put, delete, insert, rmw;"),
         (&["--keys", "2t"], "'2t' is not a count"),
         (&["--keys", "1100g"], "--keys 1,100,000,000,000: must be from 1 to 1,099,511,627,776"),
     ];
@@ -125,6 +127,43 @@ fn values_of_several_sizes_arrive_whole() {
     lengths.sort_unstable();
     lengths.dedup();
     assert_eq!(lengths, [0, 9, 10, 100, 70_000]);
+}
+
+#[test]
+fn inserts_grow_the_key_space_and_the_latest_of_them_are_there() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let words = ["--keys", "1k", "--preload", "--requests", "20k", "--workload", "ycsb-d"];
+    let result = run(&redis, &[words.as_slice(), &["--clients", "3", "--pipeline", "2"]].concat());
+    let [get, insert] =
+        [result.operations.get, result.operations.insert].map(|kind| kind.expect("ycsb-d"));
+    assert_eq!(get.count + insert.count, 20_000);
+    assert!((800..1_200).contains(&insert.count), "{}", insert.count);
+    assert_eq!((get.misses, result.headline.errors), (0, 0), "{:?}", result.warnings);
+    let stored: u64 = redis.ask(&["dbsize"]).parse().expect("a number");
+    assert_eq!(stored, 1_000 + insert.count);
+}
+
+#[test]
+fn a_read_modify_write_is_one_operation_and_shown_with_its_parts() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let words = ["--keys", "1k", "--preload", "--requests", "10k", "--workload", "ycsb-f"];
+    for load in [["--pipeline", "3"], ["--rate", "20k"]] {
+        let result = run(&redis, &[words.as_slice(), &load].concat());
+        let operations = &result.operations;
+        let [get, put, rmw] = [&operations.get, &operations.put, &operations.read_modify_write]
+            .map(|kind| kind.as_ref().expect("ycsb-f"));
+        assert_eq!((result.headline.operations, get.count), (10_000, 10_000));
+        assert!((4_800..5_200).contains(&rmw.count), "{}", rmw.count);
+        assert_eq!(
+            (put.count, get.misses, result.servers[0].operations),
+            (rmw.count, 0, 10_000 + rmw.count)
+        );
+        let p50 = |kind: &OperationResult| kind.service_us.expect("successes").p50;
+        assert!(p50(rmw) >= p50(get).max(p50(put)));
+        let tags: Vec<_> =
+            result.histograms.keys().filter(|tag| tag.ends_with("service")).collect();
+        assert_eq!(tags, ["GET-service", "PUT-service", "READ-MODIFY-WRITE-service"]);
+    }
 }
 
 #[test]

@@ -94,11 +94,11 @@ impl Collector {
         let length_ns = end_ns.saturating_sub(self.start_ns + begin_ns);
         for (tag, histogram) in latencies.tagged() {
             self.closed.push(Interval {
-                tag: tag.to_owned(),
+                tag,
                 start_s: begin_ns as f64 / 1e9,
                 length_s: length_ns as f64 / 1e9,
                 max_ns: histogram.max(),
-                histogram: encode_histogram(histogram),
+                histogram: encode_histogram(&histogram),
             });
         }
         let time = if latencies.is_open() { Time::Response } else { Time::Service };

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::following::{Following, Note};
 use super::poll::Poll;
 use crate::target::{Address, Codec, Handshake};
 use crate::workload::Kind;
@@ -74,6 +75,8 @@ pub(super) struct Connection {
     /// The beginning of a reply whose rest has not come yet.
     pub(super) partial: Vec<u8>,
     pub(super) in_flight: VecDeque<InFlight>,
+    /// Of those among them that have one.
+    pub(super) notes: VecDeque<Note>,
     /// Operations at the end of `in_flight` that wait for the next flush.
     pub(super) unsent: usize,
     back_off_ns: u64,
@@ -93,6 +96,7 @@ impl Connection {
             watching_writable: false,
             partial: Vec::new(),
             in_flight: VecDeque::with_capacity(pipeline),
+            notes: VecDeque::new(),
             unsent: 0,
             back_off_ns: BACK_OFF_NS_MIN,
             back_off_ns_max,
@@ -146,6 +150,13 @@ impl Connection {
     #[inline]
     pub(super) fn waiting(&self) -> Option<(u64, usize)> {
         Some((self.in_flight.front()?.sent_ns, self.in_flight.len()))
+    }
+
+    /// The note of the oldest operation in flight, or of the one that was just taken from there, if
+    /// its kind has one.
+    #[inline]
+    pub(super) fn take_note(&mut self, following: &Following, kind: Kind) -> Option<Note> {
+        if following.is_noted(kind) { self.notes.pop_front() } else { None }
     }
 
     /// The socket may be written to: finishes connecting, sends what waits.

@@ -14,6 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use super::availability;
 use super::clock::now_ns;
 use super::collector::{Collector, Percentile};
+use super::frontier::Frontier;
 use super::handover::{Handover, Published};
 use super::outage::NOT_CONCERNED;
 use super::silence::{self, Span};
@@ -26,7 +27,7 @@ use crate::recorder::{Counts, Latencies};
 use crate::result::Interval;
 use crate::schedule::Schedule;
 use crate::target::Target;
-use crate::workload::Workload;
+use crate::workload::{Kind, Workload};
 
 /// How often the watcher is called.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
@@ -98,6 +99,8 @@ pub struct Fleet {
     /// When the watcher is called besides, in the next phase.
     appointments: Vec<Duration>,
     verify: Option<Verify>,
+    /// The new keys, from the first phase on that inserts any.
+    frontier: Option<Arc<Frontier>>,
 }
 
 impl Fleet {
@@ -123,6 +126,7 @@ impl Fleet {
             threads: Vec::new(),
             appointments: Vec::new(),
             verify: None,
+            frontier: None,
         };
         for worker in 0..shape.threads {
             let (phases, inbox) = unbounded();
@@ -185,8 +189,12 @@ impl Fleet {
         let mut collector =
             Collector::new(self.phases.len(), start_ns, is_open, self.recycle.clone());
         let (workload, schedule) = (Arc::clone(workload), schedule.clone());
-        let phase =
-            Arc::new(Phase { workload, schedule, until, verify: self.verify.clone(), start_ns });
+        let frontier = workload.mix.contains(Kind::Insert).then(|| {
+            let new = || Arc::new(Frontier::new(&workload.keys, self.phases.len()));
+            Arc::clone(self.frontier.get_or_insert_with(new))
+        });
+        let verify = self.verify.clone();
+        let phase = Arc::new(Phase { workload, schedule, until, frontier, verify, start_ns });
         self.published.iter().for_each(|published| published.reset());
         for inbox in &self.phases {
             // A worker that is gone is missed below, where its outcome is awaited.

@@ -123,7 +123,7 @@ impl Handover {
     /// Makes the counters visible to the progress line.
     pub(super) fn publish(&self, counts: &Counts, load: Load, reach: &Reach) {
         let published = &self.published[self.worker];
-        published.attempted.store(counts.attempted(), Ordering::Relaxed);
+        published.attempted.store(counts.drawn(), Ordering::Relaxed);
         published.failed.store(counts.failed(), Ordering::Relaxed);
         published.outstanding.store(load.outstanding, Ordering::Relaxed);
         published.backlog.store(load.backlog, Ordering::Relaxed);

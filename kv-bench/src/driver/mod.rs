@@ -10,6 +10,8 @@ pub mod clock;
 mod collector;
 mod connection;
 mod fleet;
+mod following;
+mod frontier;
 mod handover;
 mod open_loop;
 mod outage;
@@ -34,6 +36,7 @@ use std::time::Duration;
 use crate::recorder::Counts;
 use crate::schedule::{Schedule, share};
 use crate::workload::Workload;
+use frontier::Frontier;
 use handover::Batch;
 
 /// How many callers there are and how they call.
@@ -96,6 +99,8 @@ struct Phase {
     workload: Arc<Workload>,
     schedule: Schedule,
     until: Until,
+    /// Where new keys are inserted.
+    frontier: Option<Arc<Frontier>>,
     verify: Option<Verify>,
     /// The clock's reading at which the phase began.
     start_ns: u64,

@@ -9,20 +9,20 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::availability::Availability;
+use super::connection::InFlight;
+use super::following::Note;
 use super::silence::{Hearing, Span};
 use crate::recorder::Outage;
-use crate::workload::Kind;
 
 /// An operation whose connection was down when its client came to it.
 pub(super) struct Held {
-    pub(super) kind: Kind,
+    /// Sent, to its client, when that came to it.
+    pub(super) operation: InFlight,
+    pub(super) note: Option<Note>,
     /// The connection that it waits for.
     pub(super) connection: usize,
     /// As it will be sent.
     pub(super) request: Vec<u8>,
-    pub(super) since_ns: u64,
-    /// When it was due, in an open loop.
-    pub(super) due_ns: u64,
 }
 
 /// A server as one worker sees it.

@@ -19,6 +19,7 @@
 
 mod closed;
 mod connecting;
+mod following;
 mod losing;
 mod open;
 mod receiving;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use super::client::Client;
 use super::clock::{Cost, now_ns};
 use super::connection::{Connection, InFlight, State, back_off_ns_max};
+use super::following::{Following, Note};
 use super::handover::{Handover, Load};
 use super::open_loop::OpenLoop;
 use super::outage::Reach;
@@ -44,7 +46,7 @@ use crate::machine;
 use crate::recorder::{Counts, Failure, Latencies, Recorder};
 use crate::schedule::Schedule;
 use crate::target::{Codec as _, Operation, Target};
-use crate::workload::{KeyBuffer, Kind};
+use crate::workload::{Draw, KeyBuffer, Kind, Workload};
 
 /// Bytes taken from a socket at once: a full pipeline of small replies, and small enough for the
 /// second-level cache.
@@ -81,6 +83,11 @@ pub(super) struct Worker<T: Target> {
     /// Connections with requests that the current event added.
     touched: Vec<usize>,
     key: KeyBuffer,
+    following: Following,
+    /// New keys are inserted.
+    grows: bool,
+    /// The newest keys are the most popular.
+    is_latest: bool,
     recorder: Recorder,
     verifier: Option<Box<Verifier>>,
     reach: Reach,
@@ -126,6 +133,9 @@ impl<T: Target> Worker<T> {
             ends_ns: Vec::new(),
             touched: Vec::new(),
             key: KeyBuffer::default(),
+            following: Following::default(),
+            grows: false,
+            is_latest: false,
             recorder: Recorder::default(),
             verifier: None,
             reach: Reach::new(nodes),
@@ -166,6 +176,7 @@ impl<T: Target> Worker<T> {
                 handover.hand_over(&mut self.recorder.latencies, self.now_ns);
             }
         }
+        self.end_following(phase);
         self.reach.end(&mut self.recorder.counts.outages);
         handover.publish(&self.recorder.counts, Load::default(), &self.reach);
         handover.publish_end();
@@ -194,6 +205,7 @@ impl<T: Target> Worker<T> {
             *self.recorder.latencies = Latencies::new(is_open);
         }
         self.key = phase.workload.keys.buffer();
+        self.begin_following(phase);
         self.recorder.counts = Counts::new(self.nodes);
         self.now_ns = now_ns();
         self.deadline_ns = match phase.until {
@@ -233,6 +245,9 @@ impl<T: Target> Worker<T> {
     /// A client may have room: it, or who has waited for that, goes on.
     #[inline]
     fn go_on(&mut self, client_id: usize, phase: &Phase) {
+        if !self.following.wanted.is_empty() {
+            self.follow(phase);
+        }
         if self.open.is_none() {
             return self.fill(client_id, phase);
         }
@@ -269,23 +284,49 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// Encodes an operation of a client, whose key is at hand, for the next flush. False when it has
-    /// to wait, and its client with it, because its connection is down.
+    /// Encodes an operation of a client that was drawn, for the next flush. False when it has to wait,
+    /// and its client with it, because its connection is down.
     #[expect(clippy::inline_always, reason = "two loops call it for each operation")]
     #[inline(always)]
-    fn start(&mut self, client_id: usize, kind: Kind, value: &[u8], due_ns: u64) -> bool {
-        if self.verifier.is_some() {
-            return self.start_verified(client_id, kind, value, due_ns);
+    fn start(
+        &mut self,
+        client_id: usize,
+        workload: &Workload,
+        mut draw: Draw,
+        due_ns: u64,
+    ) -> bool {
+        if self.grows
+            && let Some(growth) = &mut self.following.growth
+        {
+            growth.place(&mut draw, self.is_latest, self.now_ns);
         }
-        self.encode(client_id, kind, value, due_ns).0
+        self.send(client_id, workload, draw, (due_ns, Following::note(&draw)))
     }
 
-    /// The same of an operation whose reply will be verified.
+    /// The same with its key and its note.
+    #[expect(clippy::inline_always, reason = "as part of the above")]
+    #[inline(always)]
+    fn send(
+        &mut self,
+        client_id: usize,
+        workload: &Workload,
+        draw: Draw,
+        (due_ns, note): (u64, Note),
+    ) -> bool {
+        self.key.set(draw.key);
+        let value = workload.values.bytes(draw.value);
+        if self.verifier.is_some() {
+            return self.start_verified(client_id, draw.kind, value, due_ns);
+        }
+        self.encode(client_id, draw.kind, value, (due_ns, note)).0
+    }
+
+    /// The same of an operation whose reply will be verified, and which nothing follows.
     #[inline(never)]
     fn start_verified(&mut self, client_id: usize, kind: Kind, value: &[u8], due_ns: u64) -> bool {
         let Some(mut verifier) = self.verifier.take() else { return false };
         let value = verifier.prepare(client_id, kind, &mut self.key, value);
-        let (is_sent, connection) = self.encode(client_id, kind, value, due_ns);
+        let (is_sent, connection) = self.encode(client_id, kind, value, (due_ns, Note::default()));
         verifier.started(client_id, connection, is_sent);
         self.verifier = Some(verifier);
         is_sent
@@ -294,18 +335,28 @@ impl<T: Target> Worker<T> {
     /// Whether it was encoded, and the number of its connection.
     #[expect(clippy::inline_always, reason = "two loops call it for each operation")]
     #[inline(always)]
-    fn encode(&mut self, client_id: usize, kind: Kind, value: &[u8], due_ns: u64) -> (bool, usize) {
+    fn encode(
+        &mut self,
+        client_id: usize,
+        kind: Kind,
+        value: &[u8],
+        (due_ns, note): (u64, Note),
+    ) -> (bool, usize) {
         let key = self.key.bytes();
         let node = if self.nodes == 1 { 0 } else { self.target.route(key) };
         self.recorder.attempt(kind, node);
         let id = client_id * self.nodes + node;
         let connection = &mut self.connections[id];
         if connection.state != State::Ready {
-            self.hold(client_id, id, (kind, value), due_ns);
+            self.hold(client_id, id, (kind, value), (due_ns, note));
             return (false, id);
         }
-        self.codec.encode(Operation { kind, key, value }, &mut connection.outgoing);
+        let operation = Operation { request: kind.request(), key, value };
+        self.codec.encode(operation, &mut connection.outgoing);
         connection.in_flight.push_back(InFlight { kind, sent_ns: 0, due_ns });
+        if self.following.is_noted(kind) {
+            connection.notes.push_back(note);
+        }
         if connection.unsent == 0 {
             self.touched.push(id);
         }
@@ -422,7 +473,8 @@ impl<T: Target> Worker<T> {
         let outstanding = self.clients.iter().map(|client| u64::from(client.outstanding)).sum();
         let backlog = self.open.as_mut().map_or(0, |open| open.backlog(self.now_ns));
         let sent = self.connections.iter().filter_map(|c| Some(c.waiting()?.0));
-        let held = self.clients.iter().filter_map(|client| Some(client.held.as_ref()?.since_ns));
+        let held =
+            self.clients.iter().filter_map(|client| Some(client.held.as_ref()?.operation.sent_ns));
         let oldest_ns = sent.chain(held).chain(self.reach.unheard_since_ns()).min();
         let is_asked = outstanding + backlog > 0;
         Load { outstanding, backlog, waiting_since_ns: oldest_ns.filter(|_| is_asked) }

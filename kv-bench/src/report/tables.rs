@@ -78,12 +78,8 @@ fn align_right(markdown: &str, is_number: impl Fn(usize) -> bool) -> String {
 
 /// One row per kind of operation and kind of time, the sum of all kinds last where there are several.
 pub(super) fn latencies(result: &RunResult, medium: Medium) -> String {
-    let operations = &result.operations;
-    let kinds =
-        [("get", &operations.get), ("put", &operations.put), ("delete", &operations.delete)];
     let mut rows = Vec::new();
-    for (name, kind) in kinds {
-        let Some(kind) = kind else { continue };
+    for (name, kind) in result.operations.named() {
         let counts = [kind.count, kind.errors, kind.hits, kind.misses];
         let times = [&kind.response_us, &kind.service_us, &kind.lateness_us];
         rows.extend(latency_rows(name, counts, times));
@@ -91,7 +87,7 @@ pub(super) fn latencies(result: &RunResult, medium: Medium) -> String {
     let all = &result.headline;
     let counts = [all.operations, all.errors, all.hits, all.misses];
     let times = [&all.response_us, &all.service_us, &all.lateness_us];
-    if kinds.iter().filter(|(_, kind)| kind.is_some()).count() != 1 {
+    if result.operations.named().count() != 1 {
         rows.extend(latency_rows("all", counts, times));
     }
     if let Some(errors) = &all.error_us {

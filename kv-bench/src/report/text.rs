@@ -77,11 +77,10 @@ pub fn errors(errors: &ErrorCounts) -> Option<String> {
 
 /// What the mark [`THIN`] means, when some row of the headline carries it.
 pub(super) fn thin_note(result: &RunResult) -> Option<String> {
-    let operations = &result.operations;
-    let kinds = [&operations.get, &operations.put, &operations.delete].into_iter().flatten();
+    let kinds = result.operations.named();
     let all = &result.headline;
     let rows = kinds
-        .map(|kind| (kind.count, kind.errors, kind.service_us.or(kind.response_us)))
+        .map(|(_, kind)| (kind.count, kind.errors, kind.service_us.or(kind.response_us)))
         .chain([(all.operations, all.errors, all.service_us.or(all.response_us))])
         .chain([(all.errors, 0, all.error_us)]);
     let points = result

@@ -119,6 +119,9 @@ impl Scenario {
                 "each of {clients} clients needs a key of its own to write: give more --keys, or \
                  fewer --clients"
             )
+        } else if !self.demand.mix.is_verifiable() {
+            "only for gets, puts and deletes: of others it is not known what a read must find"
+                .to_owned()
         } else if self.key_count() > VERIFY_KEYS_MAX {
             format!("at most {} keys: ask for fewer --keys", grouped(VERIFY_KEYS_MAX))
         } else if self.demand.sizes.max() < STAMP_BYTES as u64 {

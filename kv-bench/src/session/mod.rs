@@ -5,6 +5,7 @@ mod faults;
 mod measuring;
 mod warnings;
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -227,7 +228,7 @@ impl Session<'_> {
         warnings.extend(measurement.warnings(shape.timeout));
         warnings.extend(warnings::of(scenario, &measurement));
         let latencies = &measurement.measured.latencies;
-        let encoded = |(tag, histogram): (&str, _)| (tag.to_owned(), encode_histogram(histogram));
+        let encoded = |(tag, histogram): (_, Cow<_>)| (tag, encode_histogram(&histogram));
         let result = RunResult {
             schema: SCHEMA.to_owned(),
             name: frame.name.clone(),

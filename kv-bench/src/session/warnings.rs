@@ -5,7 +5,7 @@ use crate::driver::Until;
 use crate::measurement::Measurement;
 use crate::number::grouped;
 use crate::percentiles::thin_kinds_warning;
-use crate::recorder::Counts;
+use crate::recorder::{Counts, Time};
 use crate::result::Point;
 use crate::scenario::Scenario;
 use crate::workload::{KeyDistribution, Kind};
@@ -14,15 +14,15 @@ use crate::workload::{KeyDistribution, Kind};
 pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> {
     let counts = &measurement.measured.counts;
     let samples = |kind: Kind| {
-        let of = counts.kinds[kind.index()];
-        (kind.service_tag(), of.attempted - of.errors)
+        let of = counts.of(kind);
+        (Time::Service.tag(Some(kind)), of.attempted - of.errors)
     };
-    let kinds: Vec<_> =
-        Kind::ALL.into_iter().filter(|&kind| scenario.demand.mix.contains(kind)).collect();
+    let kinds = Kind::NAMED.into_iter().filter(|&kind| scenario.demand.mix.shows(kind));
+    let kinds: Vec<_> = kinds.map(samples).collect();
+    let kinds: Vec<_> = kinds.iter().map(|(name, samples)| (name.as_str(), *samples)).collect();
     // The sum has its own warning, and a single kind is the sum.
-    let thin = (kinds.len() > 1)
-        .then(|| thin_kinds_warning(&kinds.into_iter().map(samples).collect::<Vec<_>>()));
-    let deletes = counts.kinds[Kind::Delete.index()];
+    let thin = (kinds.len() > 1).then(|| thin_kinds_warning(&kinds));
+    let deletes = counts.of(Kind::Delete);
     let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
     let missed = (own_keys && deletes.misses > 0).then(|| {
         format!(
@@ -49,7 +49,7 @@ pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> 
 
 /// Gets that found nothing where nobody deletes.
 fn lost_keys(scenario: &Scenario, counts: &Counts) -> Option<String> {
-    let gets = counts.kinds[Kind::Get.index()];
+    let gets = counts.of(Kind::Get);
     if gets.misses == 0 || scenario.demand.mix.contains(Kind::Delete) {
         return None;
     }

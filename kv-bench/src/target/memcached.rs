@@ -13,7 +13,7 @@ use kv_core::resp::encode::push_decimal;
 use super::{
     Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Operation, Owner, Reply, Servers,
 };
-use crate::workload::Kind;
+use crate::workload::Request;
 
 /// The longest key that memcached takes.
 const KEY_BYTES_MAX: usize = 250;
@@ -110,11 +110,11 @@ impl Codec for MemcachedCodec {
     #[inline]
     fn encode(&self, operation: Operation<'_>, out: &mut Vec<u8>) {
         const HEADS: [&[u8; 3]; 3] = [b"mg ", b"ms ", b"md "];
-        out.extend_from_slice(HEADS[operation.kind.index()]);
+        out.extend_from_slice(HEADS[operation.request.index()]);
         out.extend_from_slice(operation.key);
-        match operation.kind {
-            Kind::Get => out.extend_from_slice(b" v"),
-            Kind::Put => {
+        match operation.request {
+            Request::Get => out.extend_from_slice(b" v"),
+            Request::Put => {
                 if operation.value.len() == self.value_size {
                     out.extend_from_slice(&self.value_head);
                 } else {
@@ -124,25 +124,25 @@ impl Codec for MemcachedCodec {
                 }
                 out.extend_from_slice(operation.value);
             }
-            Kind::Delete => {}
+            Request::Delete => {}
         }
         out.extend_from_slice(b"\r\n");
     }
 
     #[inline]
-    fn decode<'a>(&self, kind: Kind, bytes: &'a [u8]) -> Decoded<Reply<'a>> {
+    fn decode<'a>(&self, request: Request, bytes: &'a [u8]) -> Decoded<Reply<'a>> {
         let Some(line) = first_line(bytes)? else { return Ok(None) };
         let size = line.len() + 2;
         // Behind the code there may be flags that were not asked for: they tell of stale items.
         let code = line.split(|&byte| byte == b' ').next().unwrap_or_default();
-        let reply = match (kind, code) {
-            (Kind::Get, b"VA") => {
+        let reply = match (request, code) {
+            (Request::Get, b"VA") => {
                 return Ok(value_end(bytes, line)?.map(|end| (end, Reply::Hit)));
             }
-            (Kind::Get, b"EN") | (Kind::Delete, b"NF") => Reply::Miss,
-            (Kind::Delete, b"HD") => Reply::Hit,
-            (Kind::Put, b"HD") => Reply::Stored,
-            (Kind::Put, b"NS") => Reply::Error(b"NS (the value was not stored)"),
+            (Request::Get, b"EN") | (Request::Delete, b"NF") => Reply::Miss,
+            (Request::Delete, b"HD") => Reply::Hit,
+            (Request::Put, b"HD") => Reply::Stored,
+            (Request::Put, b"NS") => Reply::Error(b"NS (the value was not stored)"),
             _ if is_error(code) => Reply::Error(line),
             _ => return Err(Garbage),
         };

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use kv_core::tls::TlsConnector;
 
-use crate::workload::Kind;
+use crate::workload::Request;
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct Handshake {
 /// One operation, ready to be encoded.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation<'a> {
-    pub kind: Kind,
+    pub request: Request,
     pub key: &'a [u8],
     /// Empty but for a put.
     pub value: &'a [u8],
@@ -102,9 +102,9 @@ pub trait Target: Send + Sync + 'static {
 pub trait Codec: Send {
     fn encode(&self, operation: Operation<'_>, out: &mut Vec<u8>);
 
-    /// Reads the reply to an operation of `kind` from the front of `bytes`: the bytes it took and
-    /// its meaning, or `None` while it is incomplete.
-    fn decode<'a>(&self, kind: Kind, bytes: &'a [u8]) -> Decoded<Reply<'a>>;
+    /// Reads the reply to `request` from the front of `bytes`: the bytes it took and its meaning, or
+    /// `None` while it is incomplete.
+    fn decode<'a>(&self, request: Request, bytes: &'a [u8]) -> Decoded<Reply<'a>>;
 
     /// The value in a whole reply that is a hit of a get: both protocols announce it with a line and
     /// end it with another's end.

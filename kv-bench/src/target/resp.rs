@@ -6,7 +6,7 @@ use kv_core::resp::reply::{Skim, skim};
 use super::{
     Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Operation, Owner, Reply, Servers,
 };
-use crate::workload::Kind;
+use crate::workload::Request;
 
 /// One or several RESP servers.
 pub type Resp = Servers<RespCodec>;
@@ -71,9 +71,9 @@ impl Codec for RespCodec {
     #[inline]
     fn encode(&self, operation: Operation<'_>, out: &mut Vec<u8>) {
         debug_assert_eq!(operation.key.len(), self.key_size, "the head names the key's size");
-        out.extend_from_slice(&self.heads[operation.kind.index()]);
+        out.extend_from_slice(&self.heads[operation.request.index()]);
         out.extend_from_slice(operation.key);
-        if operation.kind == Kind::Put {
+        if operation.request == Request::Put {
             if operation.value.len() == self.value_size {
                 out.extend_from_slice(&self.value_head);
             } else {
@@ -87,13 +87,13 @@ impl Codec for RespCodec {
     }
 
     #[inline]
-    fn decode<'a>(&self, kind: Kind, bytes: &'a [u8]) -> Decoded<Reply<'a>> {
+    fn decode<'a>(&self, request: Request, bytes: &'a [u8]) -> Decoded<Reply<'a>> {
         let Some((skim, size)) = skim(bytes).map_err(|_| Garbage)? else { return Ok(None) };
-        let reply = match (kind, skim) {
+        let reply = match (request, skim) {
             (_, Skim::Error(message)) => Reply::Error(message),
-            (Kind::Get, Skim::Bulk(_)) | (Kind::Delete, Skim::Integer(1)) => Reply::Hit,
-            (Kind::Get, Skim::Null) | (Kind::Delete, Skim::Integer(0)) => Reply::Miss,
-            (Kind::Put, Skim::Simple(_)) => Reply::Stored,
+            (Request::Get, Skim::Bulk(_)) | (Request::Delete, Skim::Integer(1)) => Reply::Hit,
+            (Request::Get, Skim::Null) | (Request::Delete, Skim::Integer(0)) => Reply::Miss,
+            (Request::Put, Skim::Simple(_)) => Reply::Stored,
             _ => return Err(Garbage),
         };
         Ok(Some((size, reply)))

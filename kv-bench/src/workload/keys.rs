@@ -1,5 +1,8 @@
 //! Keys: a prefix and twelve digits.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::distribution::KeyDistribution;
@@ -23,6 +26,8 @@ pub struct Keys {
     /// Sequences of operations in all: what a sequential walk spreads over the keys.
     streams: u64,
     picker: Picker,
+    /// The first number that no insert of an earlier fleet took, once there was one.
+    unused: Arc<AtomicU64>,
 }
 
 impl Keys {
@@ -35,7 +40,8 @@ impl Keys {
     pub fn new(prefix: &str, count: u64, distribution: KeyDistribution, streams: u64) -> Self {
         assert!((1..=KEYS_MAX).contains(&count), "{count} keys");
         let picker = Picker::new(distribution, count, streams);
-        Self { prefix: prefix.to_owned(), count, distribution, streams, picker }
+        let unused = Arc::new(AtomicU64::new(count));
+        Self { prefix: prefix.to_owned(), count, distribution, streams, picker, unused }
     }
 
     /// The same for another number of sequences.
@@ -50,7 +56,17 @@ impl Keys {
         Self::new(&self.prefix, self.count, distribution, self.streams)
     }
 
-    /// How many keys there are.
+    /// Whether the newest are the most popular.
+    pub(crate) fn is_latest(&self) -> bool {
+        matches!(self.distribution, KeyDistribution::Latest { .. })
+    }
+
+    /// Where inserts begin that come after all those before; shared by all copies of these keys.
+    pub(crate) fn unused(&self) -> &AtomicU64 {
+        &self.unused
+    }
+
+    /// How many keys there are, before anything is inserted.
     pub fn count(&self) -> u64 {
         self.count
     }

@@ -8,15 +8,19 @@ use super::Kind;
 /// Proportions of operations. Weights are relative: `get=9,put=1` and `get=90,put=10` are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mix {
-    weights: [u32; 3],
-    /// A 32-bit draw below `thresholds[k]` and not below the previous one picks kind `k`.
-    thresholds: [u64; 3],
+    /// Those above 0, in the order of [`Kind::index`].
+    weights: Vec<(Kind, u32)>,
+    /// A 32-bit draw below a threshold and not below the previous one picks what begins so.
+    thresholds: Vec<(u64, Kind)>,
+    fills: bool,
 }
 
 /// Why a mix was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MixError {
-    #[error("unknown operation '{0}' (known: get, put, delete; such as get=90,put=9,delete=1)")]
+    #[error(
+        "unknown operation '{0}' (known: get, put, delete, insert, rmw; such as get=90,put=9,delete=1)"
+    )]
     UnknownOperation(String),
     #[error("'{0}' is not a whole weight from 0 to 1000000 (such as get=90,put=9,delete=1)")]
     Weight(String),
@@ -29,42 +33,64 @@ pub enum MixError {
 impl Mix {
     /// Only this kind.
     pub fn only(kind: Kind) -> Self {
-        let mut weights = [0; 3];
-        weights[kind.index()] = 1;
-        Self::from_weights(weights)
+        Self::from_weights(vec![(kind, 1)])
     }
 
-    fn from_weights(weights: [u32; 3]) -> Self {
-        let total: u64 = weights.iter().map(|&w| u64::from(w)).sum();
+    fn from_weights(weights: Vec<(Kind, u32)>) -> Self {
+        let total: u64 = weights.iter().map(|&(_, weight)| u64::from(weight)).sum();
         let mut sum = 0;
-        let thresholds = weights.map(|weight| {
+        let threshold = |&(kind, weight): &(Kind, u32)| {
             sum += u64::from(weight);
-            (sum << 32) / total.max(1)
-        });
-        Self { weights, thresholds }
+            ((sum << 32) / total.max(1), kind.first())
+        };
+        let thresholds = weights.iter().map(threshold).collect();
+        Self { weights, thresholds, fills: false }
+    }
+
+    /// The same, where a get that finds nothing is followed by a put of its key, as who reads through
+    /// a cache does.
+    #[must_use]
+    pub fn filling(self) -> Self {
+        Self { fills: true, ..self }
+    }
+
+    /// Whether gets that find nothing are followed by puts.
+    #[inline]
+    pub fn fills(&self) -> bool {
+        self.fills
     }
 
     /// Whether `kind` can be drawn.
     pub fn contains(&self, kind: Kind) -> bool {
-        self.weights[kind.index()] > 0
+        self.weights.iter().any(|&(other, _)| other == kind)
     }
 
     /// Whether `kind` is all that can be drawn.
     pub fn is_only(&self, kind: Kind) -> bool {
-        Kind::ALL.into_iter().all(|other| self.contains(other) == (other == kind))
+        self.weights.iter().all(|&(other, _)| other == kind)
     }
 
-    /// The kind that 32 random bits select.
+    /// Whether it is known of each key what a read of it must find.
+    pub(crate) fn is_verifiable(&self) -> bool {
+        let known = |kind: &Kind| matches!(kind, Kind::Get | Kind::Put | Kind::Delete);
+        self.weights.iter().all(|(kind, _)| known(kind))
+    }
+
+    /// Whether what stands under `kind` in results can happen.
+    pub fn shows(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Get => self.contains(kind) || self.contains(Kind::ReadModifyWrite),
+            Kind::Put => self.fills || self.contains(kind) || self.contains(Kind::ReadModifyWrite),
+            _ => self.contains(kind),
+        }
+    }
+
+    /// What goes out first of the kind that 32 random bits select.
     #[inline]
     pub fn pick(&self, draw: u32) -> Kind {
         let draw = u64::from(draw);
-        if draw < self.thresholds[0] {
-            Kind::Get
-        } else if draw < self.thresholds[1] {
-            Kind::Put
-        } else {
-            Kind::Delete
-        }
+        let found = self.thresholds.iter().find(|&&(threshold, _)| draw < threshold);
+        found.map_or(Kind::Get, |&(_, kind)| kind)
     }
 }
 
@@ -73,7 +99,7 @@ impl FromStr for Mix {
 
     /// Reads `get=90,put=9,delete=1`, or one name alone (`get`).
     fn from_str(text: &str) -> Result<Self, MixError> {
-        let mut weights = [None; 3];
+        let mut weights = [None; Kind::NAMED.len()];
         for part in text.split(',') {
             let (name, weight) = part.split_once('=').unwrap_or((part, "1"));
             let kind = kind_named(name.trim())?;
@@ -87,11 +113,10 @@ impl FromStr for Mix {
                 return Err(MixError::Twice(kind.name()));
             }
         }
-        let weights = weights.map(Option::unwrap_or_default);
-        if weights == [0; 3] {
-            return Err(MixError::Empty);
-        }
-        Ok(Self::from_weights(weights))
+        let weights = Kind::NAMED.into_iter().zip(weights);
+        let weights = weights.filter_map(|(kind, w)| Some((kind, w.filter(|&w| w > 0)?)));
+        let weights: Vec<_> = weights.collect();
+        if weights.is_empty() { Err(MixError::Empty) } else { Ok(Self::from_weights(weights)) }
     }
 }
 
@@ -100,6 +125,8 @@ fn kind_named(name: &str) -> Result<Kind, MixError> {
         "get" => Ok(Kind::Get),
         "put" | "set" => Ok(Kind::Put),
         "delete" | "del" => Ok(Kind::Delete),
+        "insert" => Ok(Kind::Insert),
+        "rmw" | "read-modify-write" => Ok(Kind::ReadModifyWrite),
         _ => Err(MixError::UnknownOperation(name.to_owned())),
     }
 }
@@ -107,11 +134,9 @@ fn kind_named(name: &str) -> Result<Kind, MixError> {
 impl fmt::Display for Mix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for kind in Kind::ALL {
-            if self.contains(kind) {
-                write!(f, "{separator}{}={}", kind.name(), self.weights[kind.index()])?;
-                separator = ",";
-            }
+        for (kind, weight) in &self.weights {
+            write!(f, "{separator}{}={weight}", kind.name())?;
+            separator = ",";
         }
         Ok(())
     }

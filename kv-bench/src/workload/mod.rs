@@ -7,6 +7,7 @@
 mod alias;
 mod distribution;
 mod keys;
+mod kind;
 mod mix;
 mod picker;
 mod preset;
@@ -18,52 +19,17 @@ mod zipf;
 
 pub use distribution::{Hot, KeyDistribution};
 pub use keys::{KEYS_MAX, KeyBuffer, Keys};
+pub use kind::{Kind, Request};
 pub use mix::{Mix, MixError};
 pub use preset::Preset;
 pub use scramble::Scramble;
 pub use sizes::{Pareto, Sizes, VALUE_BYTES_MAX};
-pub use values::{Filling, Values};
+pub use values::{Filling, Values, Window};
 pub use ycsb::{GrayZipf, fnv_hash};
 pub use zipf::Zipf;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
-
-/// A kind of operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Get,
-    Put,
-    Delete,
-}
-
-impl Kind {
-    /// Every kind, in the order of [`Kind::index`].
-    pub const ALL: [Self; 3] = [Self::Get, Self::Put, Self::Delete];
-
-    /// Its place in arrays that hold one element per kind.
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The name in mixes and results.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::Put => "put",
-            Self::Delete => "delete",
-        }
-    }
-
-    /// The tag of its service times in histogram logs.
-    pub const fn service_tag(self) -> &'static str {
-        match self {
-            Self::Get => "GET-service",
-            Self::Put => "PUT-service",
-            Self::Delete => "DELETE-service",
-        }
-    }
-}
 
 /// Which operations, on which keys, with which values. Shared by all workers and never written.
 #[derive(Debug, Clone)]
@@ -82,6 +48,18 @@ pub struct Stream {
     place: u64,
 }
 
+/// An operation as it was drawn.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw {
+    /// What goes out first.
+    pub kind: Kind,
+    /// The number of its key. Which new key an insert takes is not for a sequence of operations to
+    /// know: here it is the first.
+    pub key: u64,
+    /// What it puts, or what a put that follows it does.
+    pub value: Window,
+}
+
 impl Workload {
     /// Sequence number `stream`, whose first operation is number `first_operation` of the run.
     pub fn stream(&self, stream: u64, first_operation: u64) -> Stream {
@@ -91,18 +69,30 @@ impl Workload {
         }
     }
 
-    /// Draws the next operation of `stream`: its kind, its value (empty but for a put), and its
-    /// key, which is left in `key`.
+    /// Draws the next operation of `stream`.
     #[inline]
-    pub fn next<'a>(&'a self, stream: &mut Stream, key: &mut KeyBuffer) -> (Kind, &'a [u8]) {
+    pub fn draw(&self, stream: &mut Stream) -> Draw {
         let draw = stream.random.next_u64();
         let kind = self.mix.pick((draw >> 32) as u32);
-        key.set(self.keys.pick(&mut stream.place, &mut stream.random));
-        let value = match kind {
-            Kind::Put => self.values.pick(draw as u32, &mut stream.random),
-            Kind::Get | Kind::Delete => &[],
+        let key = match kind {
+            Kind::Insert => self.keys.count(),
+            _ => self.keys.pick(&mut stream.place, &mut stream.random),
         };
-        (kind, value)
+        let value = match kind {
+            Kind::Delete => Window::default(),
+            Kind::Get if !self.mix.fills() => Window::default(),
+            _ => self.values.pick(draw as u32, &mut stream.random),
+        };
+        Draw { kind, key, value }
+    }
+
+    /// Draws the next operation of `stream`: its kind, its value (empty but of what puts, or may be
+    /// followed by a put), and its key, which is left in `key`.
+    #[inline]
+    pub fn next<'a>(&'a self, stream: &mut Stream, key: &mut KeyBuffer) -> (Kind, &'a [u8]) {
+        let draw = self.draw(stream);
+        key.set(draw.key);
+        (draw.kind, self.values.bytes(draw.value))
     }
 }
 

@@ -42,7 +42,7 @@ impl Filling {
 #[derive(Debug, Clone)]
 pub struct Values {
     block: Arc<[u8]>,
-    windows: usize,
+    windows: u32,
     sizes: SizePicker,
 }
 
@@ -64,7 +64,7 @@ impl Values {
             }
             (Filling::Compressible(share), _) => compressible(bytes, share, PERIOD, random),
         };
-        Self { block: block.into(), windows: WINDOWS, sizes: SizePicker::new(sizes) }
+        Self { block: block.into(), windows: WINDOWS as u32, sizes: SizePicker::new(sizes) }
     }
 
     /// Always `text`.
@@ -74,10 +74,23 @@ impl Values {
     }
 
     #[inline]
-    pub(super) fn pick(&self, draw: u32, random: &mut Xoshiro256PlusPlus) -> &[u8] {
-        let start = draw as usize % self.windows;
-        &self.block[start..start + self.sizes.pick(random)]
+    pub(super) fn pick(&self, draw: u32, random: &mut Xoshiro256PlusPlus) -> Window {
+        let start = draw % self.windows;
+        Window { start, size: self.sizes.pick(random) as u32 }
     }
+
+    /// The value of a window that was drawn from these.
+    #[inline]
+    pub fn bytes(&self, Window { start, size }: Window) -> &[u8] {
+        &self.block[start as usize..][..size as usize]
+    }
+}
+
+/// Where a value stands in the block: values are at most 512 MiB long.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Window {
+    start: u32,
+    size: u32,
 }
 
 fn printable(bytes: usize, random: &mut Xoshiro256PlusPlus) -> Vec<u8> {

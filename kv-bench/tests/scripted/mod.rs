@@ -34,6 +34,7 @@ pub(crate) struct Server {
     pub address: SocketAddr,
     /// Every operation that came, in order of arrival; the handshake's PING is none.
     pub seen: Arc<Mutex<Vec<Vec<String>>>>,
+    #[allow(dead_code, reason = "few tests turn anybody away")]
     refuses: Arc<AtomicBool>,
     /// Connections that were closed at once.
     #[allow(dead_code, reason = "few tests turn anybody away")]
@@ -79,6 +80,7 @@ impl Server {
     }
 
     /// Closes every connection from now on that is new.
+    #[allow(dead_code, reason = "few tests turn anybody away")]
     pub(crate) fn refuse(&self) {
         self.refuses.store(true, Ordering::SeqCst);
     }

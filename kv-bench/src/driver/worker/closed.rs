@@ -44,8 +44,8 @@ impl<T: Target> Worker<T> {
             }
             let Some(stream) = &mut client.stream else { break };
             client.remaining -= 1;
-            let (kind, value) = phase.workload.next(stream, &mut self.key);
-            if !self.start(client_id, kind, value, NOT_DUE) {
+            let draw = phase.workload.draw(stream);
+            if !self.start(client_id, &phase.workload, draw, NOT_DUE) {
                 break;
             }
         }

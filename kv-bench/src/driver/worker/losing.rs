@@ -1,9 +1,11 @@
 //! Connections that are lost, and operations that wait for one that is down.
 
 use super::Worker;
+use super::following::fail;
 use crate::driver::Phase;
 use crate::driver::clock::now_ns;
 use crate::driver::connection::{InFlight, State};
+use crate::driver::following::Note;
 use crate::driver::outage::Held;
 use crate::recorder::{Failure, Unanswered};
 use crate::target::{Codec as _, Operation, Target};
@@ -43,12 +45,10 @@ impl<T: Target> Worker<T> {
         }
         let mut failure = first;
         let failed = connection.in_flight.len() as u32;
-        while let Some(InFlight { kind, sent_ns, due_ns }) = connection.in_flight.pop_front() {
-            self.recorder.failure(kind, failure, now_ns.saturating_sub(sent_ns));
-            if self.open.is_some() {
-                let response_ns = now_ns.saturating_sub(due_ns);
-                self.recorder.scheduled(None, response_ns, sent_ns.saturating_sub(due_ns));
-            }
+        while let Some(operation) = connection.in_flight.pop_front() {
+            let note = connection.take_note(&self.following, operation.kind);
+            let (recorder, following) = (&mut self.recorder, &mut self.following);
+            fail(recorder, following, (operation, note), failure, now_ns);
             self.recorder.lost(node, why, now_ns.min(self.deadline_ns));
             self.clients[client_id].outstanding -= 1;
             let next_sent_ns = connection.in_flight.front().map_or(now_ns, |next| next.sent_ns);
@@ -68,13 +68,16 @@ impl<T: Target> Worker<T> {
         client_id: usize,
         connection: usize,
         (kind, value): (Kind, &[u8]),
-        due_ns: u64,
+        (due_ns, note): (u64, Note),
     ) {
         let since_ns = now_ns();
         self.recorder.counts.first_send_ns.get_or_insert(since_ns);
         let mut request = Vec::new();
-        self.codec.encode(Operation { kind, key: self.key.bytes(), value }, &mut request);
-        let held = Held { kind, connection, request, since_ns, due_ns };
+        let operation = Operation { request: kind.request(), key: self.key.bytes(), value };
+        self.codec.encode(operation, &mut request);
+        let operation = InFlight { kind, sent_ns: since_ns, due_ns };
+        let note = self.following.is_noted(kind).then_some(note);
+        let held = Held { operation, note, connection, request };
         let client = &mut self.clients[client_id];
         client.held = Some(held);
         client.outstanding += 1;
@@ -87,7 +90,7 @@ impl<T: Target> Worker<T> {
     #[cold]
     fn release(&mut self, client_id: usize) -> bool {
         let Some(held) = &self.clients[client_id].held else { return true };
-        let (id, waited_ns) = (held.connection, self.now_ns.saturating_sub(held.since_ns));
+        let (id, waited_ns) = (held.connection, self.now_ns.saturating_sub(held.operation.sent_ns));
         match self.connections[id].state {
             State::Ready => self.send_held(client_id),
             _ if waited_ns >= self.timeout_ns || self.is_over() => {
@@ -111,10 +114,11 @@ impl<T: Target> Worker<T> {
 
     fn send_held(&mut self, client_id: usize) {
         let Some(held) = self.clients[client_id].held.take() else { return };
-        let Held { kind, connection: id, request, since_ns, due_ns } = held;
+        let Held { operation, note, connection: id, request } = held;
         let connection = &mut self.connections[id];
         connection.outgoing.extend_from_slice(&request);
-        connection.in_flight.push_back(InFlight { kind, sent_ns: since_ns, due_ns });
+        connection.in_flight.push_back(operation);
+        connection.notes.extend(note);
         if let Some(verifier) = &mut self.verifier {
             verifier.released(client_id, id);
         }
@@ -130,21 +134,17 @@ impl<T: Target> Worker<T> {
         if let Some(verifier) = &mut self.verifier {
             verifier.dropped(client_id);
         }
-        let waited_ns = self.now_ns.saturating_sub(held.since_ns);
+        let waited_ns = self.now_ns.saturating_sub(held.operation.sent_ns);
         let is_down = matches!(self.connections[held.connection].state, State::Down { .. });
         // One that accepts and says nothing is no different from one that does not answer.
         let timed_out = waited_ns >= self.timeout_ns && !is_down;
         let failure = if timed_out { Failure::Timeout } else { Failure::Connection };
-        self.recorder.failure(held.kind, failure, waited_ns);
-        if self.open.is_some() {
-            let response_ns = self.now_ns.saturating_sub(held.due_ns);
-            let lateness_ns = held.since_ns.saturating_sub(held.due_ns);
-            self.recorder.scheduled(None, response_ns, lateness_ns);
-        }
+        let (recorder, following) = (&mut self.recorder, &mut self.following);
+        fail(recorder, following, (held.operation, held.note), failure, self.now_ns);
         let (node, at_ns) = (held.connection % self.nodes, self.now_ns.min(self.deadline_ns));
         let why = if timed_out { Unanswered::TimedOut } else { Unanswered::Away };
         self.recorder.lost(node, why, at_ns);
-        self.reach.unheard(node, held.since_ns, at_ns);
+        self.reach.unheard(node, held.operation.sent_ns, at_ns);
         self.think(client_id, 1);
     }
 

@@ -53,8 +53,8 @@ impl<T: Target> Worker<T> {
                 break;
             };
             self.recorder.counts.waited_for_client += u64::from(open.take(due_ns));
-            let (kind, value) = phase.workload.next(&mut open.stream, &mut self.key);
-            self.start(client_id, kind, value, due_ns);
+            let draw = phase.workload.draw(&mut open.stream);
+            self.start(client_id, &phase.workload, draw, due_ns);
             self.offer(client_id);
             is_any = true;
         }

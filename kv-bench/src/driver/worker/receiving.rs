@@ -1,11 +1,13 @@
 //! Replies: read, decoded, recorded.
 
 use super::Worker;
+use super::following::{fail, succeed_whole};
 use crate::driver::Phase;
 use crate::driver::clock::now_ns;
 use crate::driver::connection::{InFlight, Received, State};
 use crate::recorder::Failure;
 use crate::target::{Codec as _, Reply, Target};
+use crate::workload::Kind;
 
 impl<T: Target> Worker<T> {
     /// Handles readiness of one connection.
@@ -32,6 +34,7 @@ impl<T: Target> Worker<T> {
                     self.now_ns = now_ns();
                     let waiting = self.connections[id].waiting();
                     let failures = self.recorder.latencies.failures().len();
+                    let wanted = self.following.wanted.len();
                     let received = self.receive(id, size);
                     if let Some((sent_ns, before)) = waiting
                         && let outcomes = before - self.connections[id].in_flight.len()
@@ -43,7 +46,8 @@ impl<T: Target> Worker<T> {
                         if outcomes as u64 > failed {
                             self.reach.served(node, now_ns);
                         }
-                        self.think(id / self.nodes, outcomes as u32);
+                        let followed = self.following.wanted.len() - wanted;
+                        self.think(id / self.nodes, outcomes.saturating_sub(followed) as u32);
                     }
                     if let Err(failure) = received {
                         self.lose(id, failure);
@@ -83,11 +87,12 @@ impl<T: Target> Worker<T> {
         let is_open = self.open.is_some();
         let mut taken = 0;
         while taken < bytes.len() {
-            let Some(&InFlight { kind, sent_ns, due_ns }) = connection.in_flight.front() else {
+            let Some(&operation) = connection.in_flight.front() else {
                 self.recorder.counts.unsolicited += 1;
                 return Err(Failure::Protocol);
             };
-            let Ok(decoded) = self.codec.decode(kind, &bytes[taken..]) else {
+            let InFlight { kind, sent_ns, due_ns } = operation;
+            let Ok(decoded) = self.codec.decode(kind.request(), &bytes[taken..]) else {
                 self.recorder.garbled(kind, &bytes[taken..]);
                 return Err(Failure::Protocol);
             };
@@ -103,19 +108,34 @@ impl<T: Target> Worker<T> {
                 }
                 None => true,
             };
-            if is_open {
-                let is_success = is_right && !matches!(reply, Reply::Error(_));
-                let kind = is_success.then_some(kind);
-                self.recorder.scheduled(kind, self.now_ns - due_ns, sent_ns - due_ns);
-            }
-            match reply {
-                _ if !is_right => self.recorder.failure(kind, Failure::Verify, latency_ns),
-                Reply::Hit => self.recorder.success(kind, Some(true), latency_ns),
-                Reply::Miss => self.recorder.success(kind, Some(false), latency_ns),
-                Reply::Stored => self.recorder.success(kind, None, latency_ns),
-                Reply::Error(message) => {
-                    self.recorder.failure(kind, Failure::Server(message), latency_ns);
+            let outcome = match reply {
+                _ if !is_right => Err(Failure::Verify),
+                Reply::Hit => Ok(Some(true)),
+                Reply::Miss => Ok(Some(false)),
+                Reply::Stored => Ok(None),
+                Reply::Error(message) => Err(Failure::Server(message)),
+            };
+            let hit = match outcome {
+                Ok(hit) => hit,
+                Err(failure) => {
+                    let note = connection.take_note(&self.following, kind);
+                    let (recorder, following) = (&mut self.recorder, &mut self.following);
+                    fail(recorder, following, (operation, note), failure, self.now_ns);
+                    continue;
                 }
+            };
+            self.recorder.success(kind, hit, latency_ns);
+            if is_open {
+                self.recorder.scheduled(Some(kind), self.now_ns - due_ns, sent_ns - due_ns);
+            }
+            if let Some(note) = connection.take_note(&self.following, kind) {
+                if kind == Kind::ModifyPut {
+                    succeed_whole(&mut self.recorder, note, self.now_ns);
+                }
+                let times = (sent_ns, due_ns, self.now_ns);
+                let follows = self.following.answered(id / self.nodes, (kind, hit), note, times);
+                // What follows keeps its room.
+                client.outstanding += u32::from(follows);
             }
         }
         Ok(taken)
