@@ -36,6 +36,10 @@ A workload that has a name; each of its flags can be typed to be another.
   ycsb-f        as ycsb-a with --mix get=50,rmw=50
   facebook-etc  --mix get=30,put=1 --value-size facebook-etc
                 --key-distribution zipfian:0.99
+  cache         --mix get=100 --key-distribution zipfian:0.99 --ttl 60s, and
+                a put of each key that a get has missed: an operation of its
+                own, beyond --requests and --rate, which are of what is
+                drawn; spawned servers begin empty, unless --preload is given
 
 Its puts go to running servers too. ycsb-e is not here: it scans keys in \
 their order, and SCAN of Redis goes through them in none. Example: \
@@ -359,7 +363,7 @@ pub struct CallerArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
-    /// A workload that has a name: ycsb-a to ycsb-d, ycsb-f, facebook-etc.
+    /// A workload that has a name: ycsb-a to ycsb-d, ycsb-f, facebook-etc, cache.
     #[arg(long, value_name = "NAME", long_help = WORKLOAD_HELP)]
     pub workload: Option<String>,
 
@@ -393,7 +397,14 @@ pub struct WorkloadArgs {
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["value_size", "compressibility"])]
     pub value: Option<String>,
 
-    /// Write every key to running servers before measuring. Spawned servers are always preloaded.
+    /// How long what is put lives: SET … PX. Default: for ever, or 60s with --workload cache.
+    ///
+    /// It is for every put, those of the preload too. Example: --ttl 10s
+    #[arg(long, value_name = "DURATION", value_parser = units::duration)]
+    pub ttl: Option<Duration>,
+
+    /// Write every key to running servers before measuring. Spawned servers are preloaded anyway, but
+    /// for --workload cache.
     #[arg(long)]
     pub preload: bool,
 

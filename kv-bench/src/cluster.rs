@@ -104,9 +104,12 @@ impl Cluster {
             Some(Protocol::Memcached) => {
                 let key = scenario.workload(1).keys.buffer();
                 let target = Memcached::new(&self.endpoints, owner, key.bytes(), value_size)?;
-                AnyTarget::Memcached(Arc::new(target))
+                AnyTarget::Memcached(Arc::new(target.with_ttl(scenario.demand.ttl)))
             }
-            _ => AnyTarget::Resp(Arc::new(Resp::new(&self.endpoints, owner, key_size, value_size))),
+            _ => {
+                let target = Resp::new(&self.endpoints, owner, key_size, value_size);
+                AnyTarget::Resp(Arc::new(target.with_ttl(scenario.demand.ttl)))
+            }
         })
     }
 

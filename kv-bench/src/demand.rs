@@ -1,14 +1,21 @@
 //! What the clients ask for, as flags say it: which operations, on which keys, with which values.
 
+use std::time::Duration;
+
 use crate::args::WorkloadArgs;
 use crate::number::grouped;
 use crate::scenario::{ScenarioError, range};
+use crate::target::MEMCACHED_TTL_MAX;
 use crate::units;
-use crate::workload::{Filling, KEYS_MAX, KeyDistribution, Kind, Mix, Preset, Sizes, Values};
+use crate::workload::{
+    CACHE_TTL, Filling, KEYS_MAX, KeyDistribution, Kind, Mix, Preset, Sizes, Values,
+};
 
 /// YCSB's own sum over the keys takes a second per 10^8, before each run.
 const YCSB_KEYS_MAX: u64 = 100_000_000;
 
+/// Who keeps what for longer than a year keeps it.
+const TTL_MAX: Duration = Duration::from_hours(365 * 24);
 /// So many keys leave twelve digits room for 900 billion inserts.
 const INSERT_KEYS_MAX: u64 = 100_000_000_000;
 
@@ -24,6 +31,8 @@ pub struct Demand {
     pub filling: Filling,
     /// What every value is, if that was given.
     pub text: Option<String>,
+    /// How long what is put lives.
+    pub ttl: Option<Duration>,
 }
 
 impl Demand {
@@ -37,7 +46,11 @@ impl Demand {
         })?;
         let default = if running { "get=100" } else { "get=90,put=9,delete=1" };
         let mix = args.mix.as_deref().or(preset.map(|preset| preset.mix)).unwrap_or(default);
-        let mix: Mix = mix.parse()?;
+        let mut mix: Mix = mix.parse()?;
+        let is_cache = preset.is_some_and(|preset| preset.is_cache);
+        if is_cache {
+            mix = mix.filling();
+        }
         if mix.contains(Kind::Insert) {
             range("keys", args.keys, (1, INSERT_KEYS_MAX), 100_000)?;
         }
@@ -46,10 +59,31 @@ impl Demand {
             sizes: sizes(args, preset)?,
             filling: filling(args.compressibility.as_deref())?,
             text: args.value.clone(),
+            ttl: ttl(args.ttl)?.or(is_cache.then_some(CACHE_TTL)),
             keys: args.keys,
             preset,
             mix,
         })
+    }
+
+    /// Whether it is known of each key what a read of it must find.
+    pub(crate) fn is_verifiable(&self) -> bool {
+        self.ttl.is_none() && self.mix.is_verifiable()
+    }
+
+    /// Refuses what memcached cannot be asked for.
+    pub(crate) fn check_memcached(&self) -> Result<(), ScenarioError> {
+        match self.ttl {
+            Some(ttl) if ttl.subsec_nanos() > 0 || ttl > MEMCACHED_TTL_MAX => {
+                Err(ScenarioError::Value {
+                    flag: "ttl",
+                    value: format!("{ttl:?}"),
+                    problem: "memcached counts it in seconds, up to 720h (such as --ttl 60s)"
+                        .to_owned(),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The values, made by `seed`.
@@ -103,6 +137,21 @@ fn sizes(args: &WorkloadArgs, preset: Option<&Preset>) -> Result<Sizes, Scenario
         value: text.to_owned(),
         problem,
     })
+}
+
+/// Servers count it in milliseconds.
+fn ttl(typed: Option<Duration>) -> Result<Option<Duration>, ScenarioError> {
+    match typed {
+        Some(time) if time.subsec_nanos() % 1_000_000 != 0 || time.is_zero() || time > TTL_MAX => {
+            Err(ScenarioError::Value {
+                flag: "ttl",
+                value: if time.is_zero() { "0s".to_owned() } else { format!("{time:?}") },
+                problem: "must be whole milliseconds, from 1ms to 8760h (such as --ttl 60s)"
+                    .to_owned(),
+            })
+        }
+        typed => Ok(typed),
+    }
 }
 
 fn filling(share: Option<&str>) -> Result<Filling, ScenarioError> {

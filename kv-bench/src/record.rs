@@ -49,6 +49,8 @@ pub(crate) fn record(args: &LoadArgs, scenario: &Scenario, arguments: &[String])
         value_sizes: scenario.demand.sizes.to_string(),
         compressibility: scenario.demand.filling.compressibility(),
         workload: scenario.demand.preset.map(|preset| preset.name.to_owned()),
+        ttl_s: scenario.demand.ttl.map(|ttl| ttl.as_secs_f64()),
+        fills: scenario.demand.mix.fills(),
         preload: scenario.preload,
         verify: scenario.verify,
         chaos: scenario.chaos.as_ref().map(ToString::to_string),

@@ -476,6 +476,12 @@ pub struct ScenarioRecord {
     /// The name that was given with `--workload`.
     #[serde(default)]
     pub workload: Option<String>,
+    /// How long what was put lived; `null` where it was for ever.
+    #[serde(default)]
+    pub ttl_s: Option<f64>,
+    /// Gets that found nothing were followed by puts, which count as operations beyond `requests`.
+    #[serde(default)]
+    pub fills: bool,
     pub preload: bool,
     /// Whether replies were verified.
     #[serde(default)]

@@ -182,6 +182,29 @@ fn a_read_modify_write_fails_as_a_whole_with_either_part() {
     }
 }
 
+#[test]
+fn a_write_that_fails_after_its_read_took_as_long_as_both() {
+    let server = Server::start(|_, words| match words[0].as_str() {
+        "GET" => Answer::Late(Duration::from_millis(5)),
+        _ => Answer::Raw(b"-ERR no\r\n"),
+    });
+    let measured = Run::against(&[&server]).mix("rmw").operations(10);
+    assert_eq!(measured.counts.failed(), 10);
+    assert!(measured.latencies.failures().min() >= 5_000_000);
+}
+
+/// A client that meets a miss goes on with its fill before it thinks, and then for as long as after
+/// any other reply.
+#[test]
+fn clients_think_after_an_operation_and_not_within_one() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let mut run = Run::against(&[&server]).mix("rmw");
+    run.schedule = Schedule::Closed { think: Duration::from_millis(50) };
+    let measured = run.operations(5);
+    let whole = measured.latencies.of(Time::Service, Kind::ReadModifyWrite).expect("always");
+    assert!(whole.value_at_quantile(0.5) < 50_000_000, "{}", whole.max());
+}
+
 /// Its put finds the connection down: it waits for it as any operation does.
 #[test]
 fn what_follows_waits_for_a_connection_that_is_down() {

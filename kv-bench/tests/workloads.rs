@@ -63,11 +63,13 @@ fn workloads_that_make_no_sense_are_refused_with_what_would() {
         (
             &["--workload", "ycsb-e"],
             "--workload ycsb-e: it scans keys in their order, and SCAN of Redis goes through them in \
-             none (known: ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-f, facebook-etc)",
+             none (known: ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-f, facebook-etc, cache)",
         ),
         (&["--workload", "ycsb-z"], "no such workload (known: ycsb-a, "),
         (&["--mix", "insert=1,get=9", "--keys", "200g"], "must be from 1 to 100,000,000,000"),
         (&["--mix", "scan"], "unknown operation 'scan' (known: get, put, delete, insert, rmw;"),
+        (&["--ttl", "0"], "--ttl 0s: must be whole milliseconds, from 1ms to 8760h (such as"),
+        (&["--ttl", "1.5ms"], "--ttl 1.5ms: must be whole milliseconds"),
         (&["--keys", "2t"], "'2t' is not a count"),
         (&["--keys", "1100g"], "--keys 1,100,000,000,000: must be from 1 to 1,099,511,627,776"),
     ];
@@ -163,6 +165,58 @@ fn a_read_modify_write_is_one_operation_and_shown_with_its_parts() {
         let tags: Vec<_> =
             result.histograms.keys().filter(|tag| tag.ends_with("service")).collect();
         assert_eq!(tags, ["GET-service", "PUT-service", "READ-MODIFY-WRITE-service"]);
+    }
+}
+
+#[test]
+fn a_cache_puts_what_a_get_has_missed_for_a_while() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let words = ["--workload", "cache", "--keys", "1k", "--requests", "5k", "--clients", "4"];
+    for load in [&["--pipeline", "3"][..], &["--rate", "10k", "--ttl", "90s"]] {
+        redis.ask(&["flushall"]);
+        let result = run(&redis, &[words.as_slice(), load].concat());
+        let [get, put] = [&result.operations.get, &result.operations.put]
+            .map(|kind| kind.as_ref().expect("a cache"));
+        assert_eq!((get.count, get.hits + get.misses), (5_000, 5_000));
+        assert_eq!((put.count, result.headline.operations), (get.misses, 5_000 + put.count));
+        // Each key is missed once, and now and then by several at the same time.
+        let stored: u64 = redis.ask(&["dbsize"]).parse().expect("a number");
+        assert!((stored..stored + 100).contains(&get.misses), "{} of {stored}", get.misses);
+        let ttl_s: f64 = redis.ask(&["ttl", &key_there(&redis)]).parse().expect("seconds");
+        let asked_s = if load[0] == "--rate" { 90.0 } else { 60.0 };
+        assert!((asked_s - 30.0..=asked_s).contains(&ttl_s), "{ttl_s} s of {asked_s} s");
+        assert_eq!((result.scenario.ttl_s, result.scenario.fills), (Some(asked_s), true));
+        assert!(!result.warnings.iter().any(|text| text.contains("found no key")));
+    }
+}
+
+/// Any key that `redis` has.
+fn key_there(redis: &Redis) -> String {
+    redis.ask(&["randomkey"])
+}
+
+/// A server that was too small for its keys said so in a number of errors that nobody saw.
+#[test]
+fn a_fill_that_fails_is_an_operation_that_failed() {
+    let Some(redis) = Redis::start(&["--maxmemory", "1"]) else { return };
+    let words = ["--workload", "cache", "--keys", "100", "--requests", "200"];
+    let result = run(&redis, &words);
+    let put = result.operations.put.expect("a cache");
+    assert_eq!((put.count, put.errors, result.headline.errors), (200, 200, 200));
+    assert_eq!(result.errors.server.get("OOM"), Some(&200));
+}
+
+#[test]
+fn what_is_put_lives_as_long_as_it_is_told() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let words = ["--ttl", "1500s", "--keys", "100", "--preload", "--requests", "500"];
+    for sizes in ["100", "1..200"] {
+        let result = run(&redis, &[&words[..], &["--mix", "put", "--value-size", sizes]].concat());
+        assert_eq!((result.headline.errors, result.scenario.ttl_s), (0, Some(1_500.0)));
+        for number in 0..100 {
+            let ttl_ms: u64 = redis.ask(&["pttl", &key(number)]).parse().expect("it expires");
+            assert!((1_400_000..=1_500_000).contains(&ttl_ms), "{ttl_ms} ms");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::number::{decimal, duration, grouped, short};
-use crate::result::{CurvePlan, Limit, Part, Point, RunResult, ScenarioRecord, Verdict};
+use crate::result::{CurvePlan, Headline, Limit, Part, Point, RunResult, ScenarioRecord, Verdict};
 use crate::scenario::plural;
 
 /// The loop, in the words of the laws of measuring.
@@ -30,8 +30,9 @@ pub(crate) fn workload(result: &RunResult) -> String {
     let scenario = &result.scenario;
     let name = scenario.workload.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     format!(
-        "{name}{} · {} keys, {} · {} · pipeline {}",
+        "{name}{}{} · {} keys, {} · {} · pipeline {}",
         scenario.mix,
+        if scenario.fills { " and a put for each miss" } else { "" },
         grouped(scenario.keys),
         scenario.key_distribution,
         values(scenario),
@@ -51,7 +52,19 @@ fn values(scenario: &ScenarioRecord) -> String {
     if let Some(share) = scenario.compressibility {
         let _ = write!(text, ", {} % of each zeros", decimal(share * 100.0, 0));
     }
+    if let Some(ttl_s) = scenario.ttl_s {
+        let _ = write!(text, " that live {}", duration(ttl_s * 1e6));
+    }
     text
+}
+
+/// `, 83.1 % hits`, where a read found no key.
+pub(crate) fn hits(headline: &Headline) -> String {
+    let Headline { hits, misses, .. } = *headline;
+    if misses == 0 {
+        return String::new();
+    }
+    format!(", {} % hits", decimal(100.0 * hits as f64 / (hits + misses) as f64, 1))
 }
 
 /// What answered and on what machine.

@@ -61,12 +61,13 @@ pub(super) fn headline(result: &RunResult) -> String {
     });
     let rest = if of_curve { "; this is whole, the curve was cut short" } else { "" };
     format!(
-        "{cut}{} in {}: {} ops/s ({}), {}{silent}{rest}",
+        "{cut}{} in {}: {} ops/s ({}), {}{}{silent}{rest}",
         plural(all.operations, "operation"),
         duration(all.duration_s * 1e6),
         decimal(all.throughput_ops_s, 0),
         describe::load(result),
         plural(all.errors, "error"),
+        describe::hits(all),
     )
 }
 

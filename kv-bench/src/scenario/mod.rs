@@ -63,6 +63,9 @@ impl Scenario {
         let place = place(args)?;
         let running = matches!(place, Place::Running(_));
         let demand = Demand::new(&args.workload, running)?;
+        if place.is_memcached() {
+            demand.check_memcached()?;
+        }
         let callers = &args.callers;
         let seed = args.workload.seed;
         let rate = rate(callers.rate.as_deref())?;
@@ -85,7 +88,7 @@ impl Scenario {
             repeat: callers.repeat,
             verify: callers.verify,
             chaos: chaos(args, &place, until)?,
-            preload: args.workload.preload || !running,
+            preload: args.workload.preload || !(running || demand.mix.fills()),
             keys: Keys::new(prefix(&place), keys, demand.key_distribution, 1),
             values: OnceLock::new(),
             seed,
@@ -119,8 +122,9 @@ impl Scenario {
                 "each of {clients} clients needs a key of its own to write: give more --keys, or \
                  fewer --clients"
             )
-        } else if !self.demand.mix.is_verifiable() {
-            "only for gets, puts and deletes: of others it is not known what a read must find"
+        } else if !self.demand.is_verifiable() {
+            "only for gets, puts and deletes without --ttl: of others it is not known what a \
+             read must find"
                 .to_owned()
         } else if self.key_count() > VERIFY_KEYS_MAX {
             format!("at most {} keys: ask for fewer --keys", grouped(VERIFY_KEYS_MAX))
@@ -225,9 +229,10 @@ impl Scenario {
             }
             _ => amount,
         };
+        let fills = if self.demand.mix.fills() { " and a put for each miss" } else { "" };
         let pipeline = grouped(pipeline.into());
         format!(
-            "{servers}{program} · {} × {} × pipeline {pipeline} · {} · {amount}",
+            "{servers}{program} · {} × {} × pipeline {pipeline} · {} · {amount}{fills}",
             plural(u64::from(threads), "worker"),
             plural(u64::from(clients), "client"),
             plural(self.connections(self.servers()), "connection"),

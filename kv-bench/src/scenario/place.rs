@@ -7,7 +7,7 @@ use kv_core::tls::TlsOptions;
 
 use super::error::{ScenarioError, range};
 use crate::args::LoadArgs;
-use crate::target::{Address, Endpoint, redacted};
+use crate::target::{Address, Endpoint, Protocol, redacted};
 
 const SERVERS_MAX: u32 = 64;
 
@@ -18,6 +18,14 @@ pub enum Place {
     Spawned { count: u32, program: Option<PathBuf>, durability: Durability },
     /// These, which run already.
     Running(Vec<Endpoint>),
+}
+
+impl Place {
+    /// Whether the servers are memcached's: all of them are, or none.
+    pub(crate) fn is_memcached(&self) -> bool {
+        let is = |endpoint: &Endpoint| endpoint.protocol == Protocol::Memcached;
+        matches!(self, Self::Running(endpoints) if endpoints.iter().any(is))
+    }
 }
 
 /// Keys on running servers start with `kvb:`, so that they meet nobody else's.

@@ -47,10 +47,12 @@ pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> 
     thin.flatten().into_iter().chain(missed).chain(exhausted).chain(lost).collect()
 }
 
-/// Gets that found nothing where nobody deletes.
+/// Gets that found nothing where nobody deletes, and nothing expires.
 fn lost_keys(scenario: &Scenario, counts: &Counts) -> Option<String> {
     let gets = counts.of(Kind::Get);
-    if gets.misses == 0 || scenario.demand.mix.contains(Kind::Delete) {
+    let demand = &scenario.demand;
+    let may_miss = demand.mix.contains(Kind::Delete) || demand.mix.fills() || demand.ttl.is_some();
+    if gets.misses == 0 || may_miss {
         return None;
     }
     let (misses, all) = (grouped(gets.misses), grouped(gets.attempted));

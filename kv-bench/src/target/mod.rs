@@ -10,8 +10,8 @@ mod resp;
 mod servers;
 
 pub use endpoint::{Credentials, Endpoint, EndpointError, Protocol, redacted};
-pub(crate) use memcached::login_request;
 pub use memcached::{KeyError, Memcached, MemcachedCodec};
+pub(crate) use memcached::{TTL_MAX as MEMCACHED_TTL_MAX, login_request};
 pub use resp::{Resp, RespCodec};
 pub use servers::Servers;
 

@@ -1,5 +1,7 @@
 //! Servers that speak RESP: kv-server, Redis, Valkey and their kin.
 
+use std::time::Duration;
+
 use kv_core::resp::encode::push_decimal;
 use kv_core::resp::reply::{Skim, skim};
 
@@ -17,6 +19,18 @@ impl Resp {
     /// built once.
     pub fn new(endpoints: &[Endpoint], owner: Owner, key_size: usize, value_size: usize) -> Self {
         Self::sharing(endpoints, handshake, owner, RespCodec::new(key_size, value_size))
+    }
+
+    /// The same, where what is put lives for `ttl`, in whole milliseconds.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
+        if let Some(ttl) = ttl {
+            let ms = ttl.as_millis().to_string();
+            self.codec.heads[Request::Put.index()] = head(5, "SET", self.codec.key_size);
+            self.codec.value_tail =
+                format!("\r\n$2\r\nPX\r\n${}\r\n{ms}\r\n", ms.len()).into_bytes();
+        }
+        self
     }
 }
 
@@ -49,22 +63,28 @@ pub struct RespCodec {
     heads: [Vec<u8>; 3],
     /// Between the key and a value of `value_size`.
     value_head: Vec<u8>,
+    /// Behind a value.
+    value_tail: Vec<u8>,
     key_size: usize,
     value_size: usize,
 }
 
 impl RespCodec {
     fn new(key_size: usize, value_size: usize) -> Self {
-        let head = |words: u32, name: &str| {
-            format!("*{words}\r\n${}\r\n{name}\r\n${key_size}\r\n", name.len()).into_bytes()
-        };
         Self {
-            heads: [head(2, "GET"), head(3, "SET"), head(2, "DEL")],
+            heads: [("GET", 2), ("SET", 3), ("DEL", 2)]
+                .map(|(name, words)| head(words, name, key_size)),
             value_head: format!("\r\n${value_size}\r\n").into_bytes(),
+            value_tail: b"\r\n".to_vec(),
             key_size,
             value_size,
         }
     }
+}
+
+/// What stands before the key in a command of so many words.
+fn head(words: u32, name: &str, key_size: usize) -> Vec<u8> {
+    format!("*{words}\r\n${}\r\n{name}\r\n${key_size}\r\n", name.len()).into_bytes()
 }
 
 impl Codec for RespCodec {
@@ -82,6 +102,8 @@ impl Codec for RespCodec {
                 out.extend_from_slice(b"\r\n");
             }
             out.extend_from_slice(operation.value);
+            out.extend_from_slice(&self.value_tail);
+            return;
         }
         out.extend_from_slice(b"\r\n");
     }

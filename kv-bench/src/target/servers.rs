@@ -7,7 +7,7 @@ pub struct Servers<C> {
     nodes: Vec<Node>,
     handshakes: Vec<Handshake>,
     owner: Owner,
-    codec: C,
+    pub(super) codec: C,
 }
 
 impl<C> Servers<C> {

@@ -21,6 +21,7 @@ pub use distribution::{Hot, KeyDistribution};
 pub use keys::{KEYS_MAX, KeyBuffer, Keys};
 pub use kind::{Kind, Request};
 pub use mix::{Mix, MixError};
+pub(crate) use preset::CACHE_TTL;
 pub use preset::Preset;
 pub use scramble::Scramble;
 pub use sizes::{Pareto, Sizes, VALUE_BYTES_MAX};

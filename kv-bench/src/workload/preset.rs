@@ -1,5 +1,7 @@
 //! Workloads that have a name.
 
+use std::time::Duration;
+
 /// A workload with a name: what its flags would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Preset {
@@ -7,61 +9,78 @@ pub struct Preset {
     pub mix: &'static str,
     pub key_distribution: &'static str,
     pub value_size: &'static str,
+    /// Gets that find nothing are followed by puts, and the store is empty at first.
+    pub is_cache: bool,
 }
+
+/// How long the keys of a cache live, unless `--ttl` says.
+pub(crate) const CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// YCSB's core workloads draw from its scrambled generator, and a record is ten fields of 100 bytes;
 /// it is one value here, of which a put writes all and YCSB's update one field. Its `latest` draws as its
 /// `ycsb-zipfian` does, and ours as Zipf's law says. Facebook's model says
 /// sizes and how often gets come (30 for each update), but not which keys are popular: that they
-/// follow Zipf's law is ours.
-const PRESETS: [Preset; 6] = [
+/// follow Zipf's law is ours, and so is `cache`.
+const PRESETS: [Preset; 7] = [
     Preset {
         name: "ycsb-a",
         mix: "get=50,put=50",
         key_distribution: "ycsb-scrambled",
         value_size: "1000",
+        is_cache: false,
     },
     Preset {
         name: "ycsb-b",
         mix: "get=95,put=5",
         key_distribution: "ycsb-scrambled",
         value_size: "1000",
+        is_cache: false,
     },
     Preset {
         name: "ycsb-c",
         mix: "get=100",
         key_distribution: "ycsb-scrambled",
         value_size: "1000",
+        is_cache: false,
     },
     Preset {
         name: "ycsb-d",
         mix: "get=95,insert=5",
         key_distribution: "latest:0.99",
         value_size: "1000",
+        is_cache: false,
     },
     Preset {
         name: "ycsb-f",
         mix: "get=50,rmw=50",
         key_distribution: "ycsb-scrambled",
         value_size: "1000",
+        is_cache: false,
     },
     Preset {
         name: "facebook-etc",
         mix: "get=30,put=1",
         key_distribution: "zipfian:0.99",
         value_size: "facebook-etc",
+        is_cache: false,
+    },
+    Preset {
+        name: "cache",
+        mix: "get=100",
+        key_distribution: "zipfian:0.99",
+        value_size: "100",
+        is_cache: true,
     },
 ];
 
 /// Well-known workloads that are not here, and why.
-const REFUSED: [(&str, &str); 3] = [
+const REFUSED: [(&str, &str); 2] = [
     ("ycsb-e", "it scans keys in their order, and SCAN of Redis goes through them in none"),
     (
         "mixgraph",
         "it seeks keys in order, and the targets here have no ordered scan (its values are \
                   --value-size pareto:0:25.45:0.2615:1k)",
     ),
-    ("cache", "it puts what a get has missed, and operations here do not depend on replies"),
 ];
 
 impl Preset {
