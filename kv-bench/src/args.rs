@@ -61,6 +61,21 @@ Default: get=90,put=9,delete=1 on spawned servers, get=100 on running ones, \
 or --workload's. A delete-only run takes its own preloaded key each time. \
 Example: --mix get=50,put=50";
 
+const COMMAND_HELP: &str = "\
+A command to send, instead of --mix; repeat it for several.
+
+  __key__   a key of the --keys; within a command always the same one. The
+            first word that has it chooses the server. It may have text
+            around it: z:__key__
+  __data__  a value of --value-size
+
+Words are set apart by blanks, and put in quotes as in redis-cli. Any reply \
+that is no error is a success, and nil a miss. In the result a command goes \
+by its name. It is sent to running servers too, whatever it does; keys are \
+preloaded as strings. Examples: --command 'SET __key__ __data__ EX 10'; \
+--command 'ZADD z:__key__ 1 __data__' --command-ratio 1 \
+--command 'ZCARD z:__key__' --command-ratio 9";
+
 const VALUE_SIZE_HELP: &str = "\
 Bytes per value: one size, a range, a weighted list, or a law. Sizes take k and m.
 
@@ -370,6 +385,14 @@ pub struct WorkloadArgs {
     /// Proportions of operations: get, put, delete, insert, rmw.
     #[arg(long, value_name = "MIX", long_help = MIX_HELP)]
     pub mix: Option<String>,
+
+    /// A command of your own, with __key__ and __data__: see --help.
+    #[arg(long, value_name = "COMMAND", long_help = COMMAND_HELP, conflicts_with_all = ["mix", "workload"])]
+    pub command: Vec<String>,
+
+    /// How often each --command is sent, in their order: one for each, or none. Default: 1 each.
+    #[arg(long, value_name = "N", requires = "command", value_parser = units::small_count)]
+    pub command_ratio: Vec<u32>,
 
     /// Distinct keys, named key:000000000000 and up; at most 2^40.
     #[arg(long, value_name = "COUNT", value_parser = units::count, default_value = "100k", alias = "key-maximum")]

@@ -108,7 +108,8 @@ impl Cluster {
             }
             _ => {
                 let target = Resp::new(&self.endpoints, owner, key_size, value_size);
-                AnyTarget::Resp(Arc::new(target.with_ttl(scenario.demand.ttl)))
+                let target = target.with_ttl(scenario.demand.ttl);
+                AnyTarget::Resp(Arc::new(target.with_commands(scenario.demand.mix.commands())))
             }
         })
     }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::args::WorkloadArgs;
 use crate::number::grouped;
-use crate::scenario::{ScenarioError, range};
+use crate::scenario::{ScenarioError, plural, range};
 use crate::target::MEMCACHED_TTL_MAX;
 use crate::units;
 use crate::workload::{
-    CACHE_TTL, Filling, KEYS_MAX, KeyDistribution, Kind, Mix, Preset, Sizes, Values,
+    CACHE_TTL, Command, Filling, KEYS_MAX, KeyDistribution, Kind, Mix, MixError, Preset, Sizes,
+    Values,
 };
 
 /// YCSB's own sum over the keys takes a second per 10^8, before each run.
@@ -16,6 +17,7 @@ const YCSB_KEYS_MAX: u64 = 100_000_000;
 
 /// Who keeps what for longer than a year keeps it.
 const TTL_MAX: Duration = Duration::from_hours(365 * 24);
+const RATIO_MAX: u32 = 1_000_000;
 /// So many keys leave twelve digits room for 900 billion inserts.
 const INSERT_KEYS_MAX: u64 = 100_000_000_000;
 
@@ -46,7 +48,7 @@ impl Demand {
         })?;
         let default = if running { "get=100" } else { "get=90,put=9,delete=1" };
         let mix = args.mix.as_deref().or(preset.map(|preset| preset.mix)).unwrap_or(default);
-        let mut mix: Mix = mix.parse()?;
+        let mut mix: Mix = if args.command.is_empty() { mix.parse()? } else { commands(args)? };
         let is_cache = preset.is_some_and(|preset| preset.is_cache);
         if is_cache {
             mix = mix.filling();
@@ -73,6 +75,14 @@ impl Demand {
 
     /// Refuses what memcached cannot be asked for.
     pub(crate) fn check_memcached(&self) -> Result<(), ScenarioError> {
+        if let Some(command) = self.mix.commands().first() {
+            return Err(ScenarioError::Value {
+                flag: "command",
+                value: format!("'{}'", command.text),
+                problem: "commands are of servers that speak RESP, and memcached:// does not"
+                    .to_owned(),
+            });
+        }
         match self.ttl {
             Some(ttl) if ttl.subsec_nanos() > 0 || ttl > MEMCACHED_TTL_MAX => {
                 Err(ScenarioError::Value {
@@ -136,6 +146,43 @@ fn sizes(args: &WorkloadArgs, preset: Option<&Preset>) -> Result<Sizes, Scenario
         flag: "value-size",
         value: text.to_owned(),
         problem,
+    })
+}
+
+fn commands(args: &WorkloadArgs) -> Result<Mix, ScenarioError> {
+    let (commands, ratios) = (&args.command, &args.command_ratio);
+    if !ratios.is_empty() && ratios.len() != commands.len() {
+        return Err(ScenarioError::Value {
+            flag: "command-ratio",
+            value: String::new(),
+            problem: format!(
+                "{} are given for {}: give one behind each --command, or none",
+                ratios.len(),
+                plural(commands.len() as u64, "command")
+            ),
+        });
+    }
+    let refused = |text: &str, problem| ScenarioError::Value {
+        flag: "command",
+        value: format!("'{text}'"),
+        problem,
+    };
+    if let Some(&ratio) = ratios.iter().find(|&&ratio| ratio > RATIO_MAX) {
+        range("command-ratio", ratio.into(), (0, RATIO_MAX.into()), 9)?;
+    }
+    let ratios = ratios.iter().copied().chain(std::iter::repeat(1));
+    let read = |(text, ratio): (&String, u32)| {
+        let command = Command::parse(text).map_err(|problem| refused(text, problem))?;
+        Ok((command, ratio))
+    };
+    let commands: Result<Vec<_>, ScenarioError> = commands.iter().zip(ratios).map(read).collect();
+    Mix::of_commands(commands?).map_err(|problem| ScenarioError::Value {
+        flag: "command",
+        value: String::new(),
+        problem: match problem {
+            MixError::Empty => "every --command-ratio is 0: give one of them 1 at least".to_owned(),
+            other => other.to_string(),
+        },
     })
 }
 

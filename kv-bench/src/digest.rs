@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::driver::{Shape, Until, part};
 use crate::schedule::{Arrivals, End, Schedule};
-use crate::workload::Workload;
+use crate::workload::{Kind, Workload};
 
 /// Operations that it is made of, over all sequences; at least one of each.
 const OPERATIONS: u64 = 65_536;
@@ -43,6 +43,9 @@ pub fn operations_digest(
             }
             let (kind, value) = workload.next(&mut sequence, &mut key);
             hash.update([kind.index() as u8]);
+            if let Kind::Command(index) = kind {
+                hash.update(workload.mix.commands()[usize::from(index)].text.as_bytes());
+            }
             hash.update(key.bytes());
             hash.update((value.len() as u64).to_le_bytes());
             hash.update(&value[..value.len().min(VALUE_BYTES)]);

@@ -20,7 +20,7 @@ use crate::scenario::plural;
 use crate::schedule::Schedule;
 use crate::target::Node;
 use crate::trust::{Facts, Pace, SUSTAINED, ServerLoad, judge};
-use crate::workload::{Kind, Workload};
+use crate::workload::{COMMANDS_MAX, Kind, Workload};
 
 /// A run that waits longer than this beyond its time says what it waited for.
 const OVERTIME_S_MIN: f64 = 0.1;
@@ -245,8 +245,14 @@ impl Measurement {
         Percentiles::from_histogram(&self.measured.latencies.successes(time))
     }
 
+    /// Gets, and commands of the user's own, whose replies may be nothing.
     fn reads(&self) -> KindCounts {
-        self.measured.counts.of(Kind::Get)
+        let counts = &self.measured.counts;
+        let mut reads = counts.of(Kind::Get);
+        for command in Kind::all(COMMANDS_MAX).filter(|kind| matches!(kind, Kind::Command(_))) {
+            reads.add(&counts.of(command));
+        }
+        reads
     }
 
     /// As the headline of a result.
@@ -307,12 +313,18 @@ impl Measurement {
                 }
             })
         };
+        let commands = workload.mix.commands().iter().enumerate();
         Operations {
             get: of(Kind::Get),
             put: of(Kind::Put),
             delete: of(Kind::Delete),
             insert: of(Kind::Insert),
             read_modify_write: of(Kind::ReadModifyWrite),
+            commands: commands
+                .filter_map(|(index, command)| {
+                    Some((command.name.clone(), of(Kind::Command(index as u8))?))
+                })
+                .collect(),
         }
     }
 

@@ -3,10 +3,11 @@
 use crate::args::LoadArgs;
 use crate::digest::operations_digest;
 use crate::driver::Until;
-use crate::result::ScenarioRecord;
+use crate::result::{CommandRecord, ScenarioRecord};
 use crate::scenario::{Place, Scenario};
 use crate::schedule::Schedule;
 use crate::trust::quoted;
+use crate::workload::{Command, Kind, Mix};
 
 /// The record of `scenario`, which `args` meant; `arguments` are the words after the program.
 pub(crate) fn record(args: &LoadArgs, scenario: &Scenario, arguments: &[String]) -> ScenarioRecord {
@@ -43,6 +44,7 @@ pub(crate) fn record(args: &LoadArgs, scenario: &Scenario, arguments: &[String])
         },
         warmup_s: scenario.warmup.as_secs_f64(),
         mix: scenario.demand.mix.to_string(),
+        commands: commands(&scenario.demand.mix),
         keys: scenario.key_count(),
         key_distribution: scenario.demand.key_distribution.to_string(),
         value_size_bytes: scenario.value_size() as u64,
@@ -58,4 +60,13 @@ pub(crate) fn record(args: &LoadArgs, scenario: &Scenario, arguments: &[String])
         operations_digest: Some(digest),
         timeout_s: scenario.shape.timeout.as_secs_f64(),
     }
+}
+
+fn commands(mix: &Mix) -> Vec<CommandRecord> {
+    let record = |(index, command): (usize, &Command)| CommandRecord {
+        name: command.name.clone(),
+        command: command.text.clone(),
+        ratio: mix.weight(Kind::Command(index as u8)),
+    };
+    mix.commands().iter().enumerate().map(record).collect()
 }

@@ -6,12 +6,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
 use crate::result::ErrorCounts;
 use crate::verify::Findings;
-use crate::workload::Kind;
+use crate::workload::{COMMANDS_MAX, Command, Commands, Kind, tag};
 
 /// The longest latency that is recorded exactly: 60 s. Longer ones are recorded as this and
 /// counted as saturated.
@@ -48,9 +49,9 @@ impl Time {
         }
     }
 
-    /// The tag of its distribution of `kind`; `None` stands for failures.
-    pub fn tag(self, kind: Option<Kind>) -> String {
-        format!("{}-{}", kind.map_or("ERROR", Kind::tag), self.name())
+    /// The tag of its distribution of `kind`, which may be one of `commands`.
+    pub fn tag(self, kind: Kind, commands: &[Command]) -> String {
+        format!("{}-{}", tag(kind, commands), self.name())
     }
 }
 
@@ -66,11 +67,11 @@ pub fn histogram() -> Histogram<u64> {
 }
 
 /// One kind of time: of successes by kind, then of failures.
-type Times = [Histogram<u64>; Kind::ALL.len() + 1];
+type Times = Box<[Histogram<u64>]>;
 
 /// The kinds that are shown as `kind`.
 fn shown_as(kind: Kind) -> impl Iterator<Item = Kind> {
-    Kind::ALL.into_iter().filter(move |other| other.shown_as() == kind)
+    Kind::all(COMMANDS_MAX).filter(move |other| other.shown_as() == kind)
 }
 
 /// The latencies of one worker in one interval.
@@ -79,6 +80,8 @@ pub struct Latencies {
     service: Times,
     /// Response times and lateness, of an open loop.
     scheduled: Option<Box<[Times; 2]>>,
+    /// The user's own.
+    commands: Commands,
 }
 
 impl Default for Latencies {
@@ -89,12 +92,41 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    const ERRORS: usize = Kind::ALL.len();
-
-    /// Empty ones, of an open loop or of a closed one.
+    /// Empty ones, of an open loop or of a closed one, without commands of the user's own.
     pub fn new(is_open: bool) -> Self {
-        let times = || std::array::from_fn(|_| histogram());
-        Self { service: times(), scheduled: is_open.then(|| Box::new([times(), times()])) }
+        Self::with_commands(is_open, &Commands::default())
+    }
+
+    /// Empty ones, with these commands.
+    pub fn with_commands(is_open: bool, commands: &Commands) -> Self {
+        let kinds = Kind::all(commands.len()).count();
+        let times = || (0..=kinds).map(|_| histogram()).collect();
+        Self {
+            service: times(),
+            scheduled: is_open.then(|| Box::new([times(), times()])),
+            commands: Arc::clone(commands),
+        }
+    }
+
+    /// Empty ones of the same loop and the same kinds.
+    #[must_use]
+    pub fn like(other: &Self) -> Self {
+        Self::with_commands(other.is_open(), &other.commands)
+    }
+
+    /// Whether they are of the same loop and the same kinds.
+    pub fn is_like(&self, is_open: bool, commands: &Commands) -> bool {
+        self.is_open() == is_open && self.commands == *commands
+    }
+
+    /// The same of `other`'s.
+    pub fn is_like_of(&self, other: &Self) -> bool {
+        self.is_like(other.is_open(), &other.commands)
+    }
+
+    /// Where failures are: behind all kinds.
+    fn errors(&self) -> usize {
+        self.service.len() - 1
     }
 
     /// Whether they are of an open loop.
@@ -137,37 +169,44 @@ impl Latencies {
 
     /// Of all operations, failed or not.
     pub fn all(&self, time: Time) -> Histogram<u64> {
-        self.operations(time, Some(Self::ERRORS))
+        self.operations(time, Some(self.errors()))
     }
 
     /// Of what is no part of another operation.
     fn operations(&self, time: Time, errors: Option<usize>) -> Histogram<u64> {
-        let wholes = Kind::ALL.into_iter().filter(|kind| !kind.is_part()).map(Kind::index);
+        let kinds = Kind::all(self.commands.len());
+        let wholes = kinds.filter(|kind| !kind.is_part()).map(Kind::index);
         let times = self.times().nth(time as usize);
         times.map_or_else(histogram, |times| sum(times, wholes.chain(errors)).into_owned())
     }
 
     /// Service times of failed operations of every kind.
     pub fn failures(&self) -> &Histogram<u64> {
-        &self.service[Self::ERRORS]
+        &self.service[self.errors()]
     }
 
     /// The distributions that hold anything, with their tags in histogram logs.
     pub fn tagged(&self) -> impl Iterator<Item = (String, Cow<'_, Histogram<u64>>)> {
-        let of = |(time, times): (Time, _)| {
-            let kind = move |kind: Kind| {
-                (time.tag(Some(kind)), sum(times, shown_as(kind).map(Kind::index)))
-            };
-            let errors = (time.tag(None), Cow::Borrowed(&times[Self::ERRORS]));
-            Kind::NAMED.into_iter().map(kind).chain([errors])
-        };
-        let all = Time::ALL.into_iter().zip(self.times()).flat_map(of);
+        let times = Time::ALL.into_iter().zip(self.times());
+        let all = times.flat_map(|(time, times)| self.tagged_by(time, times));
         all.filter(|(_, histogram)| !histogram.is_empty())
+    }
+
+    fn tagged_by<'a>(
+        &'a self,
+        time: Time,
+        times: &'a Times,
+    ) -> impl Iterator<Item = (String, Cow<'a, Histogram<u64>>)> {
+        let kind = move |kind: Kind| {
+            (time.tag(kind, &self.commands), sum(times, shown_as(kind).map(Kind::index)))
+        };
+        let errors = (format!("ERROR-{}", time.name()), Cow::Borrowed(&times[self.errors()]));
+        Kind::shown(self.commands.len()).map(kind).chain([errors])
     }
 }
 
 /// The sum of some of `times`; where but one of them holds anything, that.
-fn sum(times: &Times, which: impl Iterator<Item = usize>) -> Cow<'_, Histogram<u64>> {
+fn sum(times: &[Histogram<u64>], which: impl Iterator<Item = usize>) -> Cow<'_, Histogram<u64>> {
     let mut used = which.map(|index| &times[index]).filter(|part| !part.is_empty());
     let Some(first) = used.next() else { return Cow::Owned(histogram()) };
     used.fold(Cow::Borrowed(first), |mut sum, part| {
@@ -217,7 +256,7 @@ pub struct KindCounts {
 }
 
 impl KindCounts {
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.attempted += other.attempted;
         self.errors += other.errors;
         self.hits += other.hits;
@@ -253,7 +292,7 @@ impl Outage {
 /// Everything that one worker counts.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
-    pub kinds: [KindCounts; Kind::ALL.len()],
+    pub kinds: [KindCounts; Kind::MAX],
     pub errors: ErrorCounts,
     /// Operations routed to each node.
     pub nodes: Vec<u64>,
@@ -302,7 +341,7 @@ impl Counts {
     /// What is no part of another operation.
     fn wholes(&self) -> impl Iterator<Item = &KindCounts> {
         let whole = |kind: &Kind| !kind.is_part();
-        Kind::ALL.into_iter().filter(whole).map(|kind| &self.kinds[kind.index()])
+        Kind::all(COMMANDS_MAX).filter(whole).map(|kind| &self.kinds[kind.index()])
     }
 
     /// Of what is shown as one kind.
@@ -393,7 +432,7 @@ impl Recorder {
     /// Kept out of line, so that the closed loop does not carry it along.
     #[inline(never)]
     pub fn scheduled(&mut self, kind: Option<Kind>, response_ns: u64, lateness_ns: u64) {
-        let index = kind.map_or(Latencies::ERRORS, Kind::index);
+        let index = kind.map_or_else(|| self.latencies.errors(), Kind::index);
         if let Some(scheduled) = &mut self.latencies.scheduled {
             let [response, lateness] = &mut **scheduled;
             response[index].saturating_record(response_ns);
@@ -449,7 +488,8 @@ impl Recorder {
             }
         }
         self.counts.saturated += u64::from(latency_ns > LATENCY_NS_MAX);
-        self.latencies.service[Latencies::ERRORS].saturating_record(latency_ns);
+        let errors = self.latencies.errors();
+        self.latencies.service[errors].saturating_record(latency_ns);
     }
 }
 

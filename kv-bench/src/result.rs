@@ -219,11 +219,14 @@ pub struct Operations {
     /// other. The headline counts these; their gets and puts are in `get` and `put` besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_modify_write: Option<OperationResult>,
+    /// Commands of the user's own, each by its name in small letters.
+    #[serde(flatten)]
+    pub commands: BTreeMap<String, OperationResult>,
 }
 
 impl Operations {
     /// What there is, by the names of tables.
-    pub fn named(&self) -> impl Iterator<Item = (&'static str, &OperationResult)> {
+    pub fn named(&self) -> impl Iterator<Item = (&str, &OperationResult)> {
         let all = [
             ("get", &self.get),
             ("put", &self.put),
@@ -231,7 +234,8 @@ impl Operations {
             ("insert", &self.insert),
             ("rmw", &self.read_modify_write),
         ];
-        all.into_iter().filter_map(|(name, kind)| Some((name, kind.as_ref()?)))
+        let commands = self.commands.iter().map(|(name, kind)| (name.as_str(), kind));
+        all.into_iter().filter_map(|(name, kind)| Some((name, kind.as_ref()?))).chain(commands)
     }
 }
 
@@ -432,6 +436,16 @@ pub struct ChaosEvent {
     pub recovery_s: Option<f64>,
 }
 
+/// A command of the user's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CommandRecord {
+    /// Its name in `operations`.
+    pub name: String,
+    /// As typed, such as `SET __key__ __data__ EX 10`.
+    pub command: String,
+    pub ratio: u32,
+}
+
 /// What was asked for: the resolved flags.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioRecord {
@@ -459,8 +473,11 @@ pub struct ScenarioRecord {
     #[serde(default)]
     pub think_time_s: f64,
     pub warmup_s: f64,
-    /// Such as `get=90,put=9,delete=1`.
+    /// Such as `get=90,put=9,delete=1`; of commands by their names.
     pub mix: String,
+    /// The commands of the user's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandRecord>,
     pub keys: u64,
     /// As `--key-distribution` takes it, with every parameter.
     pub key_distribution: String,

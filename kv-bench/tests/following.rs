@@ -205,6 +205,36 @@ fn clients_think_after_an_operation_and_not_within_one() {
     assert!(whole.value_at_quantile(0.5) < 50_000_000, "{}", whole.max());
 }
 
+#[test]
+fn fills_are_operations_beyond_those_that_were_drawn() {
+    let server = Server::start(|_, words| match words[0].as_str() {
+        "GET" => Answer::Raw(b"$-1\r\n"),
+        _ => Answer::Normal,
+    });
+    let run = Run::against(&[&server]).shape(2, 2, 2);
+    let mut workload = (*run.workload()).clone();
+    workload.mix = workload.mix.filling();
+    let mut fleet = run.launch().expect("the server accepts");
+    let until = Until::Operations(3_000);
+    let mut drawn = 0;
+    let measured = fleet.run(&Arc::new(workload), &Schedule::CLOSED, until, |live| {
+        drawn = drawn.max(live.attempted);
+        ControlFlow::Continue(())
+    });
+    let measured = measured.expect("an event loop");
+    assert_counted(&measured, 3_000);
+    assert_eq!(measured.counts.attempted(), 6_000);
+    assert!(drawn <= 3_000, "{drawn} of 3000 operations, as the progress tells");
+    let seen = seen(&server);
+    let keys = |name| {
+        let keys = seen.iter().filter(|words| words[0] == name).map(|words| words[1].as_str());
+        let mut keys: Vec<&str> = keys.collect();
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!(keys("GET"), keys("SET"));
+}
+
 /// Its put finds the connection down: it waits for it as any operation does.
 #[test]
 fn what_follows_waits_for_a_connection_that_is_down() {

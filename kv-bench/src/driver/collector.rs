@@ -38,12 +38,12 @@ impl Collector {
     pub(super) fn new(
         workers: usize,
         start_ns: u64,
-        is_open: bool,
+        empty: Latencies,
         recycle: Sender<Box<Latencies>>,
     ) -> Self {
         Self {
             start_ns,
-            total: Box::new(Latencies::new(is_open)),
+            total: Box::new(empty),
             open: BTreeMap::new(),
             reached: vec![0; workers],
             closed: Vec::new(),

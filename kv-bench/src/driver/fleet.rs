@@ -185,9 +185,9 @@ impl Fleet {
         mut watch: impl FnMut(&Live) -> ControlFlow<()>,
     ) -> io::Result<Measured> {
         let start_ns = now_ns();
-        let is_open = schedule.is_open();
+        let empty = Latencies::with_commands(schedule.is_open(), workload.mix.commands());
         let mut collector =
-            Collector::new(self.phases.len(), start_ns, is_open, self.recycle.clone());
+            Collector::new(self.phases.len(), start_ns, empty, self.recycle.clone());
         let (workload, schedule) = (Arc::clone(workload), schedule.clone());
         let frontier = workload.mix.contains(Kind::Insert).then(|| {
             let new = || Arc::new(Frontier::new(&workload.keys, self.phases.len()));

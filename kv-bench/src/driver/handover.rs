@@ -112,8 +112,8 @@ impl Handover {
     pub(super) fn hand_over(&mut self, latencies: &mut Box<Latencies>, now_ns: u64) {
         let empty = self.recycled.try_recv().ok();
         // A phase of the other kind may have left some.
-        let empty = empty.filter(|empty| empty.is_open() == latencies.is_open());
-        let empty = empty.unwrap_or_else(|| Box::new(Latencies::new(latencies.is_open())));
+        let empty = empty.filter(|empty| empty.is_like_of(latencies));
+        let empty = empty.unwrap_or_else(|| Box::new(Latencies::like(latencies)));
         self.send(std::mem::replace(latencies, empty), now_ns);
         let length_ns = INTERVAL.as_nanos() as u64;
         self.interval = now_ns.saturating_sub(self.start_ns) / length_ns;

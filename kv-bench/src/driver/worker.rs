@@ -201,8 +201,9 @@ impl<T: Target> Worker<T> {
 
     fn begin(&mut self, phase: &Phase) {
         let is_open = phase.schedule.is_open();
-        if self.recorder.latencies.is_open() != is_open {
-            *self.recorder.latencies = Latencies::new(is_open);
+        let commands = phase.workload.mix.commands();
+        if !self.recorder.latencies.is_like(is_open, commands) {
+            *self.recorder.latencies = Latencies::with_commands(is_open, commands);
         }
         self.key = phase.workload.keys.buffer();
         self.begin_following(phase);
@@ -343,7 +344,8 @@ impl<T: Target> Worker<T> {
         (due_ns, note): (u64, Note),
     ) -> (bool, usize) {
         let key = self.key.bytes();
-        let node = if self.nodes == 1 { 0 } else { self.target.route(key) };
+        let request = kind.request();
+        let node = if self.nodes == 1 { 0 } else { self.target.route_request(request, key) };
         self.recorder.attempt(kind, node);
         let id = client_id * self.nodes + node;
         let connection = &mut self.connections[id];
@@ -351,7 +353,7 @@ impl<T: Target> Worker<T> {
             self.hold(client_id, id, (kind, value), (due_ns, note));
             return (false, id);
         }
-        let operation = Operation { request: kind.request(), key, value };
+        let operation = Operation { request, key, value };
         self.codec.encode(operation, &mut connection.outgoing);
         connection.in_flight.push_back(InFlight { kind, sent_ns: 0, due_ns });
         if self.following.is_noted(kind) {

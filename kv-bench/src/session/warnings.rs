@@ -13,11 +13,12 @@ use crate::workload::{KeyDistribution, Kind};
 /// Warnings per kind of operation.
 pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> {
     let counts = &measurement.measured.counts;
+    let mix = &scenario.demand.mix;
     let samples = |kind: Kind| {
         let of = counts.of(kind);
-        (Time::Service.tag(Some(kind)), of.attempted - of.errors)
+        (Time::Service.tag(kind, mix.commands()), of.attempted - of.errors)
     };
-    let kinds = Kind::NAMED.into_iter().filter(|&kind| scenario.demand.mix.shows(kind));
+    let kinds = Kind::shown(mix.commands().len()).filter(|&kind| mix.shows(kind));
     let kinds: Vec<_> = kinds.map(samples).collect();
     let kinds: Vec<_> = kinds.iter().map(|(name, samples)| (name.as_str(), *samples)).collect();
     // The sum has its own warning, and a single kind is the sum.

@@ -129,8 +129,14 @@ impl MemcachedCodec {
 impl Codec for MemcachedCodec {
     #[inline]
     fn encode(&self, operation: Operation<'_>, out: &mut Vec<u8>) {
-        const HEADS: [&[u8; 3]; 3] = [b"mg ", b"ms ", b"md "];
-        out.extend_from_slice(HEADS[operation.request.index()]);
+        let head = match operation.request {
+            Request::Get => b"mg ",
+            Request::Put => b"ms ",
+            Request::Delete => b"md ",
+            // Refused before: what is typed is RESP's.
+            Request::Command(_) => return,
+        };
+        out.extend_from_slice(head);
         out.extend_from_slice(operation.key);
         match operation.request {
             Request::Get => out.extend_from_slice(b" v"),
@@ -144,7 +150,7 @@ impl Codec for MemcachedCodec {
                 }
                 out.extend_from_slice(operation.value);
             }
-            Request::Delete => {}
+            Request::Delete | Request::Command(_) => {}
         }
         out.extend_from_slice(b"\r\n");
     }

@@ -8,6 +8,7 @@ mod endpoint;
 mod memcached;
 mod resp;
 mod servers;
+mod template;
 
 pub use endpoint::{Credentials, Endpoint, EndpointError, Protocol, redacted};
 pub use memcached::{KeyError, Memcached, MemcachedCodec};
@@ -94,6 +95,12 @@ pub trait Target: Send + Sync + 'static {
     fn nodes(&self) -> &[Node];
     /// The node that holds `key`, an index into [`Target::nodes`].
     fn route(&self, key: &[u8]) -> usize;
+    /// The node that takes `request` for `key`: that of the word that the key is part of.
+    #[inline]
+    fn route_request(&self, request: Request, key: &[u8]) -> usize {
+        let _ = request;
+        self.route(key)
+    }
     fn handshake(&self, node: usize) -> Handshake;
     fn codec(&self) -> Self::Codec;
 }
@@ -101,6 +108,13 @@ pub trait Target: Send + Sync + 'static {
 /// Operations to bytes and back, without allocating.
 pub trait Codec: Send {
     fn encode(&self, operation: Operation<'_>, out: &mut Vec<u8>);
+
+    /// Which server takes `request` for `key`: the owner of the word that the key is part of.
+    #[inline]
+    fn place(&self, request: Request, key: &[u8], owner: &Owner) -> usize {
+        let _ = request;
+        owner(key)
+    }
 
     /// Reads the reply to `request` from the front of `bytes`: the bytes it took and its meaning, or
     /// `None` while it is incomplete.

@@ -1,14 +1,21 @@
 //! Servers that speak RESP: kv-server, Redis, Valkey and their kin.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kv_core::resp::encode::push_decimal;
 use kv_core::resp::reply::{Skim, skim};
 
+use super::template::Template;
 use super::{
     Codec, Credentials, Decoded, Endpoint, Garbage, Handshake, Operation, Owner, Reply, Servers,
 };
-use crate::workload::Request;
+use crate::workload::{Command, Request};
+
+/// The places of heads.
+const GET: usize = 0;
+const SET: usize = 1;
+const DEL: usize = 2;
 
 /// One or several RESP servers.
 pub type Resp = Servers<RespCodec>;
@@ -26,10 +33,18 @@ impl Resp {
     pub fn with_ttl(mut self, ttl: Option<Duration>) -> Self {
         if let Some(ttl) = ttl {
             let ms = ttl.as_millis().to_string();
-            self.codec.heads[Request::Put.index()] = head(5, "SET", self.codec.key_size);
+            self.codec.heads[SET] = head(5, "SET", self.codec.key_size);
             self.codec.value_tail =
                 format!("\r\n$2\r\nPX\r\n${}\r\n{ms}\r\n", ms.len()).into_bytes();
         }
+        self
+    }
+
+    /// The same, with commands of the user's own.
+    #[must_use]
+    pub fn with_commands(mut self, commands: &[Command]) -> Self {
+        let template = |command| Template::new(command, self.codec.key_size);
+        self.codec.commands = commands.iter().map(template).collect();
         self
     }
 }
@@ -65,6 +80,7 @@ pub struct RespCodec {
     value_head: Vec<u8>,
     /// Behind a value.
     value_tail: Vec<u8>,
+    commands: Arc<[Template]>,
     key_size: usize,
     value_size: usize,
 }
@@ -76,6 +92,7 @@ impl RespCodec {
                 .map(|(name, words)| head(words, name, key_size)),
             value_head: format!("\r\n${value_size}\r\n").into_bytes(),
             value_tail: b"\r\n".to_vec(),
+            commands: Arc::default(),
             key_size,
             value_size,
         }
@@ -91,7 +108,15 @@ impl Codec for RespCodec {
     #[inline]
     fn encode(&self, operation: Operation<'_>, out: &mut Vec<u8>) {
         debug_assert_eq!(operation.key.len(), self.key_size, "the head names the key's size");
-        out.extend_from_slice(&self.heads[operation.request.index()]);
+        let head = match operation.request {
+            Request::Get => &self.heads[GET],
+            Request::Put => &self.heads[SET],
+            Request::Delete => &self.heads[DEL],
+            Request::Command(index) => {
+                return self.commands[usize::from(index)].encode(operation, out);
+            }
+        };
+        out.extend_from_slice(head);
         out.extend_from_slice(operation.key);
         if operation.request == Request::Put {
             if operation.value.len() == self.value_size {
@@ -116,9 +141,20 @@ impl Codec for RespCodec {
             (Request::Get, Skim::Bulk(_)) | (Request::Delete, Skim::Integer(1)) => Reply::Hit,
             (Request::Get, Skim::Null) | (Request::Delete, Skim::Integer(0)) => Reply::Miss,
             (Request::Put, Skim::Simple(_)) => Reply::Stored,
+            (Request::Command(_), Skim::Bulk(_)) => Reply::Hit,
+            (Request::Command(_), Skim::Null) => Reply::Miss,
+            (Request::Command(_), _) => Reply::Stored,
             _ => return Err(Garbage),
         };
         Ok(Some((size, reply)))
+    }
+
+    #[inline]
+    fn place(&self, request: Request, key: &[u8], owner: &Owner) -> usize {
+        match request {
+            Request::Command(index) => self.commands[usize::from(index)].place(key, owner),
+            _ => owner(key),
+        }
     }
 
     fn decode_handshake<'a>(&self, bytes: &'a [u8]) -> Decoded<Option<&'a [u8]>> {

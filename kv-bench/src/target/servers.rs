@@ -1,6 +1,7 @@
 //! Servers that share the keys by a rule, whatever they speak.
 
 use super::{Codec, Credentials, Endpoint, Handshake, Node, Owner, Target};
+use crate::workload::Request;
 
 /// One or several servers that speak what `C` encodes; several share the keys by their owner.
 pub struct Servers<C> {
@@ -38,6 +39,11 @@ impl<C: Codec + Clone + Sync + 'static> Target for Servers<C> {
     #[inline]
     fn route(&self, key: &[u8]) -> usize {
         (self.owner)(key)
+    }
+
+    #[inline]
+    fn route_request(&self, request: Request, key: &[u8]) -> usize {
+        self.codec.place(request, key, &self.owner)
     }
 
     fn handshake(&self, node: usize) -> Handshake {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Kind;
+use super::command::{COMMANDS_MAX, Command, Commands, distinguish};
 
 /// Proportions of operations. Weights are relative: `get=9,put=1` and `get=90,put=10` are equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,7 @@ pub struct Mix {
     /// A 32-bit draw below a threshold and not below the previous one picks what begins so.
     thresholds: Vec<(u64, Kind)>,
     fills: bool,
+    commands: Commands,
 }
 
 /// Why a mix was refused.
@@ -26,6 +28,8 @@ pub enum MixError {
     Weight(String),
     #[error("'{0}' is named twice (name each operation once, such as get=90,put=10)")]
     Twice(&'static str),
+    #[error("{0} commands are more than {COMMANDS_MAX}")]
+    Commands(usize),
     #[error("every weight is 0 (give at least one operation a weight, such as get=100)")]
     Empty,
 }
@@ -36,6 +40,35 @@ impl Mix {
         Self::from_weights(vec![(kind, 1)])
     }
 
+    /// These commands by their weights.
+    ///
+    /// # Errors
+    ///
+    /// When there are too many of them, or none with a weight.
+    pub fn of_commands(commands: Vec<(Command, u32)>) -> Result<Self, MixError> {
+        let (mut commands, weights): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+        if commands.len() > COMMANDS_MAX {
+            return Err(MixError::Commands(commands.len()));
+        }
+        distinguish(&mut commands);
+        let weights = Kind::all(commands.len()).skip(Kind::MAX - COMMANDS_MAX).zip(weights);
+        let weights: Vec<_> = weights.filter(|&(_, weight)| weight > 0).collect();
+        if weights.is_empty() {
+            return Err(MixError::Empty);
+        }
+        Ok(Self { commands: commands.into(), ..Self::from_weights(weights) })
+    }
+
+    /// The user's own commands, by their numbers.
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// The weight of `kind`.
+    pub fn weight(&self, kind: Kind) -> u32 {
+        self.weights.iter().find(|&&(other, _)| other == kind).map_or(0, |&(_, weight)| weight)
+    }
+
     fn from_weights(weights: Vec<(Kind, u32)>) -> Self {
         let total: u64 = weights.iter().map(|&(_, weight)| u64::from(weight)).sum();
         let mut sum = 0;
@@ -44,7 +77,7 @@ impl Mix {
             ((sum << 32) / total.max(1), kind.first())
         };
         let thresholds = weights.iter().map(threshold).collect();
-        Self { weights, thresholds, fills: false }
+        Self { weights, thresholds, fills: false, commands: Commands::default() }
     }
 
     /// The same, where a get that finds nothing is followed by a put of its key, as who reads through
@@ -135,7 +168,11 @@ impl fmt::Display for Mix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for (kind, weight) in &self.weights {
-            write!(f, "{separator}{}={weight}", kind.name())?;
+            let name = match kind {
+                Kind::Command(index) => &self.commands[usize::from(*index)].name,
+                kind => kind.name(),
+            };
+            write!(f, "{separator}{name}={weight}")?;
             separator = ",";
         }
         Ok(())

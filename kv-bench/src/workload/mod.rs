@@ -5,6 +5,7 @@
 //! The generator is xoshiro256++, named because results record the seed.
 
 mod alias;
+mod command;
 mod distribution;
 mod keys;
 mod kind;
@@ -17,6 +18,7 @@ mod values;
 mod ycsb;
 mod zipf;
 
+pub use command::{AFFIX_BYTES_MAX, COMMANDS_MAX, Command, Commands, Part, Word, tag};
 pub use distribution::{Hot, KeyDistribution};
 pub use keys::{KEYS_MAX, KeyBuffer, Keys};
 pub use kind::{Kind, Request};

@@ -4,8 +4,10 @@
 //! decodes that answer on the client's side. None of them touches a socket.
 
 pub mod encode;
+mod line;
 pub mod reply;
 pub mod request;
 
 pub use encode::{Encoder, Protocol};
+pub use line::split_line;
 pub use request::{Args, ProtocolError, RequestDecoder, RequestLimits};

@@ -5,7 +5,6 @@
 
 mod args;
 mod format;
-mod line;
 mod prompt;
 mod run;
 mod session;

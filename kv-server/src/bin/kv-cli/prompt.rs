@@ -4,11 +4,11 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use kv_core::client::ClientError;
+use kv_core::resp::split_line;
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use crate::format::Format;
-use crate::line;
 use crate::run::{Printer, Status, in_words, is_leave};
 use crate::session::Session;
 
@@ -42,7 +42,7 @@ pub(crate) fn run(session: &mut Session, format: Format) -> anyhow::Result<Statu
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         };
-        let args = match line::split(typed.as_bytes()) {
+        let args = match split_line(typed.as_bytes()) {
             Ok(args) => args,
             Err(reason) => {
                 printer.complain(reason);

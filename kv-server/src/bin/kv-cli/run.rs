@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use kv_core::client::ClientError;
 use kv_core::resp::reply::Value;
+use kv_core::resp::split_line;
 use kv_core::ring_client::RingClientError;
 
 use crate::complain;
 use crate::format::{Format, quote};
-use crate::line;
 use crate::session::{Answer, Session, To};
 
 /// How it went, the worst last; the exit status is its number.
@@ -173,7 +173,7 @@ pub(crate) fn pipe(session: &mut Session, format: Format) -> io::Result<Status> 
             }
         }
         let printer = Printer { format, place: Some(format!("line {number}: ")) };
-        let args = match line::split(buffer.trim_ascii_end()) {
+        let args = match split_line(buffer.trim_ascii_end()) {
             Ok(args) => args,
             Err(reason) => {
                 printer.complain(reason);

@@ -1,7 +1,6 @@
 //! One typed line as a command.
 
-use kv_core::resp::request::Decoded;
-use kv_core::resp::{RequestDecoder, RequestLimits};
+use super::request::{Decoded, RequestDecoder, RequestLimits};
 
 /// Splits a line into arguments by redis-cli's rules, which are those of the server's inline
 /// requests: blanks separate, `"…"` knows `\n`, `\"`, `\xHH` and the like, `'…'` takes all as it is.
@@ -9,7 +8,7 @@ use kv_core::resp::{RequestDecoder, RequestLimits};
 ///
 /// # Errors
 /// What is wrong with it, in one line.
-pub(crate) fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
+pub fn split_line(line: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
     const UNBALANCED: &str = "unbalanced quotes: close the quote, with a blank behind it";
     if line.contains(&0) {
         return Err("a zero byte: write it as \"\\x00\"");
