@@ -39,6 +39,7 @@ fn keys(criterion: &mut Criterion) {
         "exponential",
         "ycsb-zipfian",
         "ycsb-scrambled",
+        "mixgraph",
     ];
     draw(criterion, "keys", &laws, |law| Workload {
         mix: Mix::only(Kind::Get),

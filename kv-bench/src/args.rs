@@ -36,6 +36,10 @@ A workload that has a name; each of its flags can be typed to be another.
   ycsb-f        as ycsb-a with --mix get=50,rmw=50
   facebook-etc  --mix get=30,put=1 --value-size facebook-etc
                 --key-distribution zipfian:0.99
+  mixgraph      --mix get=83,put=14 --key-distribution mixgraph --value-size
+                pareto:0:25.45:0.2615:1k: RocksDB's model of a database of
+                Facebook's, without its seeks (3 %), which go through keys
+                in their order; its mean rate is --rate 4500
   cache         --mix get=100 --key-distribution zipfian:0.99 --ttl 60s, and
                 a put of each key that a get has missed: an operation of its
                 own, beyond --requests and --rate, which are of what is
@@ -113,6 +117,8 @@ won't do. Shares are from 0 to 1, or in percent.
                        first 85.7 % get 95 % of the operations
   ycsb-zipfian[:0.99]  YCSB's generators as they are, to compare with its
   ycsb-scrambled       results: not quite Zipf's law, and rather less skewed
+  mixgraph             hot ranges of keys, and hot keys within each, as
+                       RocksDB's db_bench models a database of Facebook's
 
 Examples: --key-distribution zipfian:1.2; --key-distribution hotspot:10%:90%";
 
@@ -378,7 +384,7 @@ pub struct CallerArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
-    /// A workload that has a name: ycsb-a to ycsb-d, ycsb-f, facebook-etc, cache.
+    /// A workload that has a name: ycsb-a to ycsb-d, ycsb-f, facebook-etc, mixgraph, cache.
     #[arg(long, value_name = "NAME", long_help = WORKLOAD_HELP)]
     pub workload: Option<String>,
 

@@ -48,6 +48,7 @@ fn every_law_of_keys_and_values_and_each_parameter_of_it_has_its_own_digest() {
         "exponential:0.857:0.95",
         "ycsb-zipfian:0.99",
         "ycsb-scrambled",
+        "mixgraph",
     ]
     .map(|law| (law, "100", Filling::Printable));
     let sizes = ["101", "64..1k", "64..1001", "64=9,1k=1", "64=8,1k=1", "facebook-etc"]

@@ -14,7 +14,7 @@ use statistics::assert_follows;
 const DRAWS: usize = 300_000;
 
 /// One of each, with the parameters that people use.
-const ALL: [&str; 10] = [
+const ALL: [&str; 11] = [
     "uniform",
     "sequential",
     "zipfian:0.99",
@@ -25,6 +25,7 @@ const ALL: [&str; 10] = [
     "exponential:0.857:0.95",
     "ycsb-zipfian:0.99",
     "ycsb-scrambled",
+    "mixgraph",
 ];
 
 fn distribution(text: &str) -> KeyDistribution {
@@ -130,6 +131,32 @@ fn latest_keys_are_the_law_from_the_last_key_down() {
 #[test]
 fn uniform_keys_are_equally_likely() {
     assert_follows("uniform", &counts(picks("uniform", 777, (0, 1), 3), 777), &[1.0; 777]);
+}
+
+/// As RocksDB's paper has it: the hotness of the ranges, and within one a·x^b for the first x ranks.
+#[test]
+fn mixgraph_keys_are_in_hot_ranges_and_hot_within_them() {
+    let (ranges, each) = (30, 2_000);
+    let seen = counts(picks("mixgraph", ranges * each, (0, 1), 8), ranges * each);
+    let hotness = |k: f64| 14.18 * (-2.917 * k).exp() + 0.0164 * (-0.08082 * k).exp();
+    let due: Vec<f64> = (1..=30).map(|k| hotness(f64::from(k))).collect();
+    let places = Scramble::new(ranges);
+    let range = |rank: u64| (places.apply(rank) * each) as usize;
+    let of = |rank: u64| &seen[range(rank)..][..each as usize];
+    let by_range: Vec<u64> = (0..ranges).map(|rank| of(rank).iter().sum()).collect();
+    assert_follows("ranges", &by_range, &due);
+    // Where each rank goes is a hash; its share is not.
+    let (a, b) = (0.002_312_f64, 0.3467_f64);
+    let ranks = a.powf(-1.0 / b).ceil() as u64;
+    let share = |rank: u64| a * ((rank as f64).powf(b) - (rank as f64 - 1.0).powf(b));
+    let mut due = vec![0.0; each as usize];
+    let single = 200_000;
+    (1..=single).for_each(|rank| due[(fnv_hash(rank) % each) as usize] += share(rank));
+    // The others are many to each key.
+    let rest = 1.0 - a * (single as f64).powf(b);
+    assert!(ranks > 10 * single && rest > 0.0);
+    due.iter_mut().for_each(|share| *share += rest / each as f64);
+    assert_follows("keys of the hottest range", of(0), &due);
 }
 
 #[test]

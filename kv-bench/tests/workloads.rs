@@ -63,7 +63,8 @@ fn workloads_that_make_no_sense_are_refused_with_what_would() {
         (
             &["--workload", "ycsb-e"],
             "--workload ycsb-e: it scans keys in their order, and SCAN of Redis goes through them in \
-             none (known: ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-f, facebook-etc, cache)",
+             none (known: ycsb-a, ycsb-b, ycsb-c, ycsb-d, ycsb-f, facebook-etc, mixgraph, \
+             cache)",
         ),
         (&["--workload", "ycsb-z"], "no such workload (known: ycsb-a, "),
         (&["--mix", "insert=1,get=9", "--keys", "200g"], "must be from 1 to 100,000,000,000"),
@@ -234,6 +235,10 @@ fn a_named_workload_is_its_flags_unless_others_are_typed() {
     let puts = ycsb.operations.put.expect("a half").count;
     assert!((1_800..2_200).contains(&puts), "{puts}");
     assert_eq!(redis.ask(&["strlen", &key(7)]), "1000");
+    let mixgraph = run(&redis, &[words.as_slice(), &["mixgraph"]].concat());
+    let law = "pareto:0:25.45:0.2615:1000";
+    assert_eq!(said(&mixgraph), ["mixgraph", "get=83,put=14", "mixgraph", law]);
+    assert!(mixgraph.warnings.iter().any(|text| text.contains("without its seeks")));
     let other = ["facebook-etc", "--value-size", "8", "--mix", "get=1,put=1"];
     let other = run(&redis, &[words.as_slice(), &other].concat());
     assert_eq!(said(&other), ["facebook-etc", "get=1,put=1", "zipfian:0.99", "8"]);

@@ -45,7 +45,8 @@ pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> 
         )
     });
     let lost = lost_keys(scenario, counts);
-    thin.flatten().into_iter().chain(missed).chain(exhausted).chain(lost).collect()
+    let lacks = scenario.demand.preset.and_then(|preset| preset.lacks()).map(str::to_owned);
+    lacks.into_iter().chain(thin.flatten()).chain(missed).chain(exhausted).chain(lost).collect()
 }
 
 /// Gets that found nothing where nobody deletes, and nothing expires.

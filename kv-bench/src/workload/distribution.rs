@@ -35,6 +35,8 @@ pub enum KeyDistribution {
     YcsbZipfian { theta: f64 },
     /// YCSB's `scrambled zipfian` generator, bit by bit: what its workloads A to C and F draw from.
     YcsbScrambled,
+    /// RocksDB's model of a database of Facebook's: hot ranges of keys, and hot keys within each.
+    Mixgraph,
     /// Operation *i* of the run takes key *i*: each key once, and then it ends, however long it was
     /// to last. For preloading and for delete-only runs, where a key can be deleted only once.
     OwnKey,
@@ -50,7 +52,7 @@ pub struct Hot {
 /// Every name with its parameters, for messages and help.
 const KEY_DISTRIBUTIONS: &str = "uniform, sequential, zipfian[:EXPONENT], latest[:EXPONENT], \
     hotspot[:KEYS:OPERATIONS], moving-hotspot[:KEYS:OPERATIONS:EVERY], gaussian[:DEVIATION:CENTRE], \
-    exponential[:KEYS:OPERATIONS], ycsb-zipfian[:THETA], ycsb-scrambled";
+    exponential[:KEYS:OPERATIONS], ycsb-zipfian[:THETA], ycsb-scrambled, mixgraph";
 
 impl FromStr for KeyDistribution {
     type Err = String;
@@ -85,6 +87,7 @@ impl FromStr for KeyDistribution {
             }
             "ycsb-zipfian" => Self::YcsbZipfian { theta: words.theta("ycsb-zipfian:0.99")? },
             "ycsb-scrambled" => Self::YcsbScrambled,
+            "mixgraph" => Self::Mixgraph,
             _ => return Err(format!("unknown distribution (known: {KEY_DISTRIBUTIONS})")),
         };
         words.end(&name)?;
@@ -180,6 +183,7 @@ impl fmt::Display for KeyDistribution {
             Self::Exponential(hot) => write!(f, "exponential:{hot}"),
             Self::YcsbZipfian { theta } => write!(f, "ycsb-zipfian:{theta}"),
             Self::YcsbScrambled => f.write_str("ycsb-scrambled"),
+            Self::Mixgraph => f.write_str("mixgraph"),
             Self::OwnKey => f.write_str("each key once"),
         }
     }

@@ -10,6 +10,7 @@ mod distribution;
 mod keys;
 mod kind;
 mod mix;
+mod mixgraph;
 mod picker;
 mod preset;
 mod scramble;

@@ -3,6 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::distribution::{Hot, KeyDistribution};
+use super::mixgraph::Mixgraph;
 use super::scramble::Scramble;
 use super::ycsb::{GrayZipf, fnv_hash};
 use super::zipf::Zipf;
@@ -21,6 +22,7 @@ pub(super) enum Picker {
     Exponential(Exponential),
     YcsbZipfian(GrayZipf),
     YcsbScrambled(GrayZipf),
+    Mixgraph(Mixgraph),
 }
 
 impl Picker {
@@ -47,6 +49,7 @@ impl Picker {
                 Self::YcsbZipfian(GrayZipf::new(count, theta))
             }
             KeyDistribution::YcsbScrambled => Self::YcsbScrambled(GrayZipf::scrambled()),
+            KeyDistribution::Mixgraph => Self::Mixgraph(Mixgraph::new(count)),
         }
     }
 
@@ -76,6 +79,7 @@ impl Picker {
             Self::Exponential(exponential) => exponential.pick(random),
             Self::YcsbZipfian(zipf) => zipf.rank(unit(random)),
             Self::YcsbScrambled(zipf) => fnv_hash(zipf.rank(unit(random))) % count,
+            Self::Mixgraph(mixgraph) => mixgraph.pick(random),
         }
     }
 }
