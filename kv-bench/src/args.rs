@@ -135,6 +135,18 @@ pub struct Cli {
     pub curve: CurveArgs,
 }
 
+impl Cli {
+    /// The flags of the load, where the subcommand has any.
+    pub(crate) fn load_mut(&mut self) -> Option<&mut LoadArgs> {
+        match &mut self.command {
+            None => Some(&mut self.curve.load),
+            Some(Command::Curve(args)) => Some(&mut args.load),
+            Some(Command::Run(args)) => Some(args),
+            Some(_) => None,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// One measurement, without the curve.
@@ -195,6 +207,17 @@ pub struct CurveArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "What is measured")]
 pub struct LoadArgs {
+    /// A file of settings in TOML: flags by their names, such as rate = "10k".
+    ///
+    /// What is typed beside it wins. A flag that can be repeated takes a list, a switch true or false.
+    /// The result has all of it, as it would have been typed. Examples are in kv-bench/scenarios.
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+
+    /// All of the command line behind the program's name, with what the scenario file says.
+    #[arg(skip)]
+    pub words: Vec<String>,
+
     /// Number of servers to spawn, or running servers that share the keys: host:port,name=host:port.
     ///
     /// Spawned servers listen on free ports of 127.0.0.1 and end with kv-bench. Default: 1, unless

@@ -41,6 +41,7 @@ pub mod repeats;
 pub mod report;
 pub mod result;
 pub mod scenario;
+mod scenario_file;
 pub mod schedule;
 mod scratch;
 mod selftest;
@@ -67,8 +68,13 @@ const FAILED: u8 = 1;
 
 /// The program: reads the command line, does what it says, returns the exit code.
 pub fn main() -> ExitCode {
-    let typed = usage::matches(Cli::command(), std::env::args_os(), "error");
-    let cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    let words = scenario_file::with_file(&Cli::command(), std::env::args_os().collect());
+    let words = words.unwrap_or_else(|reason| usage::refuse("error", &reason));
+    let typed = usage::matches(Cli::command(), &words, "error");
+    let mut cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
+    if let Some(load) = cli.load_mut() {
+        load.words = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    }
     kv_server::survive_file_limit();
     match cli.command {
         None => load(&cli.curve.load, Some(cli.curve.curve_time)),

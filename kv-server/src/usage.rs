@@ -51,7 +51,7 @@ fn taking_negative_numbers(command: Command) -> Command {
 }
 
 /// Why `command` cannot be run as it was typed, and what can: one line.
-pub(crate) fn refusal(error: &clap::Error, command: &Command) -> String {
+pub fn refusal(error: &clap::Error, command: &Command) -> String {
     let arg = texts(error, ContextKind::InvalidArg);
     let prior = texts(error, ContextKind::PriorArg);
     match (error.kind(), arg.as_slice(), prior.as_slice()) {
@@ -201,7 +201,7 @@ fn unknown(error: &clap::Error, arg: &str, command: &Command) -> String {
 
 /// Whether `flag` may be what was meant by `typed`: it begins so, or is as many letters away as fingers
 /// slip. clap's own measure takes any flag for similar that shares some letters.
-pub(crate) fn is_near(typed: &str, flag: &str) -> bool {
+pub fn is_near(typed: &str, flag: &str) -> bool {
     let (typed, flag) = (typed.trim_start_matches('-'), flag.trim_start_matches('-'));
     let slips_max = (typed.len() / 4).max(1);
     let is_prefix = typed.len() >= 3 && flag.starts_with(typed);

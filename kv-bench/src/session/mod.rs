@@ -109,7 +109,7 @@ pub(crate) fn run(
         interrupt,
         progress: Progress::new(args.output.quiet, args.output.is_piped()),
         scratch,
-        arguments: std::env::args().skip(1).map(|word| redacted(&word)).collect(),
+        arguments: arguments(args),
         halt: None,
         faults: None,
         ledger: None,
@@ -338,6 +338,20 @@ impl Session<'_> {
             None => 0,
         })
     }
+}
+
+/// The command line without passwords, and without the name of a scenario file, which it holds.
+fn arguments(args: &LoadArgs) -> Vec<String> {
+    let mut words = args.words.iter().map(|word| redacted(word));
+    let mut kept = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--scenario" => drop(words.next()),
+            word if word.starts_with("--scenario=") => {}
+            _ => kept.push(word),
+        }
+    }
+    kept
 }
 
 /// Refuses more data in spawned servers than this machine can hold, before it is filled with them.
