@@ -170,3 +170,20 @@ fn quota_of(folder: &Path) -> Option<f64> {
     let quota: f64 = quota.trim().parse().ok().filter(|&quota| quota > 0.0)?;
     Some(quota / period.trim().parse::<f64>().ok()?)
 }
+
+/// Bytes of memory that our control groups allow, the tightest that holds for us; `None` when there is
+/// no limit.
+pub(crate) fn quota_memory_bytes() -> Option<u64> {
+    /// What version 1 says without a limit is near the greatest number there is.
+    const UNLIMITED: u64 = 1 << 60;
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let version_1 = groups.lines().find_map(|line| line.split_once(":memory:"));
+    let version_1 =
+        version_1.map(|(_, path)| PathBuf::from(format!("/sys/fs/cgroup/memory{path}")));
+    let mut files: Vec<PathBuf> =
+        cgroup_folders().iter().map(|folder| folder.join("memory.max")).collect();
+    let folders = version_1.into_iter().chain(["/sys/fs/cgroup/memory".into()]);
+    files.extend(folders.map(|folder| folder.join("memory.limit_in_bytes")));
+    let limit = |file: PathBuf| fs::read_to_string(file).ok()?.trim().parse().ok();
+    files.into_iter().filter_map(limit).filter(|&bytes| bytes < UNLIMITED).min()
+}

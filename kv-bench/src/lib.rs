@@ -20,11 +20,13 @@
 pub mod args;
 pub mod chaos;
 mod cluster;
+pub mod confidence;
 mod cpu;
 pub mod curve;
 pub mod demand;
 pub mod digest;
 pub mod driver;
+pub mod fairness;
 mod interrupt;
 mod machine;
 mod measurement;

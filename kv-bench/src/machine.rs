@@ -1,5 +1,6 @@
 //! The machine and the software, as a result records them.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZero;
 
@@ -33,8 +34,11 @@ pub(crate) fn environment(servers: Vec<String>) -> Environment {
         memory_bytes: memory_bytes(),
         clocksource: clocksource(),
         governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        smt: line("/sys/devices/system/cpu/smt/active").map(|active| active == "1"),
+        mitigations: mitigations(),
         load_average: System::load_average().map_or(0.0, |load| load.one),
         cgroup_cpus: cpu::quota_cpus(),
+        cgroup_memory_bytes: cpu::quota_memory_bytes(),
         servers,
         selftest: selftest::remembered(),
     }
@@ -43,6 +47,16 @@ pub(crate) fn environment(servers: Vec<String>) -> Environment {
 /// The kernel's name for the clock that all times are read from.
 pub(crate) fn clocksource() -> Option<String> {
     line("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+}
+
+/// By weakness; those that this CPU does not have are left out.
+fn mitigations() -> BTreeMap<String, String> {
+    let files = fs::read_dir("/sys/devices/system/cpu/vulnerabilities");
+    let of = |file: fs::DirEntry| {
+        let what = line(file.path().to_str()?).filter(|what| what != "Not affected")?;
+        Some((file.file_name().into_string().ok()?, what))
+    };
+    files.into_iter().flatten().flatten().filter_map(of).collect()
 }
 
 /// What a selftest's figures depend on, in one line.

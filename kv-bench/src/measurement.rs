@@ -1,5 +1,7 @@
 //! One measurement: warm up, measure, and measure the measuring.
 
+mod generator;
+
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -156,6 +158,7 @@ fn facts(
         queue_wait_share: waits.map(|wait| wait as f64 / worker_ns.max(1) as f64),
         throttled_share: now.throttled_s(before).map(share),
         steal_share: now.steal_share(before),
+        involuntary_switches_s: switches_s(outcomes),
         absent_s: outcomes.iter().map(|o| o.absence.length_ns()).max().unwrap_or(0) as f64 / 1e9,
         others_share: known_s.map(|known_s| now.others_share(before, known_s)),
         pace: None,
@@ -165,6 +168,13 @@ fn facts(
         servers: server_cpu.iter().map(|cpu| cpu.map(server_load)).collect(),
         arguments: plan.arguments.clone(),
     }
+}
+
+/// How often workers were taken off their cores, in a second.
+fn switches_s(outcomes: &[Outcome]) -> Option<f64> {
+    let switches: Option<u64> = outcomes.iter().map(|outcome| outcome.involuntary_switches).sum();
+    let wall_ns = outcomes.iter().map(|outcome| outcome.wall_ns).max()?;
+    switches.map(|switches| switches as f64 / (wall_ns.max(1) as f64 / 1e9))
 }
 
 impl Measurement {
@@ -215,9 +225,9 @@ impl Measurement {
         let most = span.overlap(*silence).length_ns() > span.length_ns() / 2;
         // A client that was through before the middle of it waited for nothing.
         let middle_ns = span.begin_ns + span.length_ns() / 2;
-        let ends_ns = outcomes.iter().flat_map(|outcome| &outcome.ends_ns);
+        let ends = outcomes.iter().flat_map(|outcome| &outcome.ends);
         let waiting = Waiting {
-            clients: ends_ns.filter(|&&end_ns| end_ns > middle_ns).count() as u64,
+            clients: ends.filter(|end| end.end_ns > middle_ns).count() as u64,
             of: u64::from(self.facts.threads) * u64::from(self.facts.clients),
         };
         let waiting = most.then_some(waiting);
@@ -329,17 +339,19 @@ impl Measurement {
     }
 
     /// Per server, in ring order.
-    pub(crate) fn servers(&self, nodes: &[Node]) -> Vec<ServerShare> {
+    /// `ring_shares` are what the ring gives them.
+    pub(crate) fn servers(&self, nodes: &[Node], ring_shares: &[f64]) -> Vec<ServerShare> {
         let total = self.measured.counts.attempted().max(1) as f64;
         let operations = self.measured.counts.nodes.iter().chain(std::iter::repeat(&0));
-        let share = |((node, &operations), cpu): ((&Node, &u64), &Option<CpuUsed>)| ServerShare {
+        let share = |(index, (node, &operations)): (usize, (&Node, &u64))| ServerShare {
             name: node.name.clone(),
             address: node.address.to_string(),
             operations,
             share: operations as f64 / total,
-            cpu_s: cpu.map(|cpu| cpu.total_s),
+            ring_share: ring_shares.get(index).copied(),
+            cpu_s: self.server_cpu.get(index).copied().flatten().map(|cpu| cpu.total_s),
         };
-        nodes.iter().zip(operations).zip(&self.server_cpu).map(share).collect()
+        nodes.iter().zip(operations).enumerate().map(share).collect()
     }
 
     /// Why the run was broken off, when more was due than could wait.

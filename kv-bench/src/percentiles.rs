@@ -2,8 +2,9 @@
 
 use hdrhistogram::Histogram;
 
+use crate::confidence;
 use crate::number::grouped;
-use crate::result::Percentiles;
+use crate::result::{Bounds, Confidence, Percentiles};
 
 /// A percentile of a result and how rare the values beyond it are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +104,7 @@ impl Percentiles {
             p99_9: us(0.999),
             p99_99: us(0.9999),
             max: histogram_ns.max() as f64 / 1_000.0,
+            confidence_95: Some(confidence_95(histogram_ns)),
         })
     }
 
@@ -117,4 +119,15 @@ impl Percentiles {
             _ => self.p99_99,
         }
     }
+}
+
+fn confidence_95(histogram_ns: &Histogram<u64>) -> Confidence {
+    let samples = histogram_ns.len();
+    // In the middle of a rank, so that no rounding leads to its neighbour.
+    let value = |rank: u64| histogram_ns.value_at_quantile((rank as f64 - 0.5) / samples as f64);
+    Confidence::new(|quantile| {
+        let (low, high) = confidence::ranks(samples, quantile);
+        let low = low.map(|rank| histogram_ns.lowest_equivalent(value(rank)) as f64 / 1_000.0);
+        Bounds { low, high: high.map(|rank| value(rank) as f64 / 1_000.0) }
+    })
 }

@@ -7,6 +7,12 @@
 //! float is finite: JSON has no other. Field names are part of the published JSON Schema and do not
 //! change within a schema version.
 
+mod confidence;
+mod generator;
+
+pub use confidence::{Bounds, Confidence};
+pub use generator::{Fairness, Generator, WorkerCost};
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -57,6 +63,9 @@ pub struct RunResult {
     pub errors: ErrorCounts,
     /// Whether the headline can be believed.
     pub trust: Trust,
+    /// What the generator used and was denied meanwhile; `null` in results of an older kv-bench.
+    #[serde(default)]
+    pub generator: Option<Generator>,
     /// The machine and the software that produced the result.
     pub environment: Environment,
     /// What was asked for, complete enough to repeat it.
@@ -201,6 +210,9 @@ pub struct Percentiles {
     pub p99_9: f64,
     pub p99_99: f64,
     pub max: f64,
+    /// How exact the percentiles are; `null` in results of an older kv-bench.
+    #[serde(default)]
+    pub confidence_95: Option<Confidence>,
 }
 
 /// The headline per kind of operation; a kind that was not in the mix is absent.
@@ -270,6 +282,10 @@ pub struct ServerShare {
     pub operations: u64,
     /// Its part of all operations, 0 to 1.
     pub share: f64,
+    /// The part of the keys that the ring places on it, 0 to 1, of at most 100,000 of them; `null` in
+    /// results of an older kv-bench.
+    #[serde(default)]
+    pub ring_share: Option<f64>,
     /// CPU time that its process used during the headline; `null` when it is not ours to read.
     pub cpu_s: Option<f64>,
 }
@@ -357,10 +373,19 @@ pub struct Environment {
     pub memory_bytes: u64,
     pub clocksource: Option<String>,
     pub governor: Option<String>,
+    /// Whether cores share their execution units in pairs; `null` where the kernel does not tell.
+    #[serde(default)]
+    pub smt: Option<bool>,
+    /// What the kernel does about each weakness of the CPU, which costs system calls their time.
+    #[serde(default)]
+    pub mitigations: BTreeMap<String, String>,
     /// One-minute load average before the run.
     pub load_average: f64,
     /// CPUs' worth of cgroup quota, `null` when unlimited.
     pub cgroup_cpus: Option<f64>,
+    /// Bytes of memory that the cgroup allows, `null` when unlimited.
+    #[serde(default)]
+    pub cgroup_memory_bytes: Option<u64>,
     /// What each server said of itself, such as `redis 7.0.15`.
     pub servers: Vec<String>,
     /// The last `kv-bench selftest` of this version on this machine, `null` when there was none.

@@ -17,7 +17,7 @@ mod pace;
 
 pub(crate) use pace::SUSTAINED;
 
-use crate::number::duration;
+use crate::number::{duration, short};
 use crate::result::{Limit, Trust, Verdict};
 use crate::scenario::plural;
 
@@ -64,6 +64,9 @@ pub struct Facts {
     pub worker_shares: Vec<f64>,
     /// The workers' wait for a core over their wall time; `None` where the kernel does not tell.
     pub queue_wait_share: Option<f64>,
+    /// How often in a second workers were taken off their cores for others; `None` where the kernel
+    /// does not tell.
+    pub involuntary_switches_s: Option<f64>,
     /// Wall time for which a CPU quota stopped us, over wall time; `None` without a quota.
     pub throttled_share: Option<f64>,
     /// Share of all cores' time that the hypervisor took.
@@ -137,9 +140,10 @@ pub fn judge(facts: &Facts) -> Trust {
         Some(wait) if wait > QUEUE_WAIT_SHARE_MAX => {
             limits.push(Limit::SharedCores);
             reasons.push(format!(
-                "workers waited for a core {} of their time (trusted up to {})",
+                "workers waited for a core {} of their time (trusted up to {}){}",
                 percent(wait),
-                percent(QUEUE_WAIT_SHARE_MAX)
+                percent(QUEUE_WAIT_SHARE_MAX),
+                switches(facts)
             ));
         }
         Some(_) => {}
@@ -239,9 +243,10 @@ fn trusted(facts: &Facts, busiest: f64) -> Trust {
     let wait = facts.queue_wait_share.unwrap_or(0.0);
     let mut reasons: Vec<String> = facts.pace.iter().map(Pace::evidence).collect();
     reasons.push(format!(
-        "workers waited for a core {} of their time, the busiest used {} of one",
+        "workers waited for a core {} of their time, the busiest used {} of one{}",
         percent(wait),
-        percent(busiest)
+        percent(busiest),
+        switches(facts)
     ));
     reasons.extend(crowded(facts));
     reasons.extend(others(facts));
@@ -249,6 +254,13 @@ fn trusted(facts: &Facts, busiest: f64) -> Trust {
     let limited_by = if used_up.is_some() { Limit::Server } else { Limit::Unknown };
     reasons.extend(used_up);
     Trust { verdict: Verdict::Trusted, limited_by, reasons }
+}
+
+/// How often workers lost their cores, as the end of a line.
+fn switches(facts: &Facts) -> String {
+    facts.involuntary_switches_s.map_or_else(String::new, |switches_s| {
+        format!(", {} involuntary switches a second", short(switches_s))
+    })
 }
 
 /// What the servers had no more of.

@@ -302,6 +302,15 @@ fn several_servers_share_the_keys_by_the_ring() {
     let keys = [&one, &two].map(|redis| redis.ask(&["dbsize"]).parse::<u64>().expect("a number"));
     assert_eq!(keys.iter().sum::<u64>(), 100_000);
     assert!(keys.iter().all(|&keys| keys > 45_000), "{keys:?}");
+    for (server, keys) in result.servers.iter().zip(keys) {
+        let ring_share = server.ring_share.expect("the ring is ours");
+        assert!((ring_share - keys as f64 / 1e5).abs() < 1e-9, "{server:?} holds {keys}");
+    }
+    let environment = &result.environment;
+    assert!(environment.mitigations.keys().all(|name| !name.is_empty()));
+    let generator = result.generator.expect("it looks at itself");
+    assert!(generator.workers.iter().all(|worker| worker.cpu_s > 0.0 && worker.wall_s > 0.0));
+    assert_eq!(generator.clients.expect("a closed loop").clients, 4);
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn calm() -> Facts {
         wall_s: 10.0,
         worker_shares: vec![0.4, 0.5],
         queue_wait_share: Some(0.01),
+        involuntary_switches_s: Some(12.0),
         throttled_share: Some(0.0),
         steal_share: 0.0,
         absent_s: 0.0,
@@ -344,4 +345,48 @@ fn servers_that_do_not_keep_up_are_asked_for_less() {
     let (_, limit, reasons) = paced(late, Facts { servers: busy, ..calm() });
     assert_eq!(limit, Limit::Server);
     assert!(reasons.contains("used 95.0 % of a core"), "{reasons}");
+}
+
+/// Whatever else is wrong with it, an open loop that kept its schedule is judged by it.
+#[test]
+fn each_other_reason_for_doubt_holds_in_an_open_loop_too() {
+    let base = calm();
+    let busy = Facts { worker_shares: vec![0.2, 0.9], ..base.clone() };
+    let throttled = Facts { throttled_share: Some(0.011), ..base.clone() };
+    let stolen = Facts { steal_share: 0.011, ..base.clone() };
+    let absent = Facts { absent_s: 0.11, ..base.clone() };
+    let short = Facts { wall_s: 0.199, ..base.clone() };
+    let lost = Facts { server_lost: true, ..base };
+    let cases = [
+        (busy, Limit::Generator),
+        (throttled, Limit::SharedCores),
+        (stolen, Limit::SharedCores),
+        (absent, Limit::Generator),
+        (short, Limit::Unknown),
+        (lost, Limit::Server),
+    ];
+    for (facts, expected) in cases {
+        let (word, limit, reasons) = paced(on_time(), facts);
+        assert_eq!((word, limit), (Verdict::Untrusted, expected), "{reasons}");
+    }
+}
+
+#[test]
+fn a_generator_that_did_not_run_for_a_hundredth_of_the_time_blames_itself() {
+    let at = |absent_s| verdict(&Facts { absent_s, ..calm() });
+    assert_eq!(at(0.1).0, Verdict::Trusted);
+    let (word, limit, reasons) = at(0.101);
+    assert_eq!((word, limit), (Verdict::Untrusted, Limit::Generator));
+    assert!(reasons.contains("kv-bench itself did not run for 101 ms"), "{reasons}");
+}
+
+#[test]
+fn involuntary_switches_stand_beside_the_wait_for_a_core() {
+    for queue_wait_share in [0.01, 0.5] {
+        let (_, _, reasons) =
+            verdict(&Facts { queue_wait_share: Some(queue_wait_share), ..calm() });
+        assert!(reasons.contains("12 involuntary switches a second"), "{reasons}");
+    }
+    let unknown = Facts { involuntary_switches_s: None, ..calm() };
+    assert!(!verdict(&unknown).2.contains("switches"));
 }

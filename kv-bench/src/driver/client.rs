@@ -8,6 +8,9 @@ pub(super) struct Client {
     pub(super) stream: Option<Stream>,
     /// Operations that it has yet to attempt.
     pub(super) remaining: u64,
+    /// Operations that it had been given, and those of them that were taken back.
+    given: u64,
+    cut: u64,
     /// Sent and not answered, over all its connections, or held.
     pub(super) outstanding: u32,
     /// Operations that it has room for and thinks about first.
@@ -25,12 +28,24 @@ impl Client {
         Self {
             stream,
             remaining: operations,
+            given: operations,
+            cut: 0,
             outstanding: 0,
             thinking: 0,
             paused: false,
             held: None,
             finished: false,
         }
+    }
+
+    /// It begins nothing more.
+    pub(super) fn cut(&mut self) {
+        self.cut += std::mem::take(&mut self.remaining);
+    }
+
+    /// Operations that it has begun.
+    pub(super) fn attempted(&self) -> u64 {
+        self.given - self.cut - self.remaining
     }
 
     /// Whether it may begin another operation.

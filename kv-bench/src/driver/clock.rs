@@ -31,6 +31,14 @@ impl Cost {
     }
 }
 
+/// How often the calling thread was taken off its core for another; `None` where the kernel does not
+/// tell.
+pub(super) fn involuntary_switches() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("nonvoluntary_ctxt_switches:"))?;
+    line.trim().parse().ok()
+}
+
 /// The second field of `/proc/*/schedstat`: nanoseconds on a CPU, waiting for one, and time slices.
 /// `None` when all are zero, as in a kernel that does not count them: a thread that reads its own
 /// has run.

@@ -115,6 +115,9 @@ pub struct Outcome {
     /// Time that the thread was ready to run and waited for a core; `None` where the kernel does
     /// not tell.
     pub run_queue_wait_ns: Option<u64>,
+    /// How often the thread was taken off its core for another; `None` where the kernel does not
+    /// tell.
+    pub involuntary_switches: Option<u64>,
     /// From the worker's begin to its end, or to the end of the phase if it came before the last
     /// outcome; so are the other times.
     pub wall_ns: u64,
@@ -124,8 +127,16 @@ pub struct Outcome {
     pub availability: Vec<Availability>,
     /// The longest time in which it did not run.
     pub absence: Span,
-    /// When each of its clients had nothing left to do, in that order.
-    pub ends_ns: Vec<u64>,
+    /// Of each of its clients, in the order in which they came to their end.
+    pub ends: Vec<ClientEnd>,
+}
+
+/// A client that has nothing left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientEnd {
+    /// Operations that it attempted; of no meaning in an open loop, where they belong to no client.
+    pub operations: u64,
+    pub end_ns: u64,
 }
 
 enum Message {

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::client::Client;
-use super::clock::{Cost, now_ns};
+use super::clock::{Cost, involuntary_switches, now_ns};
 use super::connection::{Connection, InFlight, State, back_off_ns_max};
 use super::following::{Following, Note};
 use super::handover::{Handover, Load};
@@ -41,7 +41,7 @@ use super::poll::{Poll, Ready};
 use super::spare_core::SpareCore;
 use super::thinking::Thinking;
 use super::verifier::Verifier;
-use super::{Outcome, Phase, Shape, Until};
+use super::{ClientEnd, Outcome, Phase, Shape, Until};
 use crate::machine;
 use crate::recorder::{Counts, Failure, Latencies, Recorder};
 use crate::schedule::Schedule;
@@ -79,7 +79,7 @@ pub(super) struct Worker<T: Target> {
     /// Clients with anything left to do.
     active: usize,
     /// When clients had nothing left to do.
-    ends_ns: Vec<u64>,
+    ends: Vec<ClientEnd>,
     /// Connections with requests that the current event added.
     touched: Vec<usize>,
     key: KeyBuffer,
@@ -130,7 +130,7 @@ impl<T: Target> Worker<T> {
             thinking: Thinking::default(),
             paused: VecDeque::new(),
             active: 0,
-            ends_ns: Vec::new(),
+            ends: Vec::new(),
             touched: Vec::new(),
             key: KeyBuffer::default(),
             following: Following::default(),
@@ -151,7 +151,7 @@ impl<T: Target> Worker<T> {
 
     /// Drives one phase until every operation has its outcome.
     pub(super) fn run(&mut self, phase: &Phase, handover: &mut Handover) -> io::Result<Outcome> {
-        let begun = Cost::read();
+        let (begun, switched) = (Cost::read(), involuntary_switches());
         self.begin(phase);
         let may = self.spare_core.look(begun.at_ns, begun.wait_ns);
         self.poll.stay_awake(may && self.open.is_some());
@@ -191,11 +191,14 @@ impl<T: Target> Worker<T> {
             counts: std::mem::take(&mut self.recorder.counts),
             cpu_ns: cost.cpu_ns.saturating_sub(begun.cpu_ns),
             run_queue_wait_ns: cost.wait_ns.zip(begun.wait_ns).map(|(end, begin)| end - begin),
+            involuntary_switches: involuntary_switches()
+                .zip(switched)
+                .map(|(now, then)| now - then),
             wall_ns: cost.at_ns - begun.at_ns,
             hearing,
             availability,
             absence,
-            ends_ns: std::mem::take(&mut self.ends_ns),
+            ends: std::mem::take(&mut self.ends),
         })
     }
 
@@ -227,7 +230,7 @@ impl<T: Target> Worker<T> {
             Schedule::Open(plan) => self.begin_open(phase, plan),
         }
         self.active = self.clients.len();
-        self.ends_ns = Vec::with_capacity(self.active);
+        self.ends = Vec::with_capacity(self.active);
         self.paused.clear();
         let ready = self.connections.iter().enumerate().filter(|(_, c)| c.state == State::Ready);
         self.reach.begin(phase.start_ns, ready.map(|(id, _)| id % self.nodes));
@@ -393,7 +396,8 @@ impl<T: Target> Worker<T> {
     #[cold]
     fn retire(&mut self, client_id: usize) {
         let now_ns = now_ns();
-        self.ends_ns.push(now_ns);
+        let operations = self.clients[client_id].attempted();
+        self.ends.push(ClientEnd { operations, end_ns: now_ns });
         for node in 0..self.nodes {
             if self.connections[client_id * self.nodes + node].state == State::Ready {
                 self.reach.retire(node, now_ns, self.active == 0);
@@ -404,7 +408,7 @@ impl<T: Target> Worker<T> {
     /// No client begins anything more.
     fn finish(&mut self) {
         for client_id in 0..self.clients.len() {
-            self.clients[client_id].remaining = 0;
+            self.clients[client_id].cut();
             self.settle(client_id);
         }
     }

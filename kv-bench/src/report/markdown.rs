@@ -1,5 +1,6 @@
 //! `report.md`: the run folder's front page.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::tables::{self, Medium};
@@ -25,6 +26,9 @@ pub(super) fn page(result: &RunResult, files: &[String]) -> String {
     let _ = writeln!(out, "## Latency by operation\n\n{}\n", tables::latencies(result, medium));
     if let Some(note) = text::thin_note(result) {
         let _ = writeln!(out, "{}\n", note.replace('*', "\\*"));
+    }
+    for line in describe::tail_confidence(result).iter().chain(&describe::fairness(result)) {
+        let _ = writeln!(out, "{line}.\n");
     }
     if let Some(errors) = tables::errors(&result.errors, medium) {
         let _ = writeln!(out, "Errors: {errors}.\n");
@@ -118,6 +122,28 @@ fn machine(result: &RunResult) -> String {
                 .cgroup_cpus
                 .map_or_else(|| "unlimited".to_owned(), |cpus| format!("{cpus} CPUs")),
         ),
+        (
+            "cgroup memory",
+            environment.cgroup_memory_bytes.map_or_else(
+                || "unlimited".to_owned(),
+                |b| format!("{} MB", grouped(b / 1_000_000)),
+            ),
+        ),
+        (
+            "SMT",
+            match environment.smt {
+                Some(true) => "on".to_owned(),
+                Some(false) => "off".to_owned(),
+                None => unknown(),
+            },
+        ),
+        (
+            "mitigations",
+            match environment.mitigations.len() {
+                0 => "none known".to_owned(),
+                _ => mitigations(&environment.mitigations),
+            },
+        ),
         ("memory", format!("{} MB", grouped(environment.memory_bytes / 1_000_000))),
         ("clock source", environment.clocksource.clone().unwrap_or_else(unknown)),
         ("frequency governor", environment.governor.clone().unwrap_or_else(unknown)),
@@ -128,4 +154,10 @@ fn machine(result: &RunResult) -> String {
         let _ = writeln!(out, "- {name}: {}", Medium::Markdown.escape(&value));
         out
     })
+}
+
+/// `retbleed: Mitigation: untrained return thunk; …`.
+fn mitigations(all: &BTreeMap<String, String>) -> String {
+    let lines: Vec<String> = all.iter().map(|(what, how)| format!("{what}: {how}")).collect();
+    lines.join("; ")
 }

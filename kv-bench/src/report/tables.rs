@@ -225,10 +225,15 @@ pub(super) fn servers(servers: &[ServerShare], medium: Medium) -> String {
             medium.escape(&server.address),
             grouped(server.operations),
             decimal(server.share * 100.0, 1),
+            server.ring_share.map_or_else(|| NOTHING.to_owned(), |share| decimal(share * 100.0, 1)),
             server.cpu_s.map_or_else(|| NOTHING.to_owned(), |cpu_s| decimal(cpu_s, 2)),
         ]
     });
-    medium.table(2, &["server", "address", "operations", "share\n%", "CPU\ns"], rows.collect())
+    medium.table(
+        2,
+        &["server", "address", "operations", "share\n%", "keys\n%", "CPU\ns"],
+        rows.collect(),
+    )
 }
 
 /// `12 timeouts, 3 ERR replies`; `None` when nothing went wrong.

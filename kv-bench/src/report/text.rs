@@ -16,8 +16,12 @@ pub fn summary(result: &RunResult) -> String {
     let _ = writeln!(out, "{}\n", headline(result));
     push_block(&mut out, &tables::latencies(result, Medium::Terminal));
     if let Some(note) = thin_note(result) {
-        let _ = writeln!(out, "{note}\n");
+        let _ = writeln!(out, "{note}");
     }
+    for line in describe::tail_confidence(result).iter().chain(&describe::fairness(result)) {
+        let _ = writeln!(out, "{line}");
+    }
+    out.push('\n');
     if let Some(errors) = errors(&result.errors) {
         let _ = writeln!(out, "errors: {errors}\n");
     }

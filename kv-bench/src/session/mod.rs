@@ -16,6 +16,7 @@ use crate::args::LoadArgs;
 use crate::cluster::{AnyTarget, Cluster};
 use crate::curve::{self, Ladder, Level};
 use crate::driver::{Shape, Until};
+use crate::fairness;
 use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::number::grouped;
@@ -227,6 +228,9 @@ impl Session<'_> {
         let mut warnings = measurement.outages.clone();
         warnings.extend(measurement.warnings(shape.timeout));
         warnings.extend(warnings::of(scenario, &measurement));
+        let generator = measurement.generator();
+        let servers = measurement.servers(target.nodes(), &ring_shares(&**target, &workload.keys));
+        warnings.extend(fairness::warnings(generator.clients.as_ref(), &servers));
         let latencies = &measurement.measured.latencies;
         let encoded = |(tag, histogram): (_, Cow<_>)| (tag, encode_histogram(&histogram));
         let result = RunResult {
@@ -240,11 +244,12 @@ impl Session<'_> {
             curve: None,
             repeats: Vec::new(),
             operations: measurement.operations(&workload),
-            servers: measurement.servers(target.nodes()),
+            servers,
             verify,
             chaos: measurement.chaos.clone(),
             errors: measurement.measured.counts.errors.clone(),
             trust: measurement.trust.clone(),
+            generator: Some(generator),
             environment: frame.environment.clone(),
             scenario: frame.scenario.clone(),
             warnings,

@@ -35,7 +35,7 @@ impl<T: Target> Worker<T> {
     #[inline]
     pub(super) fn fill(&mut self, client_id: usize, phase: &Phase) {
         if self.now_ns >= self.deadline_ns {
-            self.clients[client_id].remaining = 0;
+            self.clients[client_id].cut();
         }
         loop {
             let client = &mut self.clients[client_id];

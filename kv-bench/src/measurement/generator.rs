@@ -1,0 +1,35 @@
+//! What a measurement knows of the generator itself, as a result records it.
+
+use super::{Measurement, seconds_between};
+use crate::driver::Outcome;
+use crate::fairness;
+use crate::result::{Generator, WorkerCost};
+
+impl Measurement {
+    /// What the generator used and was denied.
+    pub(crate) fn generator(&self) -> Generator {
+        let outcomes = &self.measured.outcomes;
+        let clients = outcomes.iter().flat_map(|outcome| &outcome.ends).map(|end| {
+            let busy_s = seconds_between(Some(self.measured.start_ns), Some(end.end_ns));
+            (end.operations, busy_s.unwrap_or_default())
+        });
+        let is_closed = !self.measured.latencies.is_open();
+        Generator {
+            workers: outcomes.iter().map(worker_cost).collect(),
+            throttled_share: self.facts.throttled_share,
+            steal_share: self.facts.steal_share,
+            others_share: self.facts.others_share,
+            clients: is_closed.then(|| fairness::of_clients(clients)).flatten(),
+        }
+    }
+}
+
+fn worker_cost(outcome: &Outcome) -> WorkerCost {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    WorkerCost {
+        wall_s: seconds(outcome.wall_ns),
+        cpu_s: seconds(outcome.cpu_ns),
+        run_queue_wait_s: outcome.run_queue_wait_ns.map(seconds),
+        involuntary_switches: outcome.involuntary_switches,
+    }
+}
