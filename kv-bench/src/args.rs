@@ -25,6 +25,18 @@ Examples:
 
 Exit codes: 0 fine; 1 the run failed or was cut short; 2 wrong usage; 5 untrusted under --strict.";
 
+const FIND_MAX_EXAMPLES: &str = "\
+--rate is where to look: --rate 1k..50k; by default from a hundredth to ten times what a closed loop
+of as many clients does in a second. result.json has every probe among its points and what was found
+in `find_max`.
+
+Examples:
+  kv-bench find-max --servers 1 --slo p99=1ms
+  kv-bench find-max --target redis://127.0.0.1:6379 --preload --slo p99.9=2ms --slo errors=0.1% --time 3m
+
+Exit codes: 0 found; 1 the run failed or was cut short; 2 wrong usage; 3 an objective is missed at the
+lowest rate; 5 untrusted under --strict.";
+
 const WORKLOAD_HELP: &str = "\
 A workload that has a name; each of its flags can be typed to be another.
 
@@ -153,6 +165,14 @@ pub enum Command {
     Run(LoadArgs),
     /// The headline measurement and the latency-against-throughput curve (the default).
     Curve(CurveArgs),
+    /// The highest rate at which objectives of service are kept.
+    ///
+    /// Spawns servers, or drives running ones, in an open loop at one rate after the other: between a
+    /// rate at which the objectives are kept and one at which they are missed it looks for the highest
+    /// that keeps them, repeats what is too near to call, and tells where between two rates another
+    /// search would find it. What is kept is the share of operations answered in time, counted from when
+    /// they were due; one that failed was not. A rate that is not kept up misses every objective.
+    FindMax(FindMaxArgs),
     /// Test this generator on this machine: its costs, its punctuality, its laws.
     ///
     /// Takes about 10 s, against a server of its own that does nothing. Its summary is kept in the
@@ -202,6 +222,27 @@ pub struct CurveArgs {
     /// Each point takes 1.2 s, which is the least. Example: --curve-time 10s
     #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "30s")]
     pub curve_time: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(after_help = FIND_MAX_EXAMPLES)]
+pub struct FindMaxArgs {
+    /// What is promised: a percentile of response times, or a share of errors; repeat it for several.
+    ///
+    /// Any percentile: p50, p99, p99.95. Examples: --slo p99=1ms; --slo p99=1ms --slo p99.9=5ms; --slo
+    /// p99=500us,errors=0.1%
+    #[arg(long, value_name = "OBJECTIVE", required = true)]
+    pub slo: Vec<String>,
+
+    /// Time for all probes together, but for starting servers and storing keys.
+    ///
+    /// The more time, the longer and the more numerous the probes. Ctrl-C ends it earlier and keeps what
+    /// was found. Example: --time 3m
+    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "1m")]
+    pub time: Duration,
+
+    #[command(flatten)]
+    pub load: LoadArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -365,9 +406,10 @@ pub struct CallerArgs {
     #[arg(long, value_name = "RATE", alias = "rps", alias = "qps", short_alias = 'R')]
     pub rate: Option<String>,
 
-    /// How operations follow each other at --rate: poisson, as those of many users do, or constant.
-    #[arg(long, value_name = "NAME", default_value = "poisson", requires = "rate")]
-    pub arrivals: String,
+    /// How operations follow each other at a rate: poisson (the default), as those of many users do, or
+    /// constant.
+    #[arg(long, value_name = "NAME")]
+    pub arrivals: Option<String>,
 
     /// How long a client waits after each reply before it goes on, in a closed loop.
     ///

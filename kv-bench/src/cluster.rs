@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use kv_core::ring::Ring;
 
 use crate::driver::{Fleet, LaunchError, Shape};
+use crate::fairness;
 use crate::interrupt::Interrupt;
 use crate::number::grouped;
 use crate::probe::{Identity, probe};
@@ -15,7 +16,7 @@ use crate::scenario::{Place, Scenario, plural};
 use crate::scratch::Scratch;
 use crate::spawn::{Plan, Servers};
 use crate::target::{Endpoint, Memcached, Node, Protocol, Resp, Target};
-use crate::workload::{Kind, Sizes};
+use crate::workload::{Keys, Kind, Sizes};
 
 /// How long a running server may take until it listens: who starts one and measures it does not
 /// wait in between.
@@ -40,6 +41,14 @@ impl AnyTarget {
         match self {
             Self::Resp(target) => Fleet::launch(target, shape),
             Self::Memcached(target) => Fleet::launch(target, shape),
+        }
+    }
+
+    /// The part of `keys` that is placed on each node.
+    pub(crate) fn ring_shares(&self, keys: &Keys) -> Vec<f64> {
+        match self {
+            Self::Resp(target) => fairness::ring_shares(&**target, keys),
+            Self::Memcached(target) => fairness::ring_shares(&**target, keys),
         }
     }
 

@@ -27,10 +27,12 @@ pub mod demand;
 pub mod digest;
 pub mod driver;
 pub mod fairness;
+pub mod find_max;
 mod interrupt;
 mod machine;
 mod measurement;
 mod number;
+pub mod objective;
 mod outputs;
 mod patience;
 pub mod percentiles;
@@ -62,9 +64,9 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use kv_server::usage::{self, EXIT_USAGE};
 
-use args::{Cli, Command, LoadArgs};
+use args::{Cli, Command, FindMaxArgs, LoadArgs};
 use progress::complain;
-use scenario::Scenario;
+use scenario::{FindMaxPlan, Scenario, ScenarioError};
 
 const FAILED: u8 = 1;
 
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         None => load(&cli.curve.load, Some(cli.curve.curve_time)),
         Some(Command::Curve(args)) => load(&args.load, Some(args.curve_time)),
         Some(Command::Run(args)) => load(&args, None),
+        Some(Command::FindMax(args)) => find_max(&args),
         Some(Command::Selftest(args)) => exit(selftest::run(&args)),
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Completions { shell }) => {
@@ -97,14 +100,25 @@ fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
         .and_then(|()| curve_time.map_or(Ok(()), scenario::check_curve_time))
         .and_then(|()| curve_time.map_or(Ok(()), |_| scenario::check_curve_load(args)))
         .and_then(|()| Scenario::new(args));
-    let scenario = match checked {
-        Ok(scenario) => scenario,
-        Err(error) => {
-            complain(format_args!("error: {error}"));
-            return ExitCode::from(if error.is_usage() { EXIT_USAGE } else { FAILED });
-        }
-    };
-    exit(session::run(args, &scenario, curve_time))
+    match checked {
+        Ok(scenario) => exit(session::run(args, &scenario, curve_time)),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn find_max(args: &FindMaxArgs) -> ExitCode {
+    let checked = outputs::check(&args.load.output)
+        .and_then(|()| FindMaxPlan::new(args))
+        .and_then(|(plan, load)| Ok((Scenario::new(&load)?, plan, load)));
+    match checked {
+        Ok((scenario, plan, load)) => exit(session::find_max(&load, &scenario, &plan)),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn refuse(error: &ScenarioError) -> ExitCode {
+    complain(format_args!("error: {error}"));
+    ExitCode::from(if error.is_usage() { EXIT_USAGE } else { FAILED })
 }
 
 fn exit(outcome: anyhow::Result<ExitCode>) -> ExitCode {

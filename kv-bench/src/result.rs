@@ -8,9 +8,11 @@
 //! change within a schema version.
 
 mod confidence;
+mod find_max;
 mod generator;
 
 pub use confidence::{Bounds, Confidence};
+pub use find_max::{FindMax, ProbeOutcome, ProbeRecord, SearchLimit};
 pub use generator::{Fairness, Generator, WorkerCost};
 
 use std::collections::BTreeMap;
@@ -45,6 +47,9 @@ pub struct RunResult {
     /// How many points there were to be; `null` for `run`, and in results of an older kv-bench.
     #[serde(default)]
     pub curve: Option<CurvePlan>,
+    /// What `find-max` found; `null` of anything else.
+    #[serde(default)]
+    pub find_max: Option<FindMax>,
     /// Every measurement of a run with `--repeat`, in their order; empty without. The result is that
     /// of the median among them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -85,6 +90,8 @@ pub enum Part {
     Headline,
     /// The headline is whole, and so is each point that is there.
     Curve,
+    /// So they are, and more probes would have told the rate more exactly.
+    Search,
 }
 
 /// One interval of one distribution, a line of `latency.hlog`. Not part of `result.json`.

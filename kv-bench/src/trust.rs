@@ -338,10 +338,27 @@ fn callers(facts: &Facts) -> u64 {
     u64::from(facts.threads) * u64::from(facts.clients)
 }
 
+/// The words of `arguments` as those of a single measurement at one rate.
+pub(crate) fn at_rate(arguments: &[String], rate_ops_s: u64) -> Vec<String> {
+    let mut words = vec!["run".to_owned()];
+    words.extend(kept_words(arguments, &["--rate "]));
+    words.extend(["--rate".to_owned(), rate_ops_s.to_string()]);
+    words
+}
+
 /// The same command as a single measurement with other `callers` (flags with their values), which
 /// leaves this run's files alone. Every other flag stays: it says what is measured.
 fn command(arguments: &[String], callers: &[&str]) -> String {
-    const OF_THIS_RUN: [&str; 4] = ["--curve-time", "--out", "--json", "--json-out-file"];
+    let words = kept_words(arguments, callers).into_iter().map(|word| quoted(&word));
+    let words: Vec<String> = words.chain(callers.iter().map(|&flag| flag.to_owned())).collect();
+    format!("kv-bench run {}", words.join(" "))
+}
+
+/// The words that stay when `callers` come in the place of others.
+fn kept_words(arguments: &[String], callers: &[&str]) -> Vec<String> {
+    const OF_THIS_RUN: [&str; 6] =
+        ["--curve-time", "--slo", "--time", "--out", "--json", "--json-out-file"];
+    const SUBCOMMANDS: [&str; 3] = ["run", "curve", "find-max"];
     /// Other spellings of `--rate`.
     const RATES: [&str; 2] = ["--rps", "--qps"];
     let replaced = |name: &str| {
@@ -349,8 +366,8 @@ fn command(arguments: &[String], callers: &[&str]) -> String {
         let of_callers = |flag: &&str| flag.split_once(' ').is_some_and(|(flag, _)| flag == name);
         OF_THIS_RUN.contains(&name) || callers.iter().any(of_callers)
     };
-    let mut words = vec!["kv-bench".to_owned(), "run".to_owned()];
-    let mut rest = arguments.iter().skip_while(|word| *word == "run" || *word == "curve");
+    let mut words = Vec::new();
+    let mut rest = arguments.iter().skip_while(|word| SUBCOMMANDS.contains(&word.as_str()));
     while let Some(word) = rest.next() {
         let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
         if let Some((others, _, value_follows)) =
@@ -361,13 +378,12 @@ fn command(arguments: &[String], callers: &[&str]) -> String {
                 rest.next();
             }
         } else if !replaced(name) {
-            words.push(quoted(word));
+            words.push(word.clone());
         } else if name == word {
             rest.next();
         }
     }
-    words.extend(callers.iter().map(|&flag| flag.to_owned()));
-    words.join(" ")
+    words
 }
 
 /// For a word with a `-t`, `-c` or `-R` in any of their forms (`-t`, `-t32`, `-t=32`, `-qt32`): the flags

@@ -10,7 +10,7 @@ use kv_bench::driver::{Measured, Until};
 use kv_bench::fairness::{of_clients, ring_shares, warnings};
 use kv_bench::result::{Fairness, ServerShare};
 use kv_bench::schedule::Process;
-use kv_bench::target::{Address, Credentials, Endpoint, Resp};
+use kv_bench::target::{Address, Credentials, Endpoint, Protocol, Resp};
 use kv_bench::workload::{KeyDistribution, Keys};
 use run::{Run, VALUE_SIZE};
 use scripted::{Answer, Server};
@@ -73,6 +73,7 @@ fn shares(owner: fn(&[u8]) -> usize, keys: u64) -> Vec<f64> {
         name: port.to_string(),
         address: Address::Tcp(([127, 0, 0, 1], port).into()),
         credentials: Credentials::default(),
+        protocol: Protocol::Resp,
     };
     let keys = Keys::new("key:", keys, KeyDistribution::Uniform, 1);
     let key_size = keys.buffer().bytes().len();

@@ -390,3 +390,12 @@ fn involuntary_switches_stand_beside_the_wait_for_a_core() {
     let unknown = Facts { involuntary_switches_s: None, ..calm() };
     assert!(!verdict(&unknown).2.contains("switches"));
 }
+
+#[test]
+fn the_command_to_try_after_a_search_is_a_single_measurement() {
+    let words = "find-max --slo p99=1ms --time=20s --slo=errors=1% --keys 7 --threads 9";
+    let arguments = words.split(' ').map(str::to_owned).collect();
+    let (_, _, reasons) = verdict(&Facts { queue_wait_share: Some(0.5), arguments, ..calm() });
+    let command = "likely trusted: kv-bench run --keys 7 --threads 4 --clients 1";
+    assert!(reasons.contains(command), "{reasons}");
+}

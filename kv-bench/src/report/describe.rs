@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::search;
 use crate::fairness;
 use crate::number::{decimal, duration, grouped, short};
 use crate::percentiles::QUANTILES;
@@ -97,6 +98,9 @@ pub(crate) fn peak(points: &[Point]) -> Option<&Point> {
 
 /// What the curve says, as a title, and of how much of it when that is not all.
 pub(crate) fn curve_claim(result: &RunResult) -> String {
+    if let Some(found) = &result.find_max {
+        return search::claim(found);
+    }
     let Some(peak) = peak(&result.points) else {
         return "No point of the curve measured any throughput".to_owned();
     };

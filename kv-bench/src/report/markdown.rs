@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::tables::{self, Medium};
-use super::{describe, faults, text, verification};
+use super::{describe, faults, search, text, verification};
 use crate::number::grouped;
 use crate::result::{RunResult, Verdict};
 
@@ -75,8 +75,11 @@ fn curve(out: &mut String, result: &RunResult, files: &[String]) {
     if result.points.is_empty() {
         return;
     }
-    let claim = describe::curve_claim(result);
-    let _ = writeln!(out, "## Curve\n\n{claim}.\n");
+    let (title, claim) = match search::finding(result) {
+        Some(finding) => ("Search", finding),
+        None => ("Curve", describe::curve_claim(result)),
+    };
+    let _ = writeln!(out, "## {title}\n\n{claim}.\n");
     picture(out, files, "latency-vs-throughput.png", &claim);
     let _ = writeln!(out, "{}\n", tables::points(&result.points, Medium::Markdown));
     let doubts = describe::point_doubts(&result.points);

@@ -21,6 +21,7 @@ mod hgrm;
 mod histogram;
 mod hlog;
 mod markdown;
+pub(crate) mod search;
 mod tables;
 mod verification;
 

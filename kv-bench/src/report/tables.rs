@@ -156,6 +156,9 @@ fn percentile_cell(percentiles: &Percentiles, quantile: Quantile, samples: u64) 
 
 /// The points of the curve in the order in which they were measured.
 pub(super) fn points(points: &[Point], medium: Medium) -> String {
+    if points.iter().all(|point| point.rate_asked_ops_s.is_some()) {
+        return rates(points, medium);
+    }
     let rows = points.iter().map(|point| {
         let samples = point.operations.saturating_sub(point.errors);
         let latency = point_latency(point);
@@ -181,6 +184,24 @@ pub(super) fn points(points: &[Point], medium: Medium) -> String {
         "errors",
         TRUST,
     ];
+    medium.table(0, &header, rows.collect())
+}
+
+/// Points of an open loop: what was asked, and what came of it.
+fn rates(points: &[Point], medium: Medium) -> String {
+    let rows = points.iter().map(|point| {
+        let samples = point.operations.saturating_sub(point.errors);
+        let mut row = vec![
+            decimal(point.rate_asked_ops_s.unwrap_or(f64::NAN), 0),
+            decimal(point.throughput_ops_s, 0),
+        ];
+        row.extend(shown_percentiles(point_latency(point), samples));
+        row.push(grouped(point.errors));
+        row.push(trust(&point.trust));
+        row
+    });
+    let header =
+        ["asked\nops/s", "achieved\nops/s", "p50\nµs", "p99\nµs", "p99.9\nµs", "errors", TRUST];
     medium.table(0, &header, rows.collect())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::search;
 use super::tables::{self, Medium, THIN};
 use super::{describe, faults, verification};
 use crate::number::{decimal, duration};
@@ -40,7 +41,8 @@ pub fn summary(result: &RunResult) -> String {
     }
     if !result.points.is_empty() {
         push_block(&mut out, &tables::points(&result.points, Medium::Terminal));
-        let _ = writeln!(out, "{}", describe::curve_claim(result));
+        let claim = search::finding(result).unwrap_or_else(|| describe::curve_claim(result));
+        let _ = writeln!(out, "{claim}");
         for (index, doubt) in describe::point_doubts(&result.points).iter().enumerate() {
             let before = if index == 0 { "untrusted points:\n" } else { "" };
             let _ = writeln!(out, "{before}  - {}", Medium::Terminal.escape(doubt));
@@ -58,12 +60,16 @@ pub fn summary(result: &RunResult) -> String {
 /// `100,000 operations in 1.93 s: 51,813 ops/s (closed loop), 0 errors`.
 pub(super) fn headline(result: &RunResult) -> String {
     let all = &result.headline;
-    let of_curve = result.cut == Some(Part::Curve);
+    let of_curve = matches!(result.cut, Some(Part::Curve | Part::Search));
     let cut = if result.partial && !of_curve { "PARTIAL, cut short: " } else { "" };
     let silent = all.silent_s.map_or_else(String::new, |silent_s| {
         format!(", no reply in the last {}", duration(silent_s * 1e6))
     });
-    let rest = if of_curve { "; this is whole, the curve was cut short" } else { "" };
+    let rest = match result.cut {
+        Some(Part::Curve) => "; this is whole, the curve was cut short",
+        Some(Part::Search) => "; this is whole, the search was cut short",
+        _ => "",
+    };
     format!(
         "{cut}{} in {}: {} ops/s ({}), {}{}{silent}{rest}",
         plural(all.operations, "operation"),

@@ -61,23 +61,37 @@ pub(super) fn schedules(
     seed: u64,
 ) -> Result<(Schedule, Option<Schedule>), ScenarioError> {
     let Some(rate) = rate else {
+        if let Some(value) = callers.arrivals.clone() {
+            let problem = "only at a --rate (such as --rate 10k --arrivals constant)".to_owned();
+            return Err(ScenarioError::Value { flag: "arrivals", value, problem });
+        }
         let think = callers.think_time.unwrap_or_default();
         at_most("think-time", think, (TIMEOUT_MAX, "1h"))?;
         return Ok((Schedule::Closed { think }, Some(Schedule::Closed { think })));
     };
-    let process: Process = callers.arrivals.parse().map_err(|problem| ScenarioError::Value {
-        flag: "arrivals",
-        value: callers.arrivals.clone(),
-        problem,
-    })?;
-    let open = |rate: &Rate, until, seed| {
-        let course = rate.over(until).map(Arc::new);
-        let plan = course.map(|course| Plan { course, process, seed });
-        plan.map_err(|source| ScenarioError::Rate { rate: rate.to_string(), source })
-    };
+    let process = process(callers)?;
     // One too short for an operation at this rate is none.
-    let warmup = open(&rate.at_begin(), Until::Elapsed(callers.warmup), !seed).ok();
-    Ok((Schedule::Open(open(rate, until, seed)?), warmup.map(Schedule::Open)))
+    let warmup = open(&rate.at_begin(), process, Until::Elapsed(callers.warmup), !seed).ok();
+    Ok((open(rate, process, until, seed)?, warmup))
+}
+
+fn process(callers: &CallerArgs) -> Result<Process, ScenarioError> {
+    let Some(text) = &callers.arrivals else { return Ok(Process::Poisson) };
+    let refused = |problem| ScenarioError::Value { flag: "arrivals", value: text.clone(), problem };
+    text.parse().map_err(refused)
+}
+
+/// An open loop.
+pub(super) fn open(
+    rate: &Rate,
+    process: Process,
+    until: Until,
+    seed: u64,
+) -> Result<Schedule, ScenarioError> {
+    let course = rate.over(until).map(Arc::new);
+    let plan = course.map(|course| Plan { course, process, seed });
+    let refused = |source| ScenarioError::Rate { rate: rate.to_string(), source };
+    plan.map(Schedule::Open).map_err(refused)
 }
 
 pub(super) fn until(callers: &CallerArgs, rate: Option<&Rate>) -> Result<Until, ScenarioError> {

@@ -1,11 +1,13 @@
 //! What a command line means: validated once, then passed on.
 
 mod error;
+mod find_max;
 mod load;
 mod place;
 
 pub(crate) use error::range;
 pub use error::{ScenarioError, plural};
+pub use find_max::FindMaxPlan;
 pub use load::{check_curve_load, check_curve_time};
 pub use place::{Place, is_local};
 
@@ -19,14 +21,16 @@ use crate::chaos::Chaos;
 use crate::demand::Demand;
 use crate::driver::{Shape, Until};
 use crate::number::grouped;
-use crate::schedule::{Rate, Schedule};
+use crate::schedule::{Process, Rate, Schedule};
 use crate::verify::STAMP_BYTES;
 use crate::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
-use load::{CONNECTIONS_MAX, REPEATS_MAX, chaos, rate, schedules, shape, until};
+use load::{CONNECTIONS_MAX, REPEATS_MAX, chaos, open, rate, schedules, shape, until};
 use place::{place, prefix};
 
 /// What a ledger of 2.4 GB knows.
 const VERIFY_KEYS_MAX: u64 = 100_000_000;
+/// Spreads small numbers over all bits of a seed: 2^64 over the golden ratio.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Everything that a run needs to know.
 #[derive(Debug, Clone)]
@@ -98,6 +102,49 @@ impl Scenario {
         scenario.check_connections()?;
         scenario.check_verify()?;
         Ok(scenario)
+    }
+
+    /// The same with other callers, for a time.
+    #[must_use]
+    pub fn with(&self, shape: Shape, warmup: Duration, length: Duration) -> Self {
+        Self { shape, warmup, until: Until::Elapsed(length), ..self.clone() }
+    }
+
+    /// The same in a closed loop without any pause, for a time.
+    #[must_use]
+    pub fn closed(&self, length: Duration) -> Self {
+        let (schedule, warmup_schedule) = (Schedule::CLOSED, Schedule::CLOSED);
+        let until = Until::Elapsed(length);
+        Self { rate: None, until, schedule, warmup_schedule, ..self.clone() }
+    }
+
+    /// The same at a constant rate, for a time; `number` tells its arrivals from those of others.
+    ///
+    /// # Errors
+    ///
+    /// When there is no operation in it.
+    pub fn at_rate(
+        &self,
+        ops_s: u64,
+        length: Duration,
+        number: u64,
+    ) -> Result<Self, ScenarioError> {
+        let process = match &self.schedule {
+            Schedule::Open(plan) => plan.process,
+            Schedule::Closed { .. } => Process::Poisson,
+        };
+        let (rate, until) = (Rate::constant(ops_s), Until::Elapsed(length));
+        let seed = self.seed ^ number.wrapping_mul(ODD);
+        // One too short for an operation at this rate is none.
+        let warmup = open(&rate, process, Until::Elapsed(self.warmup), !seed).ok();
+        Ok(Self {
+            schedule: open(&rate, process, until, seed)?,
+            warmup: warmup.as_ref().map_or(Duration::ZERO, |_| self.warmup),
+            warmup_schedule: warmup.unwrap_or(Schedule::CLOSED),
+            rate: Some(rate),
+            until,
+            ..self.clone()
+        })
     }
 
     fn check_connections(&self) -> Result<(), ScenarioError> {

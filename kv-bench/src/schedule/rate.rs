@@ -99,6 +99,18 @@ impl fmt::Display for Rate {
 }
 
 impl Rate {
+    /// One rate all the time.
+    pub fn constant(ops_s: u64) -> Self {
+        let step = Step { from_ops_s: ops_s, to_ops_s: ops_s, length: None };
+        Self { steps: vec![step], text: ops_s.to_string() }
+    }
+
+    /// The ends of a single ramp without a length: `1k..50k`.
+    pub fn ramp_ops_s(&self) -> Option<(u64, u64)> {
+        let [Step { from_ops_s, to_ops_s, length: None }] = *self.steps else { return None };
+        (from_ops_s < to_ops_s).then_some((from_ops_s, to_ops_s))
+    }
+
     /// How long its steps last together, when each has a length.
     pub fn length(&self) -> Option<Duration> {
         self.steps.iter().map(|step| step.length).sum()
@@ -118,8 +130,7 @@ impl Rate {
             0 => step.to_ops_s.div_ceil(2),
             ops_s => ops_s,
         });
-        let step = Step { from_ops_s: begin, to_ops_s: begin, length: None };
-        Self { steps: vec![step], text: begin.to_string() }
+        Self::constant(begin)
     }
 
     /// The operations since the start that it makes, in a run that ends with `until`. The last step

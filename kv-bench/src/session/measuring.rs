@@ -10,11 +10,13 @@ use jiff::Timestamp;
 use super::faults::Faults;
 use super::{Halt, Session};
 use crate::cluster::{AnyTarget, Cluster};
-use crate::driver::{Live, Shape, Until};
+use crate::driver::{Live, Until};
 use crate::measurement::{Measurement, Plan, measure};
 use crate::patience::{self, End};
 use crate::recorder::{Counts, Outage};
-use crate::trust::{judge, with_outages, with_outcome};
+use crate::scenario::Scenario;
+use crate::schedule::Rate;
+use crate::trust::{at_rate, judge, with_outages, with_outcome};
 use crate::workload::{KeyDistribution, Workload};
 
 impl Session<'_> {
@@ -24,14 +26,14 @@ impl Session<'_> {
         name: &str,
         target: &AnyTarget,
         cluster: &mut Cluster,
-        (shape, until, warmup): (Shape, Until, Duration),
+        scenario: &Scenario,
     ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
         self.progress.step(name);
-        let scenario = self.scenario;
+        let (shape, until) = (scenario.shape, scenario.until);
         let streams = shape.streams(&scenario.schedule);
         let workload = Arc::new(scenario.workload(streams));
         let plan = Plan {
-            warmup,
+            warmup: scenario.warmup,
             warmup_workload: Arc::new(scenario.warmup_workload(streams)),
             workload: Arc::clone(&workload),
             schedule: scenario.schedule.clone(),
@@ -41,7 +43,7 @@ impl Session<'_> {
             appointments: self.faults.as_ref().map(Faults::times).unwrap_or_default(),
             server_pids: cluster.pids(),
             spawned: cluster.is_spawned(),
-            arguments: self.arguments.clone(),
+            arguments: self.words_of(scenario),
         };
         let mut fleet = target.launch(shape)?;
         let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
@@ -72,6 +74,15 @@ impl Session<'_> {
         let started_at = started_at
             .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));
         Ok((measurement, workload, started_at))
+    }
+
+    /// The command line of a single measurement like this one, which may be one of several.
+    fn words_of(&self, scenario: &Scenario) -> Vec<String> {
+        let rate_ops_s = scenario.rate.as_ref().and_then(Rate::constant_ops_s);
+        match rate_ops_s.filter(|_| !std::ptr::eq(scenario, self.scenario)) {
+            Some(rate_ops_s) => at_rate(&self.arguments, rate_ops_s),
+            None => self.arguments.clone(),
+        }
     }
 
     /// Shows how far it is; ends it when the user wants to, or a server is lost.

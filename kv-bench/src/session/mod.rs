@@ -2,6 +2,7 @@
 
 mod every_key;
 mod faults;
+mod find_max;
 mod measuring;
 mod warnings;
 
@@ -11,14 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
 
 use crate::args::LoadArgs;
 use crate::cluster::{AnyTarget, Cluster};
 use crate::curve::{self, Ladder, Level};
-use crate::driver::{Shape, Until};
+use crate::driver::Shape;
 use crate::fairness;
 use crate::interrupt::Interrupt;
 use crate::machine;
+use crate::measurement::Measurement;
 use crate::number::grouped;
 use crate::outputs::Outputs;
 use crate::patience::GivenUp;
@@ -33,11 +36,15 @@ use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::redacted;
 use crate::verify::Ledger;
-use crate::workload::KeyDistribution;
+use crate::workload::{KeyDistribution, Workload};
 use faults::Faults;
+
+pub(crate) use find_max::find_max;
 
 /// A run that did not do all it was asked to.
 const FAILED: u8 = 1;
+/// An objective was missed.
+const MISSED: u8 = 3;
 /// `--strict` met an untrusted headline.
 const UNTRUSTED: u8 = 5;
 
@@ -101,21 +108,7 @@ pub(crate) fn run(
 ) -> anyhow::Result<ExitCode> {
     let subcommand = if curve_time.is_some() { "curve" } else { "run" };
     let plots = curve_time.is_some() || args.output.plots;
-    let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
-    let scratch = Scratch::new()?;
-    let outputs = Outputs::prepare(&args.output, subcommand, plots)?;
-    let mut session = Session {
-        args,
-        scenario,
-        interrupt,
-        progress: Progress::new(args.output.quiet, args.output.is_piped()),
-        scratch,
-        arguments: arguments(args),
-        halt: None,
-        faults: None,
-        ledger: None,
-        intervals: Vec::new(),
-    };
+    let (mut session, outputs) = Session::begin(args, scenario, subcommand, plots)?;
     let mut result = match session.headline(subcommand, &outputs) {
         Ok(result) => result,
         Err(error) => {
@@ -159,6 +152,33 @@ pub(crate) fn run(
     }
 }
 
+impl<'a> Session<'a> {
+    /// A session, and where its results go.
+    fn begin(
+        args: &'a LoadArgs,
+        scenario: &'a Scenario,
+        subcommand: &str,
+        plots: bool,
+    ) -> anyhow::Result<(Self, Outputs)> {
+        let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
+        let scratch = Scratch::new()?;
+        let outputs = Outputs::prepare(&args.output, subcommand, plots)?;
+        let session = Self {
+            args,
+            scenario,
+            interrupt,
+            progress: Progress::new(args.output.quiet, args.output.is_piped()),
+            scratch,
+            arguments: arguments(args),
+            halt: None,
+            faults: None,
+            ledger: None,
+            intervals: Vec::new(),
+        };
+        Ok((session, outputs))
+    }
+}
+
 impl Session<'_> {
     /// Servers, preload, and the measurement that was asked for, as often as it was.
     fn headline(&mut self, subcommand: &str, outputs: &Outputs) -> anyhow::Result<RunResult> {
@@ -184,7 +204,7 @@ impl Session<'_> {
                 1 => "headline".to_owned(),
                 all => format!("measurement {number} of {all}"),
             };
-            match self.headline_once(&step, &target, &mut cluster, &frame) {
+            match self.headline_once(&step, &target, &mut cluster, (scenario, &frame)) {
                 Err(error) if repeats.is_empty() => return Err(error),
                 Err(_) if self.halt.is_some() => {}
                 Err(error) => return Err(error),
@@ -212,24 +232,35 @@ impl Session<'_> {
         step: &str,
         target: &AnyTarget,
         cluster: &mut Cluster,
-        frame: &Frame,
+        (scenario, frame): (&Scenario, &Frame),
     ) -> anyhow::Result<(RunResult, Vec<Interval>)> {
-        let scenario = self.scenario;
-        let shape = scenario.shape;
-        let what = (shape, scenario.until, scenario.warmup);
         self.faults = scenario.chaos.clone().map(Faults::new);
-        let (measurement, workload, started_at) = self.measure(step, target, cluster, what)?;
+        let measured = self.measure(step, target, cluster, scenario)?;
+        let findings = measured.0.measured.counts.findings.clone();
+        let (mut result, intervals) = self.result_of(measured, target, (scenario, frame))?;
+        result.verify = self.verification(&findings, target, cluster)?;
+        // It may have been cut short there.
+        result.partial = self.halt.is_some();
+        result.cut = self.halt.as_ref().map(|_| Part::Headline);
+        Ok((result, intervals))
+    }
+
+    /// A measurement as a result with its latencies over time.
+    fn result_of(
+        &self,
+        (measurement, workload, started_at): (Measurement, Arc<Workload>, Timestamp),
+        target: &AnyTarget,
+        (scenario, frame): (&Scenario, &Frame),
+    ) -> anyhow::Result<(RunResult, Vec<Interval>)> {
         if let (Some(halt), 0) = (&self.halt, measurement.measured.counts.attempted()) {
             let why = halt.loss().unwrap_or("interrupted while warming up");
             bail!("{why}; nothing was measured");
         }
-        let findings = &measurement.measured.counts.findings;
-        let verify = self.verification(findings, target, cluster)?;
         let mut warnings = measurement.outages.clone();
-        warnings.extend(measurement.warnings(shape.timeout));
+        warnings.extend(measurement.warnings(scenario.shape.timeout));
         warnings.extend(warnings::of(scenario, &measurement));
         let generator = measurement.generator();
-        let servers = measurement.servers(target.nodes(), &ring_shares(&**target, &workload.keys));
+        let servers = measurement.servers(target.nodes(), &target.ring_shares(&workload.keys));
         warnings.extend(fairness::warnings(generator.clients.as_ref(), &servers));
         let latencies = &measurement.measured.latencies;
         let encoded = |(tag, histogram): (_, Cow<_>)| (tag, encode_histogram(&histogram));
@@ -242,10 +273,11 @@ impl Session<'_> {
             headline: measurement.headline(),
             points: Vec::new(),
             curve: None,
+            find_max: None,
             repeats: Vec::new(),
             operations: measurement.operations(&workload),
             servers,
-            verify,
+            verify: None,
             chaos: measurement.chaos.clone(),
             errors: measurement.measured.counts.errors.clone(),
             trust: measurement.trust.clone(),
@@ -296,8 +328,8 @@ impl Session<'_> {
                 let number = result.points.len() + 1;
                 let name = format!("point {number} of {}", ladder.points());
                 let shape = Shape { threads, clients, ..scenario.shape };
-                let what = (shape, Until::Elapsed(curve::LENGTH), curve::WARMUP);
-                let (measurement, ..) = self.measure(&name, &target, &mut cluster, what)?;
+                let point = scenario.with(shape, curve::WARMUP, curve::LENGTH);
+                let (measurement, ..) = self.measure(&name, &target, &mut cluster, &point)?;
                 let told = |text: &String| format!("{name}: {text}");
                 result.warnings.extend(measurement.outages.iter().map(told));
                 if self.halt.is_some() {

@@ -1,0 +1,346 @@
+//! The search for the highest rate that keeps the objectives: probes until it is found, or the time is
+//! over.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::{FAILED, Frame, Halt, MISSED, Session, UNTRUSTED, check_room};
+use crate::args::LoadArgs;
+use crate::cluster::{AnyTarget, Cluster};
+use crate::find_max::{Ask, Decision, Finding, Probe, Search, Slice};
+use crate::machine;
+use crate::measurement::Measurement;
+use crate::objective::{Bound, Objective};
+use crate::outputs::Outputs;
+use crate::progress::complain;
+use crate::record::record;
+use crate::report::{decode_histogram, search as describe};
+use crate::result::{
+    FindMax, Interval, Limit, Part, Point, ProbeOutcome, ProbeRecord, RunResult, SearchLimit,
+    Trust, Verdict,
+};
+use crate::scenario::{FindMaxPlan, Scenario};
+
+/// How long the closed loop is measured that says where to begin.
+const CLOSED_LENGTH: Duration = Duration::from_secs(1);
+/// Where to look, and to begin, in parts of what it does.
+const BETWEEN: (f64, f64) = (0.01, 10.0);
+const BEGIN: f64 = 0.5;
+/// What a probe takes beside its length and its warm-up: connections, and what is left to do.
+const OVERHEAD: Duration = Duration::from_millis(200);
+/// More of the operations than this after their time are a rate that is not kept up.
+const LATE_SHARE_MAX: f64 = 0.01;
+
+/// A search with what it has measured.
+struct Hunt<'a> {
+    plan: &'a FindMaxPlan,
+    search: Search,
+    between: (f64, f64),
+    closed_loop_ops_s: f64,
+    points: Vec<Point>,
+    probes: Vec<ProbeRecord>,
+    limits: Vec<SearchLimit>,
+    /// The headline: of the highest rate that was kept, or the last one, and its rate if it was.
+    best: Option<(Option<f64>, RunResult, Vec<Interval>)>,
+    /// It was decided and not cut short.
+    outcome: Option<Ask>,
+}
+
+/// Searches, writes the results and says what they are.
+///
+/// # Errors
+///
+/// When nothing could be measured.
+pub(crate) fn find_max(
+    args: &LoadArgs,
+    scenario: &Scenario,
+    plan: &FindMaxPlan,
+) -> anyhow::Result<ExitCode> {
+    let (mut session, outputs) = Session::begin(args, scenario, "find-max", args.output.plots)?;
+    let searched = session.search(plan, &outputs);
+    session.progress.clear();
+    let (hunt, failure) = match searched {
+        Ok(found) => found,
+        Err(error) => {
+            outputs.discard();
+            return Err(error);
+        }
+    };
+    let (result, intervals) = hunt.result(session.halt.is_some() || failure.is_some())?;
+    session.intervals = intervals;
+    let finished = session.finish(&result, &outputs);
+    if let Some(error) = failure {
+        finished?;
+        return Err(error.context("the search is incomplete; what was measured is kept"));
+    }
+    finished.map(|()| hunt.exit_code(&session, &result))
+}
+
+impl Session<'_> {
+    /// Servers, preload, and probes. What fails after the first probe leaves what there was before.
+    fn search<'p>(
+        &mut self,
+        plan: &'p FindMaxPlan,
+        outputs: &Outputs,
+    ) -> anyhow::Result<(Hunt<'p>, Option<anyhow::Error>)> {
+        check_room(self.scenario)?;
+        let mut cluster = self.open(self.scenario.servers() as u32)?;
+        let line = self.scenario.headline(&cluster.describe(&self.args.durability));
+        // The rate and the length of a measurement are no fixed ones here.
+        let callers = line.rsplit_once(" · ").map_or(line.as_str(), |(callers, _)| callers);
+        let search = describe::search(&plan.objectives, plan.time);
+        self.progress.print(&format!("{callers} · {search}\n"))?;
+        let environment = machine::environment(cluster.versions());
+        let target = cluster.target(self.scenario)?;
+        if self.scenario.preload {
+            self.preload(&target, &mut cluster)?;
+        }
+        let begun = Instant::now();
+        let mut hunt = self.begin_search(plan, &target, &mut cluster)?;
+        let frame = |arguments: &[String], args: &LoadArgs, scenario: &Scenario| Frame {
+            name: args.output.name.clone().unwrap_or_else(|| "find-max".to_owned()),
+            environment: environment.clone(),
+            scenario: record(args, scenario, arguments),
+        };
+        loop {
+            let rate_ops_s = match hunt.search.next() {
+                Ask::Probe(rate_ops_s) => rate_ops_s,
+                decided => {
+                    hunt.outcome = Some(decided);
+                    return Ok((hunt, None));
+                }
+            };
+            let number = hunt.points.len() as u64 + 1;
+            let length = plan.length(rate_ops_s);
+            let needed = length + self.scenario.warmup + OVERHEAD;
+            if number > 1 && begun.elapsed() + needed > plan.time {
+                return Ok((hunt, None));
+            }
+            let at = self.scenario.at_rate(rate_ops_s.round() as u64, length, number)?;
+            let frame = frame(&self.arguments, self.args, &at);
+            let probed = self.probe(&mut hunt, (&target, &mut cluster), (&at, &frame));
+            match probed {
+                Err(error) if hunt.best.is_some() && self.halt.is_none() => {
+                    return Ok((hunt, Some(error)));
+                }
+                Err(error) if hunt.best.is_none() => return Err(error),
+                _ => {}
+            }
+            if self.halt.is_some() {
+                return Ok((hunt, None));
+            }
+            let (result, intervals) = hunt.result(true)?;
+            // A failure ends nothing: the last write tries again, and tells.
+            let _ = match number {
+                1 => outputs.begin(&result, &intervals, true),
+                _ => outputs.keep(&result),
+            };
+        }
+    }
+
+    /// A closed loop says where to begin.
+    fn begin_search<'p>(
+        &mut self,
+        plan: &'p FindMaxPlan,
+        target: &AnyTarget,
+        cluster: &mut Cluster,
+    ) -> anyhow::Result<Hunt<'p>> {
+        let closed = self.scenario.closed(CLOSED_LENGTH);
+        let (measurement, ..) = self.measure("closed loop", target, cluster, &closed)?;
+        if let Some(halt) = &self.halt {
+            bail!("{}; nothing was found", halt.loss().unwrap_or("interrupted in the beginning"));
+        }
+        let closed_loop_ops_s = measurement.headline().throughput_ops_s;
+        if closed_loop_ops_s <= 0.0 {
+            let first = measurement.measured.counts.first_error.unwrap_or_default();
+            bail!("no operation succeeded: {first}");
+        }
+        let text = describe::closed_loop(closed_loop_ops_s, &measurement.trust);
+        self.progress.print(&format!("{text}\n"))?;
+        let (low, high) = BETWEEN;
+        let between = plan.between.map_or(
+            ((closed_loop_ops_s * low).max(1.0), closed_loop_ops_s * high),
+            |(low, high)| (low as f64, high as f64),
+        );
+        let search = Search::new(plan.objectives.clone(), between, closed_loop_ops_s * BEGIN);
+        Ok(Hunt {
+            plan,
+            search,
+            between,
+            closed_loop_ops_s,
+            points: Vec::new(),
+            probes: Vec::new(),
+            limits: Vec::new(),
+            best: None,
+            outcome: None,
+        })
+    }
+
+    /// One probe. One that is cut short tells nothing.
+    fn probe(
+        &mut self,
+        hunt: &mut Hunt<'_>,
+        (target, cluster): (&AnyTarget, &mut Cluster),
+        (at, frame): (&Scenario, &Frame),
+    ) -> anyhow::Result<()> {
+        let name = format!("probe {}", hunt.points.len() + 1);
+        let measured = self.measure(&name, target, cluster, at)?;
+        // What cannot be kept up is what is looked for.
+        if matches!(self.halt, Some(Halt::Overflowed(_))) {
+            self.halt = None;
+        }
+        if let Some(halt) = &self.halt {
+            if hunt.best.is_none() {
+                bail!("{}; nothing was found", halt.loss().unwrap_or("interrupted"));
+            }
+            return Ok(());
+        }
+        let measurement = &measured.0;
+        let probe = probe_of(measurement, hunt.plan)?;
+        let (trust, point) =
+            (measurement.trust.clone(), measurement.point(self.scenario.servers() as u32));
+        let line = describe::probe(&hunt.plan.objectives, &measurement.measured.latencies, &point);
+        let is_kept = hunt.add(probe, point, &trust);
+        let outcome = hunt.probes.last().map_or("", |record| describe::outcome(record));
+        self.progress.print(&format!("{name:>9}: {line}: {outcome}\n"))?;
+        let kept = at.rate.as_ref().and_then(crate::schedule::Rate::constant_ops_s);
+        let kept = kept.map(|ops_s| ops_s as f64).filter(|_| is_kept);
+        if hunt.is_better(kept) {
+            let (result, intervals) = self.result_of(measured, target, (at, frame))?;
+            hunt.best = Some((kept, result, intervals));
+        }
+        Ok(())
+    }
+}
+
+impl Hunt<'_> {
+    /// Takes a probe. Returns whether its rate is kept.
+    fn add(&mut self, probe: Probe, point: Point, trust: &Trust) -> bool {
+        let objectives = &self.plan.objectives;
+        let shares: Vec<f64> = (0..objectives.len()).map(|index| share(&probe, index)).collect();
+        let shortfall = probe.shortfall;
+        let failed_share = point.errors as f64 / point.operations.max(1) as f64;
+        let by_generator = trust.verdict == Verdict::Untrusted
+            && matches!(trust.limited_by, Limit::Generator | Limit::SharedCores);
+        self.limits.push(match objectives.iter().any(|o| failed_share > o.allowed) {
+            true => SearchLimit::Errors,
+            false if by_generator => SearchLimit::Generator,
+            false => SearchLimit::Objective,
+        });
+        let rate_asked_ops_s = probe.rate_ops_s;
+        let decision = self.search.add(probe);
+        let outcome = match decision {
+            Decision::Kept => ProbeOutcome::Kept,
+            Decision::Missed(_) => ProbeOutcome::Missed,
+            Decision::Undecided => ProbeOutcome::Undecided,
+        };
+        let record = ProbeRecord { rate_asked_ops_s, outcome, beyond_shares: shares, shortfall };
+        self.probes.push(record);
+        self.points.push(point);
+        decision == Decision::Kept
+    }
+
+    /// Whether a probe, kept at a rate or not, is rather the headline than what there is.
+    fn is_better(&self, kept: Option<f64>) -> bool {
+        let before = self.best.as_ref().map(|(before, ..)| *before);
+        before.is_none_or(|before| before.is_none() || kept.is_some_and(|kept| Some(kept) > before))
+    }
+
+    /// What kept the rate from being higher: of the probe next above it that was not kept.
+    fn limited_by(&self, rate_ops_s: f64) -> Option<SearchLimit> {
+        let above = self.probes.iter().zip(&self.limits).filter(|(probe, _)| {
+            probe.rate_asked_ops_s >= rate_ops_s && probe.outcome != ProbeOutcome::Kept
+        });
+        let next = above.min_by(|(a, _), (b, _)| a.rate_asked_ops_s.total_cmp(&b.rate_asked_ops_s));
+        next.map(|(_, &limit)| limit)
+    }
+
+    /// All that is known, as a result.
+    fn result(&self, partial: bool) -> anyhow::Result<(RunResult, Vec<Interval>)> {
+        let (_, result, intervals) = self.best.as_ref().context("nothing was measured")?;
+        let Finding { kept_ops_s, missed_ops_s, estimate } = self.search.finding();
+        let found_ops_s = estimate.map(|estimate| estimate.rate_ops_s);
+        let find_max = FindMax {
+            objectives: self.plan.objectives.iter().map(ToString::to_string).collect(),
+            rate_ops_s: found_ops_s,
+            low_ops_s: estimate.map(|estimate| estimate.low_ops_s),
+            high_ops_s: estimate.map(|estimate| estimate.high_ops_s),
+            kept_ops_s,
+            missed_ops_s,
+            limited_by: self.limited_by(found_ops_s.or(kept_ops_s).unwrap_or(0.0)),
+            lowest_ops_s: self.between.0,
+            highest_ops_s: self.between.1,
+            closed_loop_ops_s: self.closed_loop_ops_s,
+            time_s: self.plan.time.as_secs_f64(),
+            probes: self.probes.clone(),
+        };
+        let result = RunResult {
+            partial,
+            cut: partial.then_some(Part::Search),
+            points: self.points.clone(),
+            find_max: Some(find_max),
+            ..result.clone()
+        };
+        Ok((result, intervals.clone()))
+    }
+
+    fn exit_code(&self, session: &Session<'_>, result: &RunResult) -> ExitCode {
+        let Finding { kept_ops_s, estimate, .. } = self.search.finding();
+        let untrusted = result.trust.verdict == Verdict::Untrusted;
+        if session.halt.is_none() && self.outcome.is_none() && estimate.is_none() {
+            complain(format_args!(
+                "error: the time was over before the highest rate was found: give more --time, or \
+                 --rate LOW..HIGH"
+            ));
+        }
+        ExitCode::from(match self.outcome {
+            _ if session.halt.is_some() => FAILED,
+            Some(Ask::MissedAtLowest) => MISSED,
+            None if estimate.is_none() => FAILED,
+            _ if kept_ops_s.is_none() => FAILED,
+            _ if session.args.output.strict && untrusted => UNTRUSTED,
+            _ => 0,
+        })
+    }
+}
+
+fn share(probe: &Probe, objective: usize) -> f64 {
+    let (operations, beyond) = probe.slices.iter().fold((0, 0), |(operations, beyond), slice| {
+        (operations + slice.operations, beyond + slice.beyond[objective])
+    });
+    if operations > 0 { beyond as f64 / operations as f64 } else { 0.0 }
+}
+
+/// What the intervals of a measurement tell about the objectives.
+fn probe_of(measurement: &Measurement, plan: &FindMaxPlan) -> anyhow::Result<Probe> {
+    const NEVER_ANSWERED: &str = "ERROR-response";
+    let rate_ops_s = measurement.rate_asked_ops_s.unwrap_or_default();
+    let mut slices: BTreeMap<u64, Slice> = BTreeMap::new();
+    let responses = measurement.measured.intervals.iter();
+    for interval in responses.filter(|interval| interval.tag.ends_with("-response")) {
+        let histogram = decode_histogram(&interval.histogram)?;
+        let failed = interval.tag == NEVER_ANSWERED;
+        let beyond = |objective: &Objective| match objective.bound {
+            _ if failed => histogram.len(),
+            Bound::ResponseNs(ns) => histogram.len() - histogram.count_between(0, ns),
+            Bound::Success => 0,
+        };
+        let none = || Slice { operations: 0, beyond: vec![0; plan.objectives.len()] };
+        let slice = slices.entry((interval.start_s * 1e3).round() as u64).or_insert_with(none);
+        slice.operations += histogram.len();
+        for (sum, objective) in slice.beyond.iter_mut().zip(&plan.objectives) {
+            *sum += beyond(objective);
+        }
+    }
+    let counts = &measurement.measured.counts;
+    let length_ms = plan.length(rate_ops_s).as_millis() as u64;
+    let after: u64 = slices.range(length_ms..).map(|(_, slice)| slice.operations).sum();
+    // What is under way when the last operation becomes due is no backlog.
+    let under_way = (rate_ops_s * plan.limit_s()) as u64;
+    let late = after.saturating_sub(under_way) + counts.unsent;
+    let shortfall = counts.overflowed || late as f64 > counts.attempted() as f64 * LATE_SHARE_MAX;
+    Ok(Probe { rate_ops_s, slices: slices.into_values().collect(), shortfall })
+}
