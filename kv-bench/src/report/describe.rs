@@ -7,7 +7,9 @@ use super::search;
 use crate::fairness;
 use crate::number::{decimal, duration, grouped, short};
 use crate::percentiles::QUANTILES;
-use crate::result::{Bounds, CurvePlan, Headline, Limit, Part, Point, RunResult, ScenarioRecord, Verdict};
+use crate::result::{
+    Bounds, CurvePlan, Headline, Limit, Part, Point, RunResult, ScenarioRecord, Verdict,
+};
 use crate::scenario::plural;
 
 /// The loop, in the words of the laws of measuring.
