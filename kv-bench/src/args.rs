@@ -421,7 +421,8 @@ pub struct CallerArgs {
     ///
     /// Values then begin with 32 bytes that name key and version, with a checksum over all (shorter
     /// values are made so long), and each key is written by one client alone, so that it is known what a
-    /// read must find. A wrong read is an error (verify), and makes the exit code 1. When the
+    /// read must find (a write that another client draws goes to the nearest key of its own). A wrong
+    /// read is an error (verify), and makes the exit code 1. When the
     /// measurement is over, every key is read once more. Costs 24 bytes of memory per key.
     #[arg(long)]
     pub verify: bool,

@@ -42,6 +42,8 @@ pub enum ChaosError {
     Time { fault: String, problem: String },
     #[error("'{0}': a pause needs its length (such as {0}+500ms)")]
     PauseWithoutLength(String),
+    #[error("'{0}': a pause of no time is none")]
+    NoLength(String),
     #[error("'{0}': only a pause has a length")]
     Length(String),
     #[error("'{fault}': there is no server {server}, they are 1 to {servers}")]
@@ -103,6 +105,7 @@ impl FromStr for Fault {
         let action = match (name.trim(), length) {
             ("kill", None) => Action::Kill,
             ("restart", None) => Action::Restart,
+            ("pause", Some(Duration::ZERO)) => return Err(ChaosError::NoLength(text.to_owned())),
             ("pause", Some(length)) => Action::Pause(length),
             ("pause", None) => return Err(ChaosError::PauseWithoutLength(text.to_owned())),
             ("kill" | "restart", Some(_)) => return Err(ChaosError::Length(text.to_owned())),

@@ -23,7 +23,7 @@ use crate::workload::{Keys, Kind, Sizes};
 const START_TIME: Duration = Duration::from_secs(3);
 /// How long one that was away may take to answer at the end: apart from `--timeout`, which may be
 /// shorter than the answer of a healthy server takes.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// How often it is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -159,10 +159,15 @@ impl Cluster {
         if *name == address { address } else { format!("{name} ({address})") }
     }
 
-    /// Whether server number `index`, which was away, answers. It has `ANSWER_TIME` to do so; `None`
+    /// Whether server number `index`, which was away, answers. It has `time` to do so; `None`
     /// when the user did not want to wait for that.
-    pub(crate) fn answers(&self, index: usize, interrupt: &Interrupt) -> Option<bool> {
-        let deadline = Instant::now() + ANSWER_TIME;
+    pub(crate) fn answers(
+        &self,
+        index: usize,
+        time: Duration,
+        interrupt: &Interrupt,
+    ) -> Option<bool> {
+        let deadline = Instant::now() + time;
         loop {
             // A user who wants the end does not wait for an answer.
             if interrupt.is_wanted() {

@@ -22,6 +22,7 @@ use crate::scenario::plural;
 use crate::schedule::Schedule;
 use crate::target::Node;
 use crate::trust::{Facts, Pace, SUSTAINED, ServerLoad, judge};
+use crate::verify::Findings;
 use crate::workload::{COMMANDS_MAX, Kind, Workload};
 
 /// A run that waits longer than this beyond its time says what it waited for.
@@ -71,11 +72,13 @@ pub(crate) fn measure(
 ) -> io::Result<Measurement> {
     let mut until = plan.until;
     let mut overflowed = false;
+    let mut findings = Findings::default();
     if plan.warmup > Duration::ZERO {
         let warm = Until::Elapsed(plan.warmup);
         let warmed = fleet.run(&plan.warmup_workload, &plan.warmup_schedule, warm, |live| {
             watch(&Live { warmup: true, ..*live })
         })?;
+        findings = warmed.counts.findings;
         if warmed.stopped {
             until = Until::Operations(0);
             overflowed = warmed.counts.overflowed;
@@ -99,6 +102,8 @@ pub(crate) fn measure(
         next
     })?;
     measured.counts.overflowed |= overflowed;
+    findings.merge(&measured.counts.findings);
+    measured.counts.findings = findings;
     let (processes_now, now) = at_end.unwrap_or_else(|| (read(), Disturbance::read()));
     let disturbed = (disturbance, now);
     let mut server_cpu: Vec<Option<CpuUsed>> = processes_now

@@ -424,10 +424,13 @@ pub struct Selftest {
 /// What reads returned, against what had been written and acknowledged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verification {
-    /// In the measurement.
+    /// In the measurement and its warm-up.
     pub measured: FindingCounts,
-    /// Of every key, read once after it; `null` when that was not done.
+    /// Of every key, read once after it; `null` when that was not done: the run was cut short, a
+    /// server was dead by order, or could not be asked.
     pub audit: Option<FindingCounts>,
+    /// Keys that could not be read then, for errors and timeouts.
+    pub unread: Option<u64>,
     /// The first wrong read, in words.
     pub first: Option<String>,
 }
@@ -435,7 +438,7 @@ pub struct Verification {
 /// Reads by what they found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindingCounts {
-    /// Reads that could be checked: the wrong ones and the right ones.
+    /// Reads that could be checked, and deletes that found nothing: the wrong ones and the right ones.
     pub checked: u64,
     /// Reads of keys that nobody had written in this run.
     pub unknown: u64,

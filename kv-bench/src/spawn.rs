@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use kv_core::data_dir::Durability;
-use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, getpgid, kill_process, kill_process_group, test_kill_process_group,
+};
 
 use crate::interrupt::Interrupt;
 use crate::probe::{Identity, probe};
@@ -25,6 +27,8 @@ use crate::target::{Address, Credentials, Endpoint, Protocol};
 const START_TIME: Duration = Duration::from_secs(10);
 /// How long it may take to end before it is killed.
 const END_TIME: Duration = Duration::from_secs(2);
+/// How long a server that is about to be stopped may take to say which process it is.
+const PAUSE_PROBE_TIME: Duration = Duration::from_millis(200);
 /// Another process may take a port between our choice and the server's bind.
 const ATTEMPTS: u32 = 5;
 /// Lines of a dead server's log that a message shows.
@@ -117,13 +121,7 @@ impl Servers {
 
     /// Where they listen.
     pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
-        let endpoint = |server: &Spawned| Endpoint {
-            name: server.start.name.clone(),
-            address: server.address(),
-            protocol: Protocol::Resp,
-            credentials: Credentials::default(),
-        };
-        self.list.iter().map(endpoint).collect()
+        self.list.iter().map(Spawned::endpoint).collect()
     }
 
     /// Who they are.
@@ -147,8 +145,10 @@ impl Servers {
         let server = &mut self.list[index];
         server.killed = true;
         server.signal(Signal::KILL);
-        // Nobody can outlive that; its port is free when it has been waited for.
+        // Nobody can outlive that.
         let _ = server.child.wait();
+        server.identity.pid = None;
+        server.await_end_of_group();
     }
 
     /// Starts one that was killed again, where it was and with what is left of its data. It may not
@@ -168,7 +168,8 @@ impl Servers {
     /// # Errors
     ///
     /// When its process is not known.
-    pub(crate) fn pause(&self, index: usize) -> anyhow::Result<()> {
+    pub(crate) fn pause(&mut self, index: usize) -> anyhow::Result<()> {
+        self.list[index].learn_identity();
         self.list[index].signal_program(Signal::STOP)
     }
 
@@ -189,6 +190,7 @@ impl Servers {
 
 impl Drop for Servers {
     fn drop(&mut self) {
+        self.list.retain(|server| !server.killed);
         for server in &self.list {
             // One that is stopped does not hear that it is to end.
             let _ = server.signal_program(Signal::CONT);
@@ -202,17 +204,21 @@ impl Drop for Servers {
 }
 
 impl Spawned {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            name: self.start.name.clone(),
+            address: self.address(),
+            protocol: Protocol::Resp,
+            credentials: Credentials::default(),
+        }
+    }
+
     fn address(&self) -> Address {
         Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, self.start.port)))
     }
 
     fn await_answer(&mut self, interrupt: &Interrupt) -> anyhow::Result<()> {
-        let endpoint = Endpoint {
-            name: self.start.name.clone(),
-            address: self.address(),
-            protocol: Protocol::Resp,
-            credentials: Credentials::default(),
-        };
+        let endpoint = self.endpoint();
         let deadline = Instant::now() + START_TIME;
         loop {
             let answer = probe(&endpoint, START_TIME);
@@ -302,6 +308,25 @@ impl Spawned {
             _ => last(errors),
         };
         Some(words).filter(|words| !words.is_empty())
+    }
+
+    /// Waits until what stood below a supervisor has ended too, and with it its port is free.
+    fn await_end_of_group(&self) {
+        let Some(group) = Pid::from_raw(self.child.id() as i32) else { return };
+        let deadline = Instant::now() + END_TIME;
+        while test_kill_process_group(group).is_ok() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Asks it who it is, where that is not known since it was started again.
+    fn learn_identity(&mut self) {
+        let endpoint = self.endpoint();
+        if self.identity.pid.is_none()
+            && let Ok(identity) = probe(&endpoint, PAUSE_PROBE_TIME)
+        {
+            self.identity.pid = identity.pid.filter(|&pid| self.is_ours(pid));
+        }
     }
 
     fn ask_to_end(&self) {

@@ -27,7 +27,10 @@ use tempfile::TempDir;
 /// A run with its servers and results in `dir`.
 fn run_in(dir: &Path, words: &[&str]) -> Command {
     let mut command = kv_bench(&["run", "--warmup", "0", "--threads", "2", "--clients", "2"]);
-    command.args(["--keys", "1000", "--timeout", "500ms"]).args(words);
+    command.args(["--keys", "1000"]).args(words);
+    if !words.contains(&"--timeout") {
+        command.args(["--timeout", "500ms"]);
+    }
     command.arg("--out").arg(dir.join("results")).env("TMPDIR", dir);
     command
 }
@@ -58,6 +61,7 @@ fn faults_that_make_no_sense_are_refused_in_one_line() {
         (&["--chaos", "maim:1@1s"], "'maim:1@1s' is no fault"),
         (&["--chaos", "kill:1@soon"], "'soon' is not a duration"),
         (&["--chaos", "kill:1@1s+1s"], "only a pause has a length"),
+        (&["--chaos", "pause:1@1s+0s"], "a pause of no time is none"),
         (&["--chaos", "pause:1@1s"], "a pause needs its length (such as pause:1@1s+500ms)"),
         (&["--chaos", "kill:2@1s"], "there is no server 2, they are 1 to 1"),
         (&["--chaos", "kill:0@1s"], "there is no server 0"),
@@ -110,12 +114,14 @@ fn a_server_that_is_killed_and_started_again_serves_what_it_had_promised_to_keep
 fn a_server_that_is_paused_shows_it_at_a_given_rate() {
     let dir = TempDir::new().expect("a folder");
     let words = ["--rate", "500", "--duration", "2s", "--chaos", "pause:1@500ms+500ms"];
-    let (result, _) = whole(dir.path(), &words);
+    // Whoever waits for the whole of it has no timeout.
+    let (result, _) = whole(dir.path(), &[&words[..], &["--timeout", "10s"]].concat());
     let [pause] = result.chaos.as_slice() else { panic!("{:?}", result.chaos) };
-    assert!(length_s(pause) >= 0.45, "{pause:?}");
-    assert!(pause.recovery_s.is_some());
+    let resumed_s = pause.unavailable.map_or(0.0, |gap| gap.start_s + gap.length_s);
+    assert!(resumed_s >= 1.0 && pause.recovery_s.is_some(), "{pause:?}");
     let response = result.headline.response_us.expect("an open loop");
-    assert!(response.max >= 450_000.0 && result.headline.errors == 0, "{response:?}");
+    let paused_s = 1.0 - pause.done_s.expect("there was time");
+    assert!(response.max >= paused_s * 0.9e6 && result.headline.errors == 0, "{response:?}");
 }
 
 #[test]
@@ -126,6 +132,47 @@ fn a_server_that_stays_dead_by_order_does_not_end_the_run() {
     let [kill] = result.chaos.as_slice() else { panic!("{:?}", result.chaos) };
     assert!(length_s(kill) >= 0.9 && kill.recovery_s.is_none(), "{kill:?}");
     assert!(result.headline.errors > 0);
+}
+
+/// Of two that were due at once, the second was done first: the server stayed stopped, or dead.
+#[test]
+fn what_is_due_at_the_same_moment_is_done_in_its_order() {
+    for faults in
+        ["pause:1@200ms+300ms,kill:1@500ms,restart:1@500ms", "kill:1@300ms,restart:1@300ms"]
+    {
+        let dir = TempDir::new().expect("a folder");
+        let (result, _) = whole(dir.path(), &["--duration", "1500ms", "--chaos", faults]);
+        let restart = result.chaos.last().expect("a fault");
+        assert_eq!(restart.action, "restart");
+        assert!(restart.recovery_s.is_some(), "{faults}: {:?}", result.chaos);
+    }
+}
+
+#[test]
+fn the_only_server_may_stay_dead_by_order() {
+    let dir = TempDir::new().expect("a folder");
+    let (result, _) = whole(dir.path(), &["--duration", "4s", "--chaos", "kill:1@200ms"]);
+    assert!(result.headline.errors > 0 && result.chaos[0].recovery_s.is_none());
+}
+
+#[test]
+fn a_pause_that_outlasts_the_measurement_ends_with_it() {
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--verify", "--duration", "1s", "--chaos", "pause:1@500ms+1h"];
+    let (result, output) = whole(dir.path(), &words);
+    assert!(result.chaos[0].done_s.is_some() && result.chaos[0].recovery_s.is_none());
+    let verify = result.verify.expect("it was asked for");
+    assert!(verify.audit.is_some(), "{}", stderr(&output));
+}
+
+#[test]
+fn faults_for_which_there_was_no_time_are_told() {
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--requests", "500", "--chaos", "kill:1@1h,restart:1@2h"];
+    let (result, _) = whole(dir.path(), &words);
+    assert_eq!(result.chaos.iter().filter(|event| event.done_s.is_none()).count(), 2);
+    let told = |text: &&String| text.starts_with("the measurement was over before ");
+    assert_eq!(result.warnings.iter().filter(told).count(), 2, "{:?}", result.warnings);
 }
 
 /// Three seconds without an answer are more than a run waits for a server.

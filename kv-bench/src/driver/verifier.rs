@@ -23,6 +23,8 @@ struct Expected {
     floor: u64,
     /// Of a put or a delete.
     write: Option<Write>,
+    /// Of a delete: whether the key must be there.
+    must_find: bool,
 }
 
 /// Of one worker. Connections and clients are told by their numbers in it.
@@ -77,8 +79,9 @@ impl Verifier {
             key.set(if own < ledger.keys() { own } else { own - self.clients });
         }
         let number = key.number();
+        let must_find = kind == Kind::Delete && ledger.must_find(number);
         let write = is_write.then(|| ledger.issue(number, kind == Kind::Delete));
-        self.next = Some(Expected { key: number, floor: ledger.floor(number), write });
+        self.next = Some(Expected { key: number, floor: ledger.floor(number), write, must_find });
         self.value.clear();
         if let (Kind::Put, Some(write)) = (kind, write) {
             self.value.extend_from_slice(value);
@@ -103,7 +106,9 @@ impl Verifier {
 
     /// What a client waited with is never sent.
     pub(super) fn dropped(&mut self, client: usize) {
-        self.held[client] = None;
+        if let Some(Expected { key, write: Some(write), .. }) = self.held[client].take() {
+            self.verify.ledger.withdraw(key, write);
+        }
     }
 
     /// A connection was lost: nobody knows what became of the writes that it had outstanding.
@@ -117,7 +122,9 @@ impl Verifier {
 
     /// Whether a reply, the next of its connection, was right; `value` is that of a hit.
     pub(super) fn check(&mut self, connection: usize, reply: Reply<'_>, value: &[u8]) -> bool {
-        let Some(Expected { key, floor, write }) = self.outstanding[connection].pop_front() else {
+        let Some(Expected { key, floor, write, must_find }) =
+            self.outstanding[connection].pop_front()
+        else {
             return true;
         };
         let ledger = &self.verify.ledger;
@@ -126,9 +133,13 @@ impl Verifier {
                 ledger.doubt(key, write);
                 return true;
             }
-            (Some(write), _) => {
+            (Some(write), reply) => {
                 ledger.acknowledge(key, write);
-                return true;
+                match reply {
+                    Reply::Miss if must_find => Finding::Lost,
+                    Reply::Miss => Finding::Good,
+                    _ => return true,
+                }
             }
             (None, Reply::Error(_)) => return true,
             (None, Reply::Miss) => ledger.judge_miss(key, floor),

@@ -43,14 +43,20 @@ pub(crate) fn wrong_reads(found: &Verification) -> Option<String> {
 /// What was verified, in a line.
 pub(super) fn line(found: &Verification) -> String {
     let counts = &found.measured;
-    let wrong = wrong_reads(found).unwrap_or_else(|| "none was wrong".to_owned());
+    let nothing = counts.checked == 0 && found.audit.is_none_or(|audit| audit.checked == 0);
+    let right = if nothing { "nothing could be checked" } else { "none was wrong" };
+    let wrong = wrong_reads(found).unwrap_or_else(|| right.to_owned());
     let unknown = match counts.unknown {
         0 => String::new(),
         unknown => format!(", {} of keys that this run had not written", grouped(unknown)),
     };
-    let audit = match &found.audit {
-        Some(audit) => format!(", and then {} keys", grouped(audit.checked)),
-        None => ", and not every key afterwards".to_owned(),
+    let audit = match (&found.audit, found.unread) {
+        (Some(audit), Some(unread)) if unread > 0 => {
+            let all = audit.checked + audit.unknown + unread;
+            format!(", and then {} of {} keys (others failed)", grouped(all - unread), grouped(all))
+        }
+        (Some(audit), _) => format!(", and then {} keys", grouped(audit.checked + audit.unknown)),
+        (None, _) => ", and not every key afterwards".to_owned(),
     };
     format!("verified: {} reads{unknown}{audit}: {wrong}", grouped(counts.checked))
 }

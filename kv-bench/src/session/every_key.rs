@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 
-use super::Session;
+use super::{Halt, Session};
 use crate::cluster::{AnyTarget, Cluster};
 use crate::driver::{Measured, Shape, Until, Verify};
 use crate::machine;
 use crate::number::grouped;
-use crate::report::text;
+use crate::report::{text, wrong_reads};
 use crate::result::Verification;
 use crate::schedule::Schedule;
 use crate::verify::{Findings, Ledger};
@@ -67,21 +67,34 @@ impl Session<'_> {
         measured: &Findings,
         target: &AnyTarget,
         cluster: &mut Cluster,
-    ) -> anyhow::Result<Option<Verification>> {
-        if self.ledger.is_none() {
-            return Ok(None);
-        }
-        let mut found =
-            Verification { measured: measured.counts, audit: None, first: measured.first.clone() };
+    ) -> Option<Verification> {
+        let keys = self.ledger.as_ref()?.keys();
+        let mut found = Verification {
+            measured: measured.counts,
+            audit: None,
+            unread: None,
+            first: measured.first.clone(),
+        };
         if self.halt.is_none() && !cluster.is_any_killed() {
             self.progress.step("reading every key");
             let scenario = self.scenario;
-            let audit =
-                self.each_once(target, cluster, |streams| scenario.audit_workload(streams))?;
-            found.audit = self.halt.is_none().then_some(audit.counts.findings.counts);
-            found.first = found.first.or(audit.counts.findings.first);
+            match self.each_once(target, cluster, |streams| scenario.audit_workload(streams)) {
+                Ok(audit) if self.halt.is_none() => {
+                    let Findings { counts, first } = audit.counts.findings;
+                    found.unread = Some(keys - counts.checked - counts.unknown);
+                    found.audit = Some(counts);
+                    found.first = found.first.or(first);
+                }
+                Ok(_) => {}
+                Err(_) if self.interrupt.is_wanted() => self.halt = Some(Halt::Interrupted),
+                // What was measured is not lost with it.
+                Err(error) => self.progress.warn(&error.context("not every key was read again")),
+            }
         }
-        Ok(Some(found))
+        if let Some(wrong) = wrong_reads(&found) {
+            self.wrong_reads.get_or_insert(wrong);
+        }
+        Some(found)
     }
 
     fn each_once(

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::chaos::{Action, Chaos};
+use crate::chaos::{Action, Chaos, Fault};
 use crate::cluster::Cluster;
 use crate::driver::{Measured, Span};
 use crate::result::{ChaosEvent, Silence};
 
 /// How long a server that was started again, or goes on, may take until it answers; until then nobody
 /// gives up on it.
-const START_TIME: Duration = Duration::from_secs(30);
+pub(super) const START_TIME: Duration = Duration::from_secs(30);
 
 /// What is done at one moment.
 #[derive(Clone, Copy)]
@@ -38,6 +38,16 @@ pub(super) struct Faults {
     done: Vec<Option<Duration>>,
     /// Per fault: when the pause was over.
     resumed: Vec<Option<Duration>>,
+    nodes: Vec<Node>,
+}
+
+/// A server, as far as faults go.
+#[derive(Clone, Copy)]
+enum Node {
+    Untouched,
+    Away,
+    /// Since then it may answer again.
+    Back(Duration),
 }
 
 impl Faults {
@@ -54,9 +64,18 @@ impl Faults {
             steps.push(Step { at, node, deed, fault });
             steps.extend(resume.map(|at| Step { at, node, deed: Deed::Resume, fault }));
         }
-        steps.sort_by_key(|step| std::cmp::Reverse(step.at));
+        // What is due at the same moment is done in the order in which it was planned.
+        steps.sort_by_key(|step| step.at);
+        steps.reverse();
         let none = vec![None; chaos.faults().len()];
-        Self { steps, done: none.clone(), resumed: none, chaos }
+        let nodes = chaos.faults().iter().map(|fault| fault.server as usize).max().unwrap_or(0);
+        Self {
+            steps,
+            done: none.clone(),
+            resumed: none,
+            nodes: vec![Node::Untouched; nodes],
+            chaos,
+        }
     }
 
     /// When something is to be done.
@@ -74,6 +93,8 @@ impl Faults {
                 Deed::Pause => servers.pause(step.node)?,
                 Deed::Resume => servers.resume(step.node)?,
             }
+            let is_back = matches!(step.deed, Deed::Restart | Deed::Resume);
+            self.nodes[step.node] = if is_back { Node::Back(elapsed) } else { Node::Away };
             let times = match step.deed {
                 Deed::Resume => &mut self.resumed,
                 _ => &mut self.done,
@@ -83,21 +104,40 @@ impl Faults {
         Ok(())
     }
 
-    /// Whether servers are away that will come back, or were just now: nobody gives up on them.
-    pub(super) fn are_mending(&self, elapsed: Duration) -> bool {
-        let restarts = self.chaos.faults().iter().zip(&self.done);
-        let restarted = restarts
-            .filter(|(fault, _)| fault.action == Action::Restart)
-            .filter_map(|(_, &done)| done);
-        let mut back = restarted.chain(self.resumed.iter().copied().flatten());
-        self.steps.iter().any(|step| matches!(step.deed, Deed::Restart | Deed::Resume))
-            || back.any(|back| elapsed < back + START_TIME)
+    /// Whether a server is away by order, or was until just now: nobody gives up on it. Without a
+    /// number, whether any is.
+    pub(super) fn excuse(&self, node: Option<usize>, elapsed: Duration) -> bool {
+        let is_excused = |node: &Node| match *node {
+            Node::Untouched => false,
+            Node::Away => true,
+            Node::Back(since) => elapsed < since + START_TIME,
+        };
+        match node {
+            Some(node) => self.nodes.get(node).is_some_and(is_excused),
+            None => self.nodes.iter().any(is_excused),
+        }
     }
 
     /// Whether anything was done to server number `node`.
     pub(super) fn concern(&self, node: usize) -> bool {
-        let mut faults = self.chaos.faults().iter().zip(&self.done);
-        faults.any(|(fault, done)| fault.server as usize == node + 1 && done.is_some())
+        self.nodes.get(node).is_some_and(|node| !matches!(node, Node::Untouched))
+    }
+
+    /// The measurement is over: what is stopped goes on, and nothing more is done.
+    pub(super) fn finish(&mut self, cluster: &mut Cluster) -> anyhow::Result<()> {
+        for step in self.steps.drain(..).rev() {
+            let is_stopped = matches!(self.nodes[step.node], Node::Away);
+            if matches!(step.deed, Deed::Resume) && is_stopped {
+                cluster.servers().resume(step.node)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was never done, as it was asked for.
+    pub(super) fn missed(&self) -> impl Iterator<Item = &Fault> {
+        let faults = self.chaos.faults().iter().zip(&self.done);
+        faults.filter(|(_, done)| done.is_none()).map(|(fault, _)| fault)
     }
 
     /// What came of them.
@@ -164,11 +204,14 @@ fn longest_gap(
 fn recovery_s(measured: &Measured, node: usize, from: Duration) -> Option<f64> {
     let from_ns = measured.start_ns + from.as_nanos() as u64;
     let gap = measured.unserved.get(node)?.iter().find(|gap| gap.end_ns > from_ns)?;
+    // It had not stopped serving, or not for long enough to tell.
+    if gap.begin_ns > from_ns {
+        return Some(0.0);
+    }
     if gap.end_ns == u64::MAX {
         return None;
     }
-    let is_waited_for = gap.begin_ns <= from_ns;
-    Some(if is_waited_for { (gap.end_ns - from_ns) as f64 / 1e9 } else { 0.0 })
+    Some((gap.end_ns - from_ns) as f64 / 1e9)
 }
 
 fn whole(measured: &Measured) -> Span {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 
-use super::faults::Faults;
+use super::faults::{Faults, START_TIME};
 use super::{Halt, Session};
-use crate::cluster::{AnyTarget, Cluster};
+use crate::cluster::{ANSWER_TIME, AnyTarget, Cluster};
 use crate::driver::{Live, Until};
 use crate::measurement::{Measurement, Plan, measure};
 use crate::patience::{self, End};
@@ -60,7 +60,8 @@ impl Session<'_> {
         if let (None, Some(text)) = (&self.halt, measurement.overflow()) {
             self.halt = Some(Halt::Overflowed(text));
         }
-        if let Some(faults) = &self.faults {
+        if let Some(faults) = &mut self.faults {
+            faults.finish(cluster)?;
             let name = |node| cluster.name(node);
             measurement.chaos = faults.events(&measurement.measured, name);
         }
@@ -70,6 +71,11 @@ impl Session<'_> {
         let trust = with_outcome(judge(&measurement.facts), counts.attempted(), counts.failed());
         measurement.trust = with_outages(trust, &outages);
         measurement.outages = outages;
+        if let Some(faults) = self.faults.take() {
+            measurement.outages.extend(faults.missed().map(|fault| {
+                format!("the measurement was over before {fault}: give it more --duration")
+            }));
+        }
         // Too short to be watched: then it has only just ended.
         let started_at = started_at
             .unwrap_or_else(|| before_now(Duration::from_secs_f64(measurement.facts.wall_s)));
@@ -101,10 +107,10 @@ impl Session<'_> {
         }
         if self.halt.is_none() {
             let name = |node| cluster.name(node);
-            let are_mending = |faults: &Faults| faults.are_mending(live.elapsed);
-            let is_patient = self.faults.as_ref().is_some_and(are_mending);
+            let faults = self.faults.as_ref();
+            let is_excused = |node| faults.is_some_and(|faults| faults.excuse(node, live.elapsed));
             let given_up = patience::given_up(live, until, timeout, name)
-                .filter(|_| !is_patient)
+                .filter(|given_up| !is_excused(given_up.node))
                 .map(Halt::GivenUp);
             let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
             self.halt = cluster.obituary().map(Halt::ServerLost).or(given_up).or(interrupted);
@@ -160,7 +166,9 @@ impl Session<'_> {
             return End::Lost;
         }
         self.progress.step(format!("looking whether {} answers", cluster.name(node)));
-        match cluster.answers(node, &self.interrupt) {
+        let is_concerned = self.faults.as_ref().is_some_and(|faults| faults.concern(node));
+        let time = if is_concerned { START_TIME } else { ANSWER_TIME };
+        match cluster.answers(node, time, &self.interrupt) {
             Some(true) => End::Back,
             Some(false) => End::Lost,
             None => {

@@ -28,7 +28,7 @@ use crate::patience::GivenUp;
 use crate::progress::{Progress, complain};
 use crate::record::record;
 use crate::repeats::Repeats;
-use crate::report::{describe, encode_histogram, text, wrong_reads};
+use crate::report::{describe, encode_histogram, text};
 use crate::result::{
     CurvePlan, Environment, Interval, Part, RunResult, SCHEMA, ScenarioRecord, Verdict,
 };
@@ -91,6 +91,8 @@ struct Session<'a> {
     faults: Option<Faults>,
     /// What replies are verified by.
     ledger: Option<Arc<Ledger>>,
+    /// The first wrong reads of any measurement.
+    wrong_reads: Option<String>,
     intervals: Vec<Interval>,
 }
 
@@ -173,6 +175,7 @@ impl<'a> Session<'a> {
             halt: None,
             faults: None,
             ledger: None,
+            wrong_reads: None,
             intervals: Vec::new(),
         };
         Ok((session, outputs))
@@ -238,7 +241,7 @@ impl Session<'_> {
         let measured = self.measure(step, target, cluster, scenario)?;
         let findings = measured.0.measured.counts.findings.clone();
         let (mut result, intervals) = self.result_of(measured, target, (scenario, frame))?;
-        result.verify = self.verification(&findings, target, cluster)?;
+        result.verify = self.verification(&findings, target, cluster);
         // It may have been cut short there.
         result.partial = self.halt.is_some();
         result.cut = self.halt.as_ref().map(|_| Part::Headline);
@@ -357,7 +360,7 @@ impl Session<'_> {
             Some(Some(loss)) => complain(format_args!("error: {loss}; {kept}")),
             None => {}
         }
-        if let Some(wrong) = result.verify.as_ref().and_then(wrong_reads) {
+        if let Some(wrong) = &self.wrong_reads {
             complain(format_args!("error: {wrong}"));
         }
         let dir = written?;
@@ -370,7 +373,7 @@ impl Session<'_> {
             Some(_) => FAILED,
             // Errors are outcomes, but a run without a single success has measured nothing.
             None if result.headline.errors == result.headline.operations => FAILED,
-            None if result.verify.as_ref().and_then(wrong_reads).is_some() => FAILED,
+            None if self.wrong_reads.is_some() => FAILED,
             None if self.args.output.strict && untrusted => UNTRUSTED,
             None => 0,
         })

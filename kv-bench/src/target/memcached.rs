@@ -175,6 +175,11 @@ impl Codec for MemcachedCodec {
         Ok(Some((size, reply)))
     }
 
+    fn value<'a>(&self, reply: &'a [u8]) -> &'a [u8] {
+        let begin = first_line(reply).ok().flatten().map_or(0, |line| line.len() + 2);
+        reply.get(begin..reply.len().saturating_sub(2)).unwrap_or_default()
+    }
+
     fn decode_handshake<'a>(&self, bytes: &'a [u8]) -> Decoded<Option<&'a [u8]>> {
         let Some(line) = first_line(bytes)? else { return Ok(None) };
         let code = line.split(|&byte| byte == b' ').next().unwrap_or_default();

@@ -120,12 +120,8 @@ pub trait Codec: Send {
     /// `None` while it is incomplete.
     fn decode<'a>(&self, request: Request, bytes: &'a [u8]) -> Decoded<Reply<'a>>;
 
-    /// The value in a whole reply that is a hit of a get: both protocols announce it with a line and
-    /// end it with another's end.
-    fn value<'a>(&self, reply: &'a [u8]) -> &'a [u8] {
-        let begin = reply.windows(2).position(|end| end == b"\r\n").map_or(0, |at| at + 2);
-        reply.get(begin..reply.len().saturating_sub(2)).unwrap_or_default()
-    }
+    /// The value in a whole reply that is a hit of a get.
+    fn value<'a>(&self, reply: &'a [u8]) -> &'a [u8];
 
     /// Reads one reply to the handshake: the bytes it took, and the message if it is an error.
     fn decode_handshake<'a>(&self, bytes: &'a [u8]) -> Decoded<Option<&'a [u8]>>;

@@ -157,6 +157,13 @@ impl Codec for RespCodec {
         }
     }
 
+    fn value<'a>(&self, reply: &'a [u8]) -> &'a [u8] {
+        // Pushes may stand before it.
+        let Ok(Some((Skim::Bulk(length), _))) = skim(reply) else { return &[] };
+        let end = reply.len().saturating_sub(2);
+        &reply[end.saturating_sub(length)..end]
+    }
+
     fn decode_handshake<'a>(&self, bytes: &'a [u8]) -> Decoded<Option<&'a [u8]>> {
         Ok(match skim(bytes).map_err(|_| Garbage)? {
             Some((Skim::Error(message), size)) => Some((size, Some(message))),

@@ -1,6 +1,7 @@
 //! What is known of every key: the versions that were issued, acknowledged, deleted, and doubted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -50,9 +51,21 @@ pub struct Ledger {
 /// Writes of which nobody knows whether, and when, they are done.
 #[derive(Debug, Default)]
 struct Doubts {
-    puts: HashSet<(u64, Version)>,
+    /// Per key, in order; what follows each other is one range, so that a server that refuses
+    /// everything for long fills no memory.
+    puts: HashMap<u64, Vec<RangeInclusive<Version>>>,
     /// Keys.
     deletes: HashSet<u64>,
+}
+
+impl Doubts {
+    fn add_put(&mut self, key: u64, version: Version) {
+        let ranges = self.puts.entry(key).or_default();
+        match ranges.last_mut() {
+            Some(last) if *last.end() + 1 == version => *last = *last.start()..=version,
+            _ => ranges.push(version..=version),
+        }
+    }
 }
 
 impl Ledger {
@@ -101,7 +114,14 @@ impl Ledger {
         if write.is_delete {
             doubts.deletes.insert(key);
         } else {
-            doubts.puts.insert((key, write.version));
+            doubts.add_put(key, write.version);
+        }
+    }
+
+    /// A write was never sent, after all others of its key had their outcome.
+    pub fn withdraw(&self, key: u64, write: Write) {
+        if write.is_delete {
+            self.deleted[key as usize].store(0, Ordering::Release);
         }
     }
 
@@ -131,6 +151,11 @@ impl Ledger {
             return Finding::Good;
         }
         Finding::Stale
+    }
+
+    /// Whether a delete that is sent now must find the key: its writer asks before it issues it.
+    pub fn must_find(&self, key: u64) -> bool {
+        self.judge_miss(key, self.floor(key)) == Finding::Lost
     }
 
     /// Judges a read that found nothing.
@@ -165,7 +190,8 @@ impl Ledger {
 
     fn is_put_in_doubt(&self, key: u64, version: Version) -> bool {
         let doubts = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-        doubts.puts.contains(&(key, version))
+        let ranges = doubts.puts.get(&key).map_or(&[][..], Vec::as_slice);
+        ranges.iter().any(|range| range.contains(&version))
     }
 
     fn is_delete_in_doubt(&self, key: u64) -> bool {
