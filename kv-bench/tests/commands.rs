@@ -2,7 +2,6 @@
 
 #[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
-#[expect(dead_code, reason = "nothing is waited for here")]
 mod program;
 #[allow(dead_code, reason = "other tests need more of it")]
 mod scripted;

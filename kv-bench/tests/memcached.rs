@@ -6,6 +6,7 @@ mod program;
 
 use std::fs;
 use std::process::Output;
+use std::time::Duration;
 
 use kv_bench::result::RunResult;
 use kv_bench::target::{
@@ -45,6 +46,27 @@ fn requests_are_those_of_the_protocols_description() {
     // Longer and shorter than most, and with what ends a line in it.
     assert_eq!(encoded(Request::Put, b"a\r\nlong one"), b"ms key 11\r\na\r\nlong one\r\n");
     assert_eq!(encoded(Request::Put, b""), b"ms key 0\r\n\r\n");
+}
+
+#[test]
+fn what_is_put_lives_for_so_many_seconds() {
+    let target = target(b"key").expect("a key").with_ttl(Some(Duration::from_mins(1)));
+    let encoded = |value| {
+        let mut out = Vec::new();
+        let operation = Operation { request: Request::Put, key: b"key", value };
+        target.codec().encode(operation, &mut out);
+        out
+    };
+    assert_eq!(encoded(b"hello"), b"ms key 5 T60\r\nhello\r\n");
+    assert_eq!(encoded(b"hello you"), b"ms key 9 T60\r\nhello you\r\n");
+}
+
+#[test]
+fn what_memcached_does_not_know_is_refused() {
+    let told = "--ttl 1.5s: memcached counts it in seconds, up to 720h (such as --ttl 60s)";
+    assert_refused(2, "memcached://127.0.0.1:1", &["--ttl", "1500ms"], told);
+    let told = "--command 'GET __key__': commands are of servers that speak RESP";
+    assert_refused(2, "memcached://127.0.0.1:1", &["--command", "GET __key__"], told);
 }
 
 #[test]

@@ -69,6 +69,12 @@ fn workloads_that_make_no_sense_are_refused_with_what_would() {
         (&["--workload", "ycsb-z"], "no such workload (known: ycsb-a, "),
         (&["--mix", "insert=1,get=9", "--keys", "200g"], "must be from 1 to 100,000,000,000"),
         (&["--mix", "scan"], "unknown operation 'scan' (known: get, put, delete, insert, rmw;"),
+        (
+            &["--verify", "--workload", "ycsb-f"],
+            "--verify: only for gets, puts and deletes without",
+        ),
+        (&["--verify", "--workload", "cache"], "--verify: only for gets, puts and deletes without"),
+        (&["--verify", "--command", "GET __key__"], "--verify: only for gets, puts and deletes"),
         (&["--ttl", "0"], "--ttl 0s: must be whole milliseconds, from 1ms to 8760h (such as"),
         (&["--ttl", "1.5ms"], "--ttl 1.5ms: must be whole milliseconds"),
         (&["--keys", "2t"], "'2t' is not a count"),
