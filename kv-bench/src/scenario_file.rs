@@ -50,12 +50,13 @@ pub(crate) fn with_file(command: &Command, words: Vec<OsString>) -> Result<Vec<O
     let mut all = words;
     for setting in settings(leaf, &text, path)? {
         let excludes = leaf.get_arg_conflicts_with(setting.arg);
-        let excluded = leaf.get_arguments().filter(|other| is_typed(matches, other)).any(|typed| {
-            typed == setting.arg
-                || excludes.contains(&typed)
-                || leaf.get_arg_conflicts_with(typed).contains(&setting.arg)
-        });
-        if !excluded {
+        let is_left_out =
+            leaf.get_arguments().filter(|other| is_typed(matches, other)).any(|typed| {
+                typed == setting.arg
+                    || excludes.contains(&typed)
+                    || leaf.get_arg_conflicts_with(typed).contains(&setting.arg)
+            });
+        if !is_left_out {
             all.extend(setting.words.into_iter().map(OsString::from));
         }
     }

@@ -133,7 +133,7 @@ fn uniform_keys_are_equally_likely() {
     assert_follows("uniform", &counts(picks("uniform", 777, (0, 1), 3), 777), &[1.0; 777]);
 }
 
-/// As RocksDB's paper has it: the hotness of the ranges, and within one a·x^b for the first x ranks.
+/// As `RocksDB`'s paper has it: the hotness of the ranges, and within one a·x^b for the first x ranks.
 #[test]
 fn mixgraph_keys_are_in_hot_ranges_and_hot_within_them() {
     let (ranges, each) = (30, 2_000);
@@ -155,7 +155,7 @@ fn mixgraph_keys_are_in_hot_ranges_and_hot_within_them() {
     // The others are many to each key.
     let rest = 1.0 - a * (single as f64).powf(b);
     assert!(ranks > 10 * single && rest > 0.0);
-    due.iter_mut().for_each(|share| *share += rest / each as f64);
+    due = due.into_iter().map(|share| share + rest / each as f64).collect();
     assert_follows("keys of the hottest range", of(0), &due);
 }
 

@@ -61,7 +61,7 @@ fn client(server: &Server) -> Client {
 
 fn value_of(client: &mut Client, key: &str) -> Vec<u8> {
     match client.call(&["GET", key]).expect("it answers") {
-        Value::Bulk(bytes) => bytes.to_vec(),
+        Value::Bulk(bytes) => bytes.clone(),
         other => panic!("{key} is {other:?}"),
     }
 }

@@ -344,7 +344,7 @@ impl<T: Target> Worker<T> {
         client_id: usize,
         kind: Kind,
         value: &[u8],
-        (due_ns, note): (u64, Note),
+        (due_ns, memo): (u64, Note),
     ) -> (bool, usize) {
         let key = self.key.bytes();
         let request = kind.request();
@@ -353,14 +353,14 @@ impl<T: Target> Worker<T> {
         let id = client_id * self.nodes + node;
         let connection = &mut self.connections[id];
         if connection.state != State::Ready {
-            self.hold(client_id, id, (kind, value), (due_ns, note));
+            self.hold(client_id, id, (kind, value), (due_ns, memo));
             return (false, id);
         }
         let operation = Operation { request, key, value };
         self.codec.encode(operation, &mut connection.outgoing);
         connection.in_flight.push_back(InFlight { kind, sent_ns: 0, due_ns });
         if self.following.is_noted(kind) {
-            connection.notes.push_back(note);
+            connection.notes.push_back(memo);
         }
         if connection.unsent == 0 {
             self.touched.push(id);

@@ -8,7 +8,7 @@ use crate::percentiles::thin_kinds_warning;
 use crate::recorder::{Counts, Time};
 use crate::result::Point;
 use crate::scenario::Scenario;
-use crate::workload::{KeyDistribution, Kind};
+use crate::workload::{KeyDistribution, Kind, Preset};
 
 /// Warnings per kind of operation.
 pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> {
@@ -45,7 +45,7 @@ pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> 
         )
     });
     let lost = lost_keys(scenario, counts);
-    let lacks = scenario.demand.preset.and_then(|preset| preset.lacks()).map(str::to_owned);
+    let lacks = scenario.demand.preset.and_then(Preset::lacks).map(str::to_owned);
     lacks.into_iter().chain(thin.flatten()).chain(missed).chain(exhausted).chain(lost).collect()
 }
 

@@ -138,12 +138,11 @@ impl Codec for RespCodec {
         let Some((skim, size)) = skim(bytes).map_err(|_| Garbage)? else { return Ok(None) };
         let reply = match (request, skim) {
             (_, Skim::Error(message)) => Reply::Error(message),
-            (Request::Get, Skim::Bulk(_)) | (Request::Delete, Skim::Integer(1)) => Reply::Hit,
-            (Request::Get, Skim::Null) | (Request::Delete, Skim::Integer(0)) => Reply::Miss,
-            (Request::Put, Skim::Simple(_)) => Reply::Stored,
-            (Request::Command(_), Skim::Bulk(_)) => Reply::Hit,
-            (Request::Command(_), Skim::Null) => Reply::Miss,
-            (Request::Command(_), _) => Reply::Stored,
+            (Request::Get | Request::Command(_), Skim::Bulk(_))
+            | (Request::Delete, Skim::Integer(1)) => Reply::Hit,
+            (Request::Get | Request::Command(_), Skim::Null)
+            | (Request::Delete, Skim::Integer(0)) => Reply::Miss,
+            (Request::Put, Skim::Simple(_)) | (Request::Command(_), _) => Reply::Stored,
             _ => return Err(Garbage),
         };
         Ok(Some((size, reply)))

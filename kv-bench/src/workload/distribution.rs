@@ -35,7 +35,7 @@ pub enum KeyDistribution {
     YcsbZipfian { theta: f64 },
     /// YCSB's `scrambled zipfian` generator, bit by bit: what its workloads A to C and F draw from.
     YcsbScrambled,
-    /// RocksDB's model of a database of Facebook's: hot ranges of keys, and hot keys within each.
+    /// `RocksDB`'s model of a database of Facebook's: hot ranges of keys, and hot keys within each.
     Mixgraph,
     /// Operation *i* of the run takes key *i*: each key once, and then it ends, however long it was
     /// to last. For preloading and for delete-only runs, where a key can be deleted only once.

@@ -81,6 +81,7 @@ impl Kind {
 
     /// The kind under which it stands in results: gets and puts are shown together, wherever they
     /// come from.
+    #[must_use]
     pub const fn shown_as(self) -> Self {
         match self {
             Self::ModifyGet => Self::Get,
@@ -95,6 +96,7 @@ impl Kind {
     }
 
     /// What goes out first when it is drawn.
+    #[must_use]
     pub const fn first(self) -> Self {
         match self {
             Self::ReadModifyWrite => Self::ModifyGet,

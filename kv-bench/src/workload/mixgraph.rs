@@ -1,6 +1,6 @@
-//! Which keys Facebook's UDB asks for, as RocksDB's `db_bench` models it (`mixgraph`).
+//! Which keys Facebook's UDB asks for, as `RocksDB`'s `db_bench` models it (`mixgraph`).
 //!
-//! Z. Cao, S. Dong, S. Vemuri, D. Du: Characterizing, modeling, and benchmarking RocksDB key-value
+//! Z. Cao, S. Dong, S. Vemuri, D. Du: Characterizing, modeling, and benchmarking `RocksDB` key-value
 //! workloads at Facebook, FAST '20. The keys are in ranges, of which some are hot: the *k*-th hottest in
 //! proportion to a·e^(b·k) + c·e^(d·k). Within a range the popularity of keys follows a power law: the
 //! *x* most popular get a·x^b of the operations. As in `db_bench`, ranks are hashed to keys, and several

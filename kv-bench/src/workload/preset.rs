@@ -14,7 +14,7 @@ pub struct Preset {
 }
 
 /// How long the keys of a cache live, unless `--ttl` says.
-pub(crate) const CACHE_TTL: Duration = Duration::from_secs(60);
+pub(crate) const CACHE_TTL: Duration = Duration::from_mins(1);
 
 /// What is left out of it is to be told.
 const MIXGRAPH: &str = "mixgraph";

@@ -46,9 +46,9 @@ impl<T: Target> Worker<T> {
         let mut failure = first;
         let failed = connection.in_flight.len() as u32;
         while let Some(operation) = connection.in_flight.pop_front() {
-            let note = connection.take_note(&self.following, operation.kind);
+            let failed = (operation, connection.take_note(&self.following, operation.kind));
             let (recorder, following) = (&mut self.recorder, &mut self.following);
-            fail(recorder, following, (operation, note), failure, now_ns);
+            fail(recorder, following, failed, failure, now_ns);
             self.recorder.lost(node, why, now_ns.min(self.deadline_ns));
             self.clients[client_id].outstanding -= 1;
             let next_sent_ns = connection.in_flight.front().map_or(now_ns, |next| next.sent_ns);
