@@ -154,6 +154,7 @@ impl Cli {
             None => Some(&mut self.curve.load),
             Some(Command::Curve(args)) => Some(&mut args.load),
             Some(Command::Run(args)) => Some(args),
+            Some(Command::FindMax(args)) => Some(&mut args.load),
             Some(_) => None,
         }
     }

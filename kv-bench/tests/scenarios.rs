@@ -116,7 +116,7 @@ fn what_makes_no_sense_is_refused_with_its_line() {
         ("keys = ", "it.toml:1: "),
         ("keys = 99999999999999999999", "it.toml:1: 'keys' is too large a number"),
         ("duration = \"1s\"\nrequests = 1", "--duration cannot be used with"),
-        ("arrivals = \"constant\"", "--rate <RATE> is missing"),
+        ("arrivals = \"constant\"", "--arrivals constant: only at a --rate"),
         ("mix = \"scan\"", "--mix: unknown operation 'scan'"),
     ];
     for (text, expected) in cases {
