@@ -4,12 +4,17 @@
 //! on with recycled ones, so recording is never locked, copied or paused. An error is counted by
 //! kind and its latency kept apart: it is never a success.
 
+mod tally;
+
+pub use tally::Tally;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
 
+use crate::percentiles::add;
 use crate::result::ErrorCounts;
 use crate::verify::Findings;
 use crate::workload::{COMMANDS_MAX, Command, Commands, Kind, tag};
@@ -215,14 +220,6 @@ fn sum(times: &[Histogram<u64>], which: impl Iterator<Item = usize>) -> Cow<'_, 
     })
 }
 
-/// Equal bounds by construction; an addition of equal bounds cannot fail.
-fn add(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
-    if !part.is_empty() {
-        let added = sum.add(part);
-        debug_assert!(added.is_ok(), "histograms share their bounds");
-    }
-}
-
 /// Why an operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure<'a> {
@@ -366,14 +363,8 @@ impl Counts {
         for (sum, part) in self.kinds.iter_mut().zip(&other.kinds) {
             sum.add(part);
         }
-        self.errors.timeout += other.errors.timeout;
-        self.errors.connection += other.errors.connection;
-        self.errors.protocol += other.errors.protocol;
-        self.errors.verify += other.errors.verify;
+        self.errors.add(&other.errors);
         self.findings.merge(&other.findings);
-        for (word, count) in &other.errors.server {
-            *self.errors.server.entry(word.clone()).or_default() += count;
-        }
         self.nodes.resize(self.nodes.len().max(other.nodes.len()), 0);
         for (sum, part) in self.nodes.iter_mut().zip(&other.nodes) {
             *sum += part;

@@ -10,10 +10,13 @@
 mod confidence;
 mod find_max;
 mod generator;
+mod series;
 
 pub use confidence::{Bounds, Confidence};
 pub use find_max::{FindMax, ProbeOutcome, ProbeRecord, SearchLimit};
 pub use generator::{Fairness, Generator, WorkerCost};
+pub use series::{Series, SeriesInterval};
+
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,6 +69,9 @@ pub struct RunResult {
     pub chaos: Vec<ChaosEvent>,
     /// The headline's errors by kind.
     pub errors: ErrorCounts,
+    /// The headline over time; `null` in results of an older kv-bench.
+    #[serde(default)]
+    pub series: Option<Series>,
     /// Whether the headline can be believed.
     pub trust: Trust,
     /// What the generator used and was denied meanwhile; `null` in results of an older kv-bench.
@@ -298,7 +304,7 @@ pub struct ServerShare {
 }
 
 /// Errors by kind.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorCounts {
     /// No reply within `--timeout`.
     pub timeout: u64,

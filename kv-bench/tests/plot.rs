@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use kv_bench::plot::{self, Figure, Histograms};
 use kv_bench::report;
-use kv_bench::result::{Percentiles, Point, RunResult, Verdict};
+use kv_bench::result::{Percentiles, Point, RunResult, Series, SeriesInterval, Verdict};
 use proptest::prelude::*;
 
 fn histograms(result: &RunResult) -> Histograms {
@@ -100,6 +100,28 @@ fn a_png_is_large_and_has_ink_in_plot_and_labels() {
 }
 
 #[test]
+fn the_course_of_a_run_shows_throughput_tail_and_where_operations_failed() {
+    let mut result = sample::open_loop();
+    let drawn = texts(&svg(&result, "over-time"));
+    assert!(drawn[0].ends_with("errors in 2 of 8 intervals"), "{drawn:?}");
+    for label in ["Response time in each second", "errors", "p50", "p99", "max", "6", "4 k"] {
+        assert!(drawn.iter().any(|text| text == label), "{label}: {drawn:?}");
+    }
+    let series = result.series.as_mut().unwrap();
+    series.interval_s = 4.0;
+    // A second without a reply is a gap in the latencies, and what stands alone is still drawn.
+    for interval in &mut series.intervals {
+        interval.errors = 0;
+        interval.response_us = interval.response_us.filter(|_| interval.start_s % 2.0 == 0.0);
+    }
+    let drawn = texts(&svg(&result, "over-time"));
+    assert!(!drawn.contains(&"errors".to_owned()) && !drawn[0].contains("errors"), "{drawn:?}");
+    assert!(drawn.contains(&"Response time in each 4 s".to_owned()), "{drawn:?}");
+    result.series.as_mut().unwrap().intervals.truncate(1);
+    assert!(!figures(&result).contains_key("over-time"));
+}
+
+#[test]
 fn a_result_without_points_or_histograms_has_no_figures() {
     let mut result = sample::result();
     result.points.clear();
@@ -148,6 +170,19 @@ fn any_point() -> impl Strategy<Value = Point> {
         })
 }
 
+fn any_interval() -> impl Strategy<Value = SeriesInterval> {
+    let time = prop::option::of((any_float(), any_float()));
+    (any_float(), any_float(), any_float(), any::<u64>(), time).prop_map(
+        |(start_s, length_s, throughput_ops_s, errors, time)| {
+            let mut interval = sample::open_loop().series.unwrap().intervals.swap_remove(0);
+            let service = interval.service_us.expect("the sample's seconds are measured");
+            interval.service_us = time.map(|(p50, max)| Percentiles { p50, max, ..service });
+            let response_us = interval.service_us;
+            SeriesInterval { start_s, length_s, throughput_ops_s, errors, response_us, ..interval }
+        },
+    )
+}
+
 fn any_histogram() -> impl Strategy<Value = String> {
     let values = prop::collection::vec((0..60_000_000_000_u64, 1..1_000_000_u64), 0..20);
     values.prop_map(|values| {
@@ -165,6 +200,7 @@ proptest! {
     #[test]
     fn no_data_breaks_a_renderer(
         points in prop::collection::vec(any_point(), 0..12),
+        intervals in prop::collection::vec(any_interval(), 0..6),
         histograms in prop::collection::btree_map("[A-Z]{0,6}-(service|response)", any_histogram(), 0..4),
         numbers in prop::collection::vec(any_float(), 4),
         words in prop::collection::vec(".{0,200}", 4),
@@ -172,6 +208,7 @@ proptest! {
     ) {
         let mut result = sample::result();
         result.points = points;
+        result.series = Some(Series { interval_s: numbers[3], intervals });
         result.histograms = histograms;
         result.headline.throughput_ops_s = numbers[0];
         result.headline.duration_s = numbers[1];

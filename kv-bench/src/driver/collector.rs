@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crossbeam::channel::Sender;
 
 use super::handover::{Batch, INTERVAL};
-use crate::recorder::{Latencies, Time};
+use super::series::SeriesMaker;
+use crate::recorder::{Latencies, Tally, Time};
 use crate::report::encode_histogram;
-use crate::result::Interval;
+use crate::result::{Interval, Series};
 
 /// Percentiles of the last interval, for the eye: of response times in an open loop, of service times
 /// in a closed one.
@@ -20,6 +21,7 @@ pub struct Percentile {
 /// One interval on its way to completion.
 struct Open {
     latencies: Box<Latencies>,
+    tally: Tally,
     end_ns: u64,
 }
 
@@ -29,7 +31,11 @@ pub(super) struct Collector {
     open: BTreeMap<u64, Open>,
     /// The interval that each worker is in.
     reached: Vec<u64>,
+    /// What each worker had counted when it last handed over.
+    tallies: Vec<Tally>,
     closed: Vec<Interval>,
+    series: SeriesMaker,
+    end_ns: u64,
     latest: Option<Percentile>,
     recycle: Sender<Box<Latencies>>,
 }
@@ -46,25 +52,32 @@ impl Collector {
             total: Box::new(empty),
             open: BTreeMap::new(),
             reached: vec![0; workers],
+            tallies: vec![Tally::default(); workers],
             closed: Vec::new(),
+            series: SeriesMaker::new(),
+            end_ns: start_ns,
             latest: None,
             recycle,
         }
     }
 
     pub(super) fn take(&mut self, batch: Batch) {
-        let Batch { worker, interval, end_ns, mut latencies } = batch;
+        let Batch { worker, interval, end_ns, mut latencies, tally } = batch;
         self.total.add(&latencies);
+        self.end_ns = self.end_ns.max(end_ns);
+        let fresh = tally.since(&self.tallies[worker]);
+        self.tallies[worker] = tally;
         match self.open.get_mut(&interval) {
             Some(open) => {
                 open.latencies.add(&latencies);
+                open.tally.add(&fresh);
                 open.end_ns = open.end_ns.max(end_ns);
                 latencies.clear();
                 // The workers may have gone; then nobody needs the empty one.
                 let _ = self.recycle.send(latencies);
             }
             None => {
-                self.open.insert(interval, Open { latencies, end_ns });
+                self.open.insert(interval, Open { latencies, tally: fresh, end_ns });
             }
         }
         self.reach(worker, interval + 1);
@@ -89,8 +102,9 @@ impl Collector {
     }
 
     fn close(&mut self, interval: u64, open: Open) {
-        let Open { mut latencies, end_ns } = open;
+        let Open { mut latencies, tally, end_ns } = open;
         let begin_ns = interval * INTERVAL.as_nanos() as u64;
+        self.series.add(begin_ns, &latencies, &tally);
         let length_ns = end_ns.saturating_sub(self.start_ns + begin_ns);
         for (tag, histogram) in latencies.tagged() {
             self.closed.push(Interval {
@@ -117,11 +131,13 @@ impl Collector {
         self.latest
     }
 
-    /// Closes every interval and returns the totals with them.
-    pub(super) fn finish(mut self) -> (Box<Latencies>, Vec<Interval>) {
+    /// Closes every interval and returns the totals with them, and with the run over time.
+    pub(super) fn finish(mut self) -> (Box<Latencies>, Vec<Interval>, Series) {
         while let Some((interval, open)) = self.open.pop_first() {
             self.close(interval, open);
         }
-        (self.total, self.closed)
+        let nodes = self.tallies.iter().map(|tally| tally.nodes.len()).max().unwrap_or(0);
+        let series = self.series.finish(self.end_ns - self.start_ns, nodes);
+        (self.total, self.closed, series)
     }
 }

@@ -24,7 +24,7 @@ use super::{Message, Outcome, Phase, Shape, Until};
 use crate::interrupt;
 use crate::number::grouped;
 use crate::recorder::{Counts, Latencies};
-use crate::result::Interval;
+use crate::result::{Interval, Series};
 use crate::schedule::Schedule;
 use crate::target::Target;
 use crate::workload::{Kind, Workload};
@@ -72,6 +72,7 @@ pub struct Measured {
     pub counts: Counts,
     pub latencies: Box<Latencies>,
     pub intervals: Vec<Interval>,
+    pub series: Series,
     /// One per worker.
     pub outcomes: Vec<Outcome>,
     /// The watcher ended it early.
@@ -236,13 +237,14 @@ impl Fleet {
         for outcome in &outcomes {
             counts.add(&outcome.counts);
         }
-        let (latencies, intervals) = collector.finish();
+        let (latencies, intervals, series) = collector.finish();
         let mut silences = silences(&outcomes);
         let silence = silences.pop().unwrap_or_default();
         Ok(Measured {
             counts,
             latencies,
             intervals,
+            series,
             stopped,
             start_ns,
             end_ns,

@@ -10,7 +10,7 @@ use crossbeam::utils::CachePadded;
 
 use super::outage::{NOT_CONCERNED, Reach};
 use super::{Message, Phase};
-use crate::recorder::{Counts, Latencies};
+use crate::recorder::{Counts, Latencies, Recorder, Tally};
 
 /// Length of an interval: two lines a second in the histogram log, fresh percentiles twice a second
 /// in the progress line.
@@ -65,13 +65,15 @@ pub(super) struct Load {
     pub(super) waiting_since_ns: Option<u64>,
 }
 
-/// The latencies that one worker recorded in one interval.
+/// What one worker recorded in one interval.
 pub(super) struct Batch {
     pub(super) worker: usize,
     /// Number of the interval in which it began.
     pub(super) interval: u64,
     pub(super) end_ns: u64,
     pub(super) latencies: Box<Latencies>,
+    /// Since the phase began.
+    pub(super) tally: Tally,
 }
 
 pub(super) struct Handover {
@@ -109,12 +111,13 @@ impl Handover {
 
     /// Sends the latencies of the interval that is over and puts empty ones in their place.
     #[cold]
-    pub(super) fn hand_over(&mut self, latencies: &mut Box<Latencies>, now_ns: u64) {
+    pub(super) fn hand_over(&mut self, recorder: &mut Recorder, now_ns: u64) {
+        let Recorder { counts, latencies } = recorder;
         let empty = self.recycled.try_recv().ok();
         // A phase of the other kind may have left some.
         let empty = empty.filter(|empty| empty.is_like_of(latencies));
         let empty = empty.unwrap_or_else(|| Box::new(Latencies::like(latencies)));
-        self.send(std::mem::replace(latencies, empty), now_ns);
+        self.send(std::mem::replace(latencies, empty), Tally::of(counts), now_ns);
         let length_ns = INTERVAL.as_nanos() as u64;
         self.interval = now_ns.saturating_sub(self.start_ns) / length_ns;
         self.due_ns = self.start_ns + (self.interval + 1) * length_ns;
@@ -139,8 +142,9 @@ impl Handover {
         }
     }
 
-    fn send(&self, latencies: Box<Latencies>, end_ns: u64) {
-        let batch = Batch { worker: self.worker, interval: self.interval, end_ns, latencies };
+    fn send(&self, latencies: Box<Latencies>, tally: Tally, end_ns: u64) {
+        let batch =
+            Batch { worker: self.worker, interval: self.interval, end_ns, latencies, tally };
         // A collector that is gone has ended the run; there is nobody left to tell.
         let _ = self.messages.send(Message::Batch(batch));
     }

@@ -16,6 +16,7 @@ mod handover;
 mod open_loop;
 mod outage;
 mod poll;
+mod series;
 mod silence;
 mod spare_core;
 mod thinking;

@@ -173,14 +173,14 @@ impl<T: Target> Worker<T> {
                 }
             }
             if handover.due(self.now_ns) {
-                handover.hand_over(&mut self.recorder.latencies, self.now_ns);
+                handover.hand_over(&mut self.recorder, self.now_ns);
             }
         }
         self.end_following(phase);
         self.reach.end(&mut self.recorder.counts.outages);
         handover.publish(&self.recorder.counts, Load::default(), &self.reach);
         handover.publish_end();
-        handover.hand_over(&mut self.recorder.latencies, now_ns());
+        handover.hand_over(&mut self.recorder, now_ns());
         let cost = self.cost.take().unwrap_or_else(|| self.cost());
         if let Some(verifier) = self.verifier.take() {
             self.recorder.counts.findings = verifier.into_findings();

@@ -38,21 +38,33 @@ pub(super) struct Frame {
 #[derive(Debug)]
 pub(super) struct Panel {
     pub(super) title: String,
-    /// Latency in microseconds.
     pub(super) y: Axis,
+    /// Ticks of it as text.
+    y_label: fn(f64) -> String,
     pub(super) top: f64,
     pub(super) bottom: f64,
 }
 
 impl Panel {
-    /// A panel between two heights, its axis wide enough for `latencies_us`.
+    /// A panel between two heights, its logarithmic axis wide enough for `latencies_us`.
     pub(super) fn new(
         title: String,
         latencies_us: impl Iterator<Item = f64> + Clone,
         top: f64,
         bottom: f64,
     ) -> Self {
-        Self { title, y: Axis::log(latencies_us, bottom, top), top, bottom }
+        let y = Axis::log(latencies_us, bottom, top);
+        Self { title, y, y_label: number::duration, top, bottom }
+    }
+
+    /// A panel between two heights, its axis from zero on.
+    pub(super) fn linear(
+        title: String,
+        values: impl Iterator<Item = f64>,
+        (top, bottom): (f64, f64),
+    ) -> Self {
+        let y = Axis::linear(values, bottom, top);
+        Self { title, y, y_label: number::short, top, bottom }
     }
 
     /// Where labels may stand: the panel and the margin to its right.
@@ -71,7 +83,7 @@ impl Panel {
             let y = self.y.at(tick);
             canvas.line(&[(LEFT, y), (RIGHT, y)], &grid)?;
             let at = (LEFT - 16.0, y);
-            canvas.text(&number::duration(tick), at, Type::body(INK, Align::Right))?;
+            canvas.text(&(self.y_label)(tick), at, Type::body(INK, Align::Right))?;
         }
         for &tick in &x.ticks {
             canvas.line(&[(x.at(tick), self.top), (x.at(tick), self.bottom)], &grid)?;

@@ -8,6 +8,7 @@ mod canvas;
 mod frame;
 mod labels;
 mod latency;
+mod over_time;
 mod spectrum;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ pub type Histograms = BTreeMap<String, Histogram<u64>>;
 const OVERSAMPLE: u32 = 2;
 
 /// The names of all plots' files, without extension.
-pub(crate) const NAMES: [&str; 2] = ["latency-vs-throughput", "percentiles"];
+pub(crate) const NAMES: [&str; 3] = ["latency-vs-throughput", "percentiles", "over-time"];
 
 /// A plot that is ready to be drawn.
 #[derive(Debug)]
@@ -38,15 +39,17 @@ pub struct Figure(Kind);
 enum Kind {
     Latency(latency::Plot),
     Spectrum(spectrum::Plot),
+    OverTime(over_time::Plot),
 }
 
 /// The plots that `result` has data for, each with the name of its file without extension.
 pub fn figures(result: &RunResult, histograms: &Histograms) -> Vec<(&'static str, Figure)> {
     let latency = latency::Plot::new(result).map(Kind::Latency);
     let spectrum = spectrum::Plot::new(result, histograms).map(Kind::Spectrum);
+    let over_time = over_time::Plot::new(result).map(Kind::OverTime);
     NAMES
         .into_iter()
-        .zip([latency, spectrum])
+        .zip([latency, spectrum, over_time])
         .filter_map(|(name, kind)| Some((name, Figure(kind?))))
         .collect()
 }
@@ -84,6 +87,7 @@ impl Figure {
         match &self.0 {
             Kind::Latency(_) => latency::SIZE,
             Kind::Spectrum(_) => spectrum::SIZE,
+            Kind::OverTime(_) => over_time::SIZE,
         }
     }
 
@@ -92,6 +96,7 @@ impl Figure {
         match &self.0 {
             Kind::Latency(plot) => plot.draw(&mut canvas)?,
             Kind::Spectrum(plot) => plot.draw(&mut canvas)?,
+            Kind::OverTime(plot) => plot.draw(&mut canvas)?,
         }
         canvas.finish()
     }

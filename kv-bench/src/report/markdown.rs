@@ -34,6 +34,10 @@ pub(super) fn page(result: &RunResult, files: &[String]) -> String {
         let _ = writeln!(out, "Errors: {errors}.\n");
     }
     picture(&mut out, files, "percentiles.png", "Latency by percentile, per kind of operation");
+    if files.iter().any(|file| file == "over-time.png") {
+        out.push_str("## Over time\n\n");
+        picture(&mut out, files, "over-time.png", "Throughput and latency over time");
+    }
     if let Some(repeats) = describe::repeats(result) {
         let table = tables::repeats(&result.repeats, medium);
         let _ = writeln!(out, "## Measurements\n\nThis is {repeats}.\n\n{table}\n");

@@ -7,7 +7,7 @@
 //! | `points.csv` | spreadsheets and scripts: one row per point of the curve |
 //! | `latency.hlog` | HdrHistogram tools: latencies over time, one line per interval and tag |
 //! | `<tag>_us.hgrm` | HdrHistogram's plotter: one percentile distribution each, in microseconds |
-//! | `latency-vs-throughput`, `percentiles` | papers and talks, as `.png` and `.svg` |
+//! | `latency-vs-throughput`, `percentiles`, `over-time` | papers and talks, as `.png` and `.svg` |
 //! | `report.md` | people |
 
 pub mod json;

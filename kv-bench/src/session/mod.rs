@@ -283,6 +283,7 @@ impl Session<'_> {
             verify: None,
             chaos: measurement.chaos.clone(),
             errors: measurement.measured.counts.errors.clone(),
+            series: Some(measurement.measured.series.clone()),
             trust: measurement.trust.clone(),
             generator: Some(generator),
             environment: frame.environment.clone(),

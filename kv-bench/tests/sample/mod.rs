@@ -14,6 +14,12 @@ pub(crate) fn result() -> RunResult {
     report::json::load(&data("result-1.json")).expect("the sample is a result")
 }
 
+/// Eight seconds of an open loop over two servers, of which one was stopped for one.
+#[allow(dead_code, reason = "not every test is of the run over time")]
+pub(crate) fn open_loop() -> RunResult {
+    report::json::load(&data("open-loop.json")).expect("the sample is a result")
+}
+
 /// The sample's distributions as if each had been recorded in the half second from 0.5 s.
 #[allow(dead_code, reason = "tests of results alone have no intervals")]
 pub(crate) fn intervals(result: &RunResult) -> Vec<Interval> {
