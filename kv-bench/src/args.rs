@@ -1,5 +1,9 @@
 //! What was typed. What it means is decided in [`crate::scenario`].
 
+mod rendering;
+
+pub use rendering::{Format, ReportArgs};
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -174,6 +178,8 @@ pub enum Command {
     /// search would find it. What is kept is the share of operations answered in time, counted from when
     /// they were due; one that failed was not. A rate that is not kept up misses every objective.
     FindMax(FindMaxArgs),
+    /// Render a result again, in any format; nothing is measured.
+    Report(ReportArgs),
     /// Test this generator on this machine: its costs, its punctuality, its laws.
     ///
     /// Takes about 10 s, against a server of its own that does nothing. Its summary is kept in the

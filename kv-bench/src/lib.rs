@@ -64,7 +64,7 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use kv_server::usage::{self, EXIT_USAGE};
 
-use args::{Cli, Command, FindMaxArgs, LoadArgs};
+use args::{Cli, Command, FindMaxArgs, LoadArgs, ReportArgs};
 use progress::complain;
 use scenario::{FindMaxPlan, Scenario, ScenarioError};
 
@@ -85,6 +85,7 @@ pub fn main() -> ExitCode {
         Some(Command::Curve(args)) => load(&args.load, Some(args.curve_time)),
         Some(Command::Run(args)) => load(&args, None),
         Some(Command::FindMax(args)) => find_max(&args),
+        Some(Command::Report(args)) => render(&args),
         Some(Command::Selftest(args)) => exit(selftest::run(&args)),
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Completions { shell }) => {
@@ -119,6 +120,14 @@ fn find_max(args: &FindMaxArgs) -> ExitCode {
 fn refuse(error: &ScenarioError) -> ExitCode {
     complain(format_args!("error: {error}"));
     ExitCode::from(if error.is_usage() { EXIT_USAGE } else { FAILED })
+}
+
+fn render(args: &ReportArgs) -> ExitCode {
+    if let Some(nonsense) = args.nonsense() {
+        complain(format_args!("error: {nonsense}"));
+        return ExitCode::from(EXIT_USAGE);
+    }
+    exit(report::again(args).map(|()| ExitCode::SUCCESS))
 }
 
 fn exit(outcome: anyhow::Result<ExitCode>) -> ExitCode {

@@ -1,6 +1,6 @@
 //! `points.csv`: one row per point of the curve.
 
-use crate::result::{Percentiles, Point};
+use crate::result::{Percentiles, Point, RunResult};
 
 /// The columns, in this order for good; new ones are added at the end.
 const COLUMNS: [&str; 31] = [
@@ -36,6 +36,33 @@ const COLUMNS: [&str; 31] = [
     "verdict",
     "limited_by",
 ];
+
+/// The points of `result`; of one without a curve, its headline as if it were a point.
+///
+/// # Errors
+/// As [`table`].
+pub(super) fn of(result: &RunResult) -> anyhow::Result<Vec<u8>> {
+    if !result.points.is_empty() {
+        return table(&result.points);
+    }
+    let (headline, scenario) = (&result.headline, &result.scenario);
+    table(&[Point {
+        servers: result.servers.len() as u32,
+        threads: scenario.threads,
+        clients: scenario.threads.saturating_mul(scenario.clients),
+        pipeline: scenario.pipeline,
+        operations: headline.operations,
+        errors: headline.errors,
+        hits: headline.hits,
+        misses: headline.misses,
+        duration_s: headline.duration_s,
+        rate_asked_ops_s: headline.rate_asked_ops_s,
+        throughput_ops_s: headline.throughput_ops_s,
+        service_us: headline.service_us,
+        response_us: headline.response_us,
+        trust: result.trust.clone(),
+    }])
+}
 
 /// The table with its header; what was not measured is an empty cell.
 ///

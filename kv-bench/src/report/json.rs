@@ -14,9 +14,14 @@ use crate::result::{RunResult, SCHEMA};
 /// # Errors
 /// When the file cannot be written; names it.
 pub fn write(result: &RunResult, path: &Path) -> anyhow::Result<()> {
+    file::replace_with(path, text(result)?)
+}
+
+/// What [`write()`] writes.
+pub(super) fn text(result: &RunResult) -> anyhow::Result<String> {
     let mut text = serde_json::to_string_pretty(result)?;
     text.push('\n');
-    file::replace_with(path, text)
+    Ok(text)
 }
 
 /// Reads a result that this or an older kv-bench wrote. Fields that it does not know are ignored.

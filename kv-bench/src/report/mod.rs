@@ -13,6 +13,7 @@
 pub mod json;
 pub mod text;
 
+mod again;
 mod csv;
 pub(crate) mod describe;
 mod faults;
@@ -21,10 +22,14 @@ mod hgrm;
 mod histogram;
 mod hlog;
 mod markdown;
+mod memtier;
+mod redis_benchmark;
 pub(crate) mod search;
 mod tables;
 mod verification;
+mod ycsb;
 
+pub(crate) use again::run as again;
 pub(crate) use file::{STANDARD_OUTPUT, followed, is_standard_output, is_stream};
 pub use histogram::{decode_histogram, encode_histogram};
 pub(crate) use verification::wrong_reads;
@@ -68,10 +73,7 @@ pub fn write_all(
     }
     if plots {
         let figures = plot::figures(result, &histograms);
-        // Drawing takes most of the time here, and each figure has nothing to do with the others.
-        let drawn: Vec<_> =
-            figures.par_iter().flat_map(|(name, figure)| draw(dir, name, figure)).collect();
-        for (name, drawn) in drawn {
+        for (name, drawn) in draw_all(&figures, dir) {
             folder.add(&name, |_| drawn);
         }
     }
@@ -95,18 +97,22 @@ pub fn remove_earlier(dir: &Path) -> anyhow::Result<()> {
             name.strip_prefix(plot).is_some_and(|form| [".svg", ".png"].contains(&form))
         });
         let is_table = ["points.csv", LATENCIES, "report.md"].contains(&&*name);
-        let is_distribution = name.strip_suffix("_us.hgrm").and_then(|tag| tag.split_once('-'));
-        let is_distribution = is_distribution.is_some_and(|(operation, time)| {
-            ["GET", "PUT", "DELETE", "ERROR"].contains(&operation)
-                && ["service", "response", "lateness"].contains(&time)
-        });
         let number = name.strip_prefix("repeat-").and_then(|name| name.strip_suffix(".json"));
         let is_repeat = number.is_some_and(|number| number.parse::<u32>().is_ok());
-        if (is_plot || is_table || is_distribution || is_repeat) && !path.is_dir() {
+        if (is_plot || is_table || is_distribution(&name) || is_repeat) && !path.is_dir() {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
     Ok(())
+}
+
+/// Whether a file has the name of a distribution of ours.
+fn is_distribution(name: &str) -> bool {
+    let tag = name.strip_suffix("_us.hgrm").and_then(|tag| tag.split_once('-'));
+    tag.is_some_and(|(operation, time)| {
+        ["GET", "PUT", "DELETE", "ERROR"].contains(&operation)
+            && ["service", "response", "lateness"].contains(&time)
+    })
 }
 
 /// Writes the latencies over time alone: they cannot be made again from `result`.
@@ -119,6 +125,15 @@ pub fn write_latencies(
     dir: &Path,
 ) -> anyhow::Result<()> {
     file::replace_with(&dir.join(LATENCIES), hlog::text(intervals, &result.started_at)?)
+}
+
+/// Draws each figure in both forms; answers the names of the files, and whether they were written.
+fn draw_all(
+    figures: &[(&'static str, plot::Figure)],
+    dir: &Path,
+) -> Vec<(String, anyhow::Result<()>)> {
+    // Drawing takes most of the time of a report, and no figure has to do with the others.
+    figures.par_iter().flat_map(|(name, figure)| draw(dir, name, figure)).collect()
 }
 
 /// Draws one figure in both forms; answers the names of the files, and whether they were written.
