@@ -91,8 +91,8 @@ fn memtiers_json_counts_successes_in_milliseconds_with_histograms_in_microsecond
         .unwrap();
     let spread_us = report::decode_histogram(packed).unwrap();
     assert_eq!(spread_us.len(), successes);
-    let p99_us = spread_us.value_at_quantile(0.99) as f64;
-    assert!((p99_us / service.p99 - 1.0).abs() < 0.002, "{p99_us} {}", service.p99);
+    let tail_us = spread_us.value_at_quantile(0.99) as f64;
+    assert!((tail_us / service.p99 - 1.0).abs() < 0.002, "{tail_us} {}", service.p99);
     let seconds = totals["Time-Serie"].as_object().unwrap();
     assert_eq!(seconds.len(), 8);
     let counted: u64 = seconds.values().map(|second| second["Count"].as_u64().unwrap()).sum();

@@ -184,13 +184,13 @@ mod tests {
             maker.add(second * SECOND_NS, &recorder.latencies, &tally);
         }
         let series = maker.finish(DAY_S * SECOND_NS, 2);
-        assert_eq!(series.interval_s, 64.0);
+        assert_eq!(series.interval_s.to_string(), "64");
         assert_eq!(series.intervals.len(), 1_350);
         let operations: u64 = series.intervals.iter().map(|i| i.operations).sum();
         let errors: u64 = series.intervals.iter().map(|i| i.errors).sum();
         assert_eq!((operations, errors), (160 + 80, 80));
         let last = series.intervals.last().map(|i| i.start_s + i.length_s);
-        assert_eq!(last, Some(DAY_S as f64));
+        assert_eq!(last.map(|end_s| end_s as u64), Some(DAY_S));
     }
 
     #[test]

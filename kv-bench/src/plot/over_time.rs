@@ -183,7 +183,8 @@ fn middle_s(interval: &SeriesInterval) -> f64 {
 }
 
 fn seconds(at_s: f64) -> String {
-    number::decimal(at_s, if (at_s - at_s.round()).abs() < 1e-9 { 0 } else { 1 })
+    let decimals = usize::from((at_s - at_s.round()).abs() >= 1e-9);
+    number::decimal(at_s, decimals)
 }
 
 /// What the plot says.

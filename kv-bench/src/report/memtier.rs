@@ -99,7 +99,9 @@ fn statistics(result: &RunResult, histograms: &Histograms) -> Value {
     for (name, tag, kind) in kinds {
         let Some(kind) = kind else { continue };
         let spread = histograms.get(&format!("{tag}-service"));
-        spread.iter().for_each(|spread| add(&mut sum, spread));
+        if let Some(spread) = spread {
+            add(&mut sum, spread);
+        }
         let OperationResult { count, errors, hits, misses, service_us, .. } = kind;
         let figures = Figures {
             successes: count.saturating_sub(*errors),
@@ -216,11 +218,11 @@ fn hundredths(number: f64) -> f64 {
 }
 
 /// The same latencies in microseconds.
-fn in_microseconds(spread_ns: &Histogram<u64>) -> Histogram<u64> {
-    let mut spread_us = histogram();
-    for bucket in spread_ns.iter_recorded() {
+fn in_microseconds(nanoseconds: &Histogram<u64>) -> Histogram<u64> {
+    let mut microseconds = histogram();
+    for bucket in nanoseconds.iter_recorded() {
         let us = bucket.value_iterated_to() / 1_000;
-        spread_us.saturating_record_n(us, bucket.count_at_value());
+        microseconds.saturating_record_n(us, bucket.count_at_value());
     }
-    spread_us
+    microseconds
 }
