@@ -4,6 +4,7 @@
 
 #[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
+#[expect(dead_code, reason = "nothing is waited for here")]
 mod program;
 mod sample;
 

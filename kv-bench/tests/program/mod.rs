@@ -19,7 +19,6 @@ pub(crate) fn stderr(output: &Output) -> String {
 }
 
 /// Polls until `ready` has something.
-#[allow(dead_code, reason = "not every test waits")]
 pub(crate) fn wait_for<T>(mut ready: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
