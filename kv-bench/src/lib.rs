@@ -56,6 +56,7 @@ pub mod target;
 pub mod trust;
 pub mod units;
 pub mod verify;
+mod view;
 pub mod workload;
 
 use std::process::ExitCode;

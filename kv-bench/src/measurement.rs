@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cpu::{CpuUsed, Disturbance, ProcessCpu};
-use crate::driver::{BACKLOG_MAX, Fleet, Live, Measured, Outcome, Shape, Span, Until};
+use crate::driver::{BACKLOG_MAX, Effort, Fleet, Live, Measured, Outcome, Shape, Span, Until};
 use crate::machine;
 use crate::number::{duration, grouped};
 use crate::patience::{Silent, Waiting, silence};
@@ -64,11 +64,19 @@ pub(crate) struct Measurement {
     pub chaos: Vec<ChaosEvent>,
 }
 
+/// What a run looks like while it goes on.
+pub(crate) struct Scene<'a> {
+    pub(crate) live: &'a Live,
+    /// Judges what has been measured so far; reading what it judges by takes a millisecond. `None` of
+    /// what does not count.
+    pub(crate) trust: &'a dyn Fn() -> Option<Trust>,
+}
+
 /// Runs `plan`. `watch` may break it off; a warm-up that is broken off measures nothing.
 pub(crate) fn measure(
     fleet: &mut Fleet,
     plan: &Plan,
-    mut watch: impl FnMut(&Live) -> ControlFlow<()>,
+    mut watch: impl FnMut(&Scene<'_>) -> ControlFlow<()>,
 ) -> io::Result<Measurement> {
     let mut until = plan.until;
     let mut overflowed = false;
@@ -76,7 +84,7 @@ pub(crate) fn measure(
     if plan.warmup > Duration::ZERO {
         let warm = Until::Elapsed(plan.warmup);
         let warmed = fleet.run(&plan.warmup_workload, &plan.warmup_schedule, warm, |live| {
-            watch(&Live { warmup: true, ..*live })
+            watch(&Scene { live: &Live { warmup: true, ..live.clone() }, trust: &|| None })
         })?;
         findings = warmed.counts.findings;
         if warmed.stopped {
@@ -84,40 +92,31 @@ pub(crate) fn measure(
             overflowed = warmed.counts.overflowed;
         }
     }
-    let read = || -> Vec<Option<ProcessCpu>> {
-        // We are the last of them.
-        let pids = plan.server_pids.iter().copied().chain([Some(std::process::id())]);
-        pids.map(|pid| pid.and_then(ProcessCpu::read)).collect()
-    };
-    let (processes, disturbance) = (read(), Disturbance::read());
+    let before = Use::read(plan);
     let mut at_end = None;
     fleet.appoint(plan.appointments.clone());
     let mut measured = fleet.run(&plan.workload, &plan.schedule, until, |live| {
-        let next = watch(live);
+        let trust = || Some(judge(&so_far(plan, live, &before)));
+        let next = watch(&Scene { live, trust: &trust });
         let is_over = matches!(until, Until::Elapsed(time) if live.elapsed >= time);
         if is_over || next.is_break() {
             // What comes now is the wait for what is outstanding, and the workers leave it out too.
-            at_end.get_or_insert_with(|| (read(), Disturbance::read()));
+            at_end.get_or_insert_with(|| Use::read(plan));
         }
         next
     })?;
     measured.counts.overflowed |= overflowed;
     findings.merge(&measured.counts.findings);
     measured.counts.findings = findings;
-    let (processes_now, now) = at_end.unwrap_or_else(|| (read(), Disturbance::read()));
-    let disturbed = (disturbance, now);
-    let mut server_cpu: Vec<Option<CpuUsed>> = processes_now
-        .into_iter()
-        .zip(processes)
-        .map(|(after, before)| Some(after?.since(&before?)))
-        .collect();
-    let own_cpu = server_cpu.pop().flatten();
-    let facts = facts(plan, &measured.outcomes, &disturbed, &server_cpu, own_cpu);
+    let now = at_end.unwrap_or_else(|| Use::read(plan));
+    let efforts: Vec<Effort> = measured.outcomes.iter().map(|outcome| outcome.effort).collect();
+    let (mut facts, server_cpu) = facts(plan, &efforts, &before, &now);
+    let absences = measured.outcomes.iter().map(|o| o.absence.length_ns());
+    facts.absent_s = absences.max().unwrap_or(0) as f64 / 1e9;
+    facts.unsolicited = measured.counts.unsolicited;
+    facts.involuntary_switches_s = switches_s(&measured.outcomes);
     let trust = judge(&facts);
-    let rate_asked_ops_s = match &plan.schedule {
-        Schedule::Open(plan) => Some(plan.course.mean_ops_s()),
-        Schedule::Closed { .. } => None,
-    };
+    let rate_asked_ops_s = plan.rate_asked_ops_s();
     let outages = Vec::new();
     let mut measurement = Measurement {
         measured,
@@ -133,52 +132,105 @@ pub(crate) fn measure(
     Ok(measurement)
 }
 
+impl Plan {
+    /// Of an open loop, over all its time.
+    fn rate_asked_ops_s(&self) -> Option<f64> {
+        match &self.schedule {
+            Schedule::Open(plan) => Some(plan.course.mean_ops_s()),
+            Schedule::Closed { .. } => None,
+        }
+    }
+}
+
+/// What processes and the machine have used.
+struct Use {
+    /// The servers, and last ourselves.
+    processes: Vec<Option<ProcessCpu>>,
+    disturbance: Disturbance,
+}
+
+impl Use {
+    fn read(plan: &Plan) -> Self {
+        let pids = plan.server_pids.iter().copied().chain([Some(std::process::id())]);
+        let processes = pids.map(|pid| pid.and_then(ProcessCpu::read)).collect();
+        Self { processes, disturbance: Disturbance::read() }
+    }
+
+    /// CPU time of each process since `before`.
+    fn since(&self, before: &Self) -> Vec<Option<CpuUsed>> {
+        let used = |(now, before): (&Option<ProcessCpu>, &Option<ProcessCpu>)| {
+            Some(now.as_ref()?.since(before.as_ref()?))
+        };
+        self.processes.iter().zip(&before.processes).map(used).collect()
+    }
+}
+
+/// What is known of a measurement while it goes on.
+fn so_far(plan: &Plan, live: &Live, before: &Use) -> Facts {
+    let (mut facts, _) = facts(plan, &live.efforts, before, &Use::read(plan));
+    let asked = plan.rate_asked_ops_s().zip(live.keeping);
+    facts.pace = asked.map(|(asked_ops_s, keeping)| Pace {
+        asked_ops_s,
+        // What a ramp asks for by now is not what it does on average: it is kept until shown
+        // otherwise by lateness.
+        achieved_ops_s: asked_ops_s,
+        lateness_p99_us: keeping.lateness_p99_ns as f64 / 1e3,
+        response_p50_us: keeping.response_p50_ns as f64 / 1e3,
+        waited_share: 0.0,
+    });
+    facts
+}
+
+/// And the CPU time of each server.
 fn facts(
     plan: &Plan,
-    outcomes: &[Outcome],
-    (before, now): &(Disturbance, Disturbance),
-    server_cpu: &[Option<CpuUsed>],
-    own_cpu: Option<CpuUsed>,
-) -> Facts {
-    let wall_s = outcomes.iter().map(|o| o.wall_ns).max().unwrap_or(0) as f64 / 1e9;
+    efforts: &[Effort],
+    before: &Use,
+    now: &Use,
+) -> (Facts, Vec<Option<CpuUsed>>) {
+    let mut server_cpu = now.since(before);
+    let own_cpu = server_cpu.pop().flatten();
+    let (before, now) = (&before.disturbance, &now.disturbance);
+    let wall_s = efforts.iter().map(|e| e.wall_ns).max().unwrap_or(0) as f64 / 1e9;
     let share = |seconds: f64| if wall_s > 0.0 { seconds / wall_s } else { 0.0 };
     let server_load = |cpu: CpuUsed| ServerLoad {
         cores: share(cpu.total_s),
         busiest_thread: share(cpu.busiest_thread_s),
     };
-    let waits: Option<u64> = outcomes.iter().map(|o| o.run_queue_wait_ns).sum();
-    let worker_ns: u64 = outcomes.iter().map(|o| o.wall_ns).sum();
+    let waits: Option<u64> = efforts.iter().map(|e| e.run_queue_wait_ns).sum();
+    let worker_ns: u64 = efforts.iter().map(|e| e.wall_ns).sum();
     let servers_s: f64 = server_cpu.iter().flatten().map(|cpu| cpu.total_s).sum();
     // A server that ended took its figures with it, and one that we cannot look at may be here under
     // any address.
     let all_known = server_cpu.iter().all(Option::is_some);
     let known_s = own_cpu.filter(|_| all_known).map(|cpu| cpu.total_s + servers_s);
-    Facts {
+    let facts = Facts {
         cores: machine::cores(),
         threads: plan.shape.threads,
         clients: plan.shape.clients,
         pipeline: plan.shape.pipeline,
         wall_s,
-        worker_shares: outcomes.iter().map(|o| o.cpu_ns as f64 / o.wall_ns.max(1) as f64).collect(),
+        worker_shares: efforts.iter().map(|e| e.cpu_ns as f64 / e.wall_ns.max(1) as f64).collect(),
         queue_wait_share: waits.map(|wait| wait as f64 / worker_ns.max(1) as f64),
         throttled_share: now.throttled_s(before).map(share),
         steal_share: now.steal_share(before),
-        involuntary_switches_s: switches_s(outcomes),
-        absent_s: outcomes.iter().map(|o| o.absence.length_ns()).max().unwrap_or(0) as f64 / 1e9,
+        involuntary_switches_s: None,
+        absent_s: 0.0,
         others_share: known_s.map(|known_s| now.others_share(before, known_s)),
         pace: None,
-        unsolicited: outcomes.iter().map(|o| o.counts.unsolicited).sum(),
+        unsolicited: 0,
         server_lost: false,
         spawned: plan.spawned,
         servers: server_cpu.iter().map(|cpu| cpu.map(server_load)).collect(),
         arguments: plan.arguments.clone(),
-    }
+    };
+    (facts, server_cpu)
 }
 
 /// How often workers were taken off their cores, in a second.
 fn switches_s(outcomes: &[Outcome]) -> Option<f64> {
     let switches: Option<u64> = outcomes.iter().map(|outcome| outcome.involuntary_switches).sum();
-    let wall_ns = outcomes.iter().map(|outcome| outcome.wall_ns).max()?;
+    let wall_ns = outcomes.iter().map(|outcome| outcome.effort.wall_ns).max()?;
     switches.map(|switches| switches as f64 / (wall_ns.max(1) as f64 / 1e9))
 }
 

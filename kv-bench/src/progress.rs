@@ -1,19 +1,29 @@
-//! The live line: throughput, percentiles and errors, fed at most ten times a second.
+//! Progress while it runs, fed ten times a second: the view, or a line; and what is printed for good.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
-use std::time::Duration;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::args::OutputArgs;
 use crate::driver::{Live, Until};
+use crate::measurement::Scene;
 use crate::number::{duration, grouped, short};
+use crate::view::View;
 
-/// What the user is told while and after it runs: the line on the terminal, silent where there is
-/// none; and what is printed for good. Neither with `--quiet`.
+/// From one line to the next where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the user is told while and after it runs: the view or the line on the terminal, a line from
+/// time to time where there is none; and what is printed for good. Nothing with `--quiet`.
 pub(crate) struct Progress {
     bar: ProgressBar,
+    view: Option<View>,
+    /// Where no line can be replaced: when the last was printed.
+    lines: Option<Instant>,
+    step: String,
     quiet: bool,
     /// Standard output is for the result: people read the other one.
     is_piped: bool,
@@ -22,7 +32,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(quiet: bool, is_piped: bool) -> Self {
+    pub(crate) fn new(args: &OutputArgs) -> Self {
+        let quiet = args.quiet;
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let has_lines = !quiet && (is_dumb || !io::stderr().is_terminal());
         let target = if quiet {
             ProgressDrawTarget::hidden()
         } else {
@@ -33,22 +46,56 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_msg}") {
             bar.set_style(style);
         }
-        Self { bar, quiet, is_piped, last: (0, Duration::ZERO) }
+        Self {
+            bar,
+            view: if quiet || args.no_tui { None } else { View::new() },
+            lines: has_lines.then(Instant::now),
+            step: String::new(),
+            quiet,
+            is_piped: args.is_piped(),
+            last: (0, Duration::ZERO),
+        }
     }
 
     /// A new step begins.
     pub(crate) fn step(&mut self, what: impl Into<String>) {
-        self.bar.set_prefix(what.into());
-        self.bar.set_message("");
-        self.bar.tick();
+        self.step = what.into();
+        if let Some(view) = &mut self.view {
+            view.step(&self.step);
+        }
+        if !self.view.as_ref().is_some_and(View::is_shown) {
+            self.bar.set_prefix(self.step.clone());
+            self.bar.set_message("");
+            self.bar.tick();
+        }
         self.last = (0, Duration::ZERO);
     }
 
-    /// The step is this far; `note` is what it waits for.
-    pub(crate) fn show(&mut self, live: &Live, until: Until, note: Option<String>) {
-        if self.bar.is_hidden() {
+    /// The step is this far; `note` is what it waits for, `name` the name of each server.
+    pub(crate) fn show(
+        &mut self,
+        scene: &Scene<'_>,
+        until: Until,
+        note: Option<String>,
+        name: &dyn Fn(usize) -> String,
+    ) {
+        if let Some(view) = &mut self.view
+            && view.show(scene, until, note.as_deref(), name)
+        {
             return;
         }
+        if let Some(printed) = self.lines.filter(|printed| printed.elapsed() >= LINE_EVERY) {
+            self.lines = Some(printed + LINE_EVERY);
+            let message = self.message(scene.live, until, note);
+            complain(format_args!("{}: {message}", self.step));
+        } else if !self.bar.is_hidden() {
+            let message = self.message(scene.live, until, note);
+            self.bar.set_prefix(self.step.clone());
+            self.bar.set_message(message);
+        }
+    }
+
+    fn message(&mut self, live: &Live, until: Until, note: Option<String>) -> String {
         if live.elapsed <= self.last.1 {
             self.last = (0, Duration::ZERO);
         }
@@ -72,7 +119,7 @@ impl Progress {
             });
             format!("{} ops/s{latency}", short(rate))
         });
-        self.bar.set_message(format!("{done} · {how} · {} errors", grouped(live.failed)));
+        format!("{done} · {how} · {} errors", grouped(live.failed))
     }
 
     /// Prints what stays, above the live line.
@@ -80,7 +127,8 @@ impl Progress {
     /// # Errors
     ///
     /// As [`say`].
-    pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn print(&mut self, text: &str) -> anyhow::Result<()> {
+        self.leave();
         match (self.quiet, self.is_piped) {
             (true, _) => Ok(()),
             (false, false) => self.bar.suspend(|| say(text)),
@@ -93,12 +141,20 @@ impl Progress {
     }
 
     /// Tells of a failure that ends nothing, above the line.
-    pub(crate) fn warn(&self, error: &anyhow::Error) {
+    pub(crate) fn warn(&mut self, error: &anyhow::Error) {
+        self.leave();
         self.bar.suspend(|| complain(format_args!("warning: {error:#}")));
     }
 
-    /// Removes the line.
-    pub(crate) fn clear(&self) {
+    fn leave(&mut self) {
+        if let Some(view) = &mut self.view {
+            view.leave();
+        }
+    }
+
+    /// Removes the line, or the view.
+    pub(crate) fn clear(&mut self) {
+        self.leave();
         self.bar.finish_and_clear();
     }
 }

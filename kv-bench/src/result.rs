@@ -17,7 +17,6 @@ pub use find_max::{FindMax, ProbeOutcome, ProbeRecord, SearchLimit};
 pub use generator::{Fairness, Generator, WorkerCost};
 pub use series::{Series, SeriesInterval};
 
-
 use std::collections::BTreeMap;
 use std::fmt;
 

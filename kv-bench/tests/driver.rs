@@ -312,7 +312,7 @@ fn the_wait_for_the_last_outcome_is_no_part_of_the_workers_time() {
     let run = Run::against(&[&server]).timeout(Duration::from_secs(2));
     let measured = run.run(Until::Elapsed(Duration::from_millis(200)));
     assert_eq!(measured.counts.errors.timeout, 1);
-    let worked_ns = measured.outcomes[0].wall_ns;
+    let worked_ns = measured.outcomes[0].effort.wall_ns;
     assert!((200_000_000..1_500_000_000).contains(&worked_ns), "{worked_ns}");
 }
 

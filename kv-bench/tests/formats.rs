@@ -4,7 +4,6 @@
 
 #[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
-#[expect(dead_code, reason = "nothing is waited for here")]
 mod program;
 mod sample;
 

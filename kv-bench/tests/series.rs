@@ -1,9 +1,9 @@
 //! The headline over time: each second in its own figures, and all of them together the headline.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-#[expect(dead_code, reason = "nothing is waited for here")]
 mod program;
 mod run;
+#[allow(dead_code, reason = "other tests need more of it")]
 mod scripted;
 
 use std::time::Duration;

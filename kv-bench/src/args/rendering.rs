@@ -60,13 +60,13 @@ pub enum Format {
     Csv,
     /// What `memtier_benchmark` writes with --json-out-file --hide-histogram: service times in ms.
     /// Failed operations are not counted, lateness and trust are left out; bytes were not measured
-    /// and are null, and only Totals has a Time-Serie.
+    /// and are null, and only Totals has a Time-Serie, and knows of other than gets, puts and deletes.
     Memtier,
     /// What `redis-benchmark --csv` prints: service times in ms. A row for each kind of operation, whose
-    /// rates add up, since they ran side by side; no errors, no response times, no p99.9.
+    /// rates add up, since they ran side by side: gets, puts and deletes; no errors, no response times.
     RedisBenchmark,
     /// What YCSB prints: service times in µs, and response times as Intended. Gets are READ, puts
-    /// UPDATE; misses are OK; latencies of failures are left out.
+    /// UPDATE; misses are OK; latencies of failures are left out, and so are commands of your own.
     Ycsb,
     /// A percentile distribution for HdrHistogram's plotter, in µs.
     Hgrm,

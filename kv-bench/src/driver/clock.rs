@@ -2,6 +2,8 @@
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use super::Effort;
+
 /// Nanoseconds on the monotonic clock.
 #[inline]
 pub fn now_ns() -> u64 {
@@ -21,6 +23,14 @@ pub(super) struct Cost {
 }
 
 impl Cost {
+    pub(super) fn since(&self, begun: &Self) -> Effort {
+        Effort {
+            cpu_ns: self.cpu_ns.saturating_sub(begun.cpu_ns),
+            run_queue_wait_ns: self.wait_ns.zip(begun.wait_ns).map(|(end, begin)| end - begin),
+            wall_ns: self.at_ns - begun.at_ns,
+        }
+    }
+
     pub(super) fn read() -> Self {
         let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
         Self {

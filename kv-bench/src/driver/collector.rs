@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crossbeam::channel::Sender;
 
+use super::Effort;
 use super::handover::{Batch, INTERVAL};
 use super::series::SeriesMaker;
 use crate::recorder::{Latencies, Tally, Time};
@@ -16,6 +17,15 @@ use crate::result::{Interval, Series};
 pub struct Percentile {
     pub p50_ns: u64,
     pub p99_ns: u64,
+    pub p99_9_ns: u64,
+    pub max_ns: u64,
+}
+
+/// How an open loop has kept its schedule so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    pub lateness_p99_ns: u64,
+    pub response_p50_ns: u64,
 }
 
 /// One interval on its way to completion.
@@ -36,7 +46,9 @@ pub(super) struct Collector {
     closed: Vec<Interval>,
     series: SeriesMaker,
     end_ns: u64,
+    efforts: Vec<Effort>,
     latest: Option<Percentile>,
+    keeping: Option<Keeping>,
     recycle: Sender<Box<Latencies>>,
 }
 
@@ -56,17 +68,20 @@ impl Collector {
             closed: Vec::new(),
             series: SeriesMaker::new(),
             end_ns: start_ns,
+            efforts: vec![Effort::default(); workers],
             latest: None,
+            keeping: None,
             recycle,
         }
     }
 
     pub(super) fn take(&mut self, batch: Batch) {
-        let Batch { worker, interval, end_ns, mut latencies, tally } = batch;
+        let Batch { worker, interval, end_ns, mut latencies, tally, effort } = batch;
         self.total.add(&latencies);
         self.end_ns = self.end_ns.max(end_ns);
         let fresh = tally.since(&self.tallies[worker]);
         self.tallies[worker] = tally;
+        self.efforts[worker] = effort;
         match self.open.get_mut(&interval) {
             Some(open) => {
                 open.latencies.add(&latencies);
@@ -121,10 +136,35 @@ impl Collector {
             self.latest = Some(Percentile {
                 p50_ns: successes.value_at_quantile(0.5),
                 p99_ns: successes.value_at_quantile(0.99),
+                p99_9_ns: successes.value_at_quantile(0.999),
+                max_ns: successes.max(),
             });
+        }
+        if latencies.is_open() {
+            self.keeping = self.keep();
         }
         latencies.clear();
         let _ = self.recycle.send(latencies);
+    }
+
+    /// What all workers have counted and cost, each when it last handed over.
+    pub(super) fn progress(&self) -> (Tally, Vec<Effort>) {
+        let mut tally = Tally::default();
+        self.tallies.iter().for_each(|part| tally.add(part));
+        (tally, self.efforts.clone())
+    }
+
+    pub(super) fn keeping(&self) -> Option<Keeping> {
+        self.keeping
+    }
+
+    /// `None` in a closed loop, and before the first reply.
+    fn keep(&self) -> Option<Keeping> {
+        let response = self.total.successes(Time::Response);
+        (!response.is_empty()).then(|| Keeping {
+            lateness_p99_ns: self.total.all(Time::Lateness).value_at_quantile(0.99),
+            response_p50_ns: response.value_at_quantile(0.5),
+        })
     }
 
     pub(super) fn latest(&self) -> Option<Percentile> {

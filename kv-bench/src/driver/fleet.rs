@@ -13,17 +13,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::availability;
 use super::clock::now_ns;
-use super::collector::{Collector, Percentile};
+use super::collector::{Collector, Keeping, Percentile};
 use super::frontier::Frontier;
 use super::handover::{Handover, Published};
 use super::outage::NOT_CONCERNED;
 use super::silence::{self, Span};
 use super::verifier::Verify;
 use super::worker::Worker;
-use super::{Message, Outcome, Phase, Shape, Until};
+use super::{Effort, Message, Outcome, Phase, Shape, Until};
 use crate::interrupt;
 use crate::number::grouped;
-use crate::recorder::{Counts, Latencies};
+use crate::recorder::{Counts, Latencies, Tally};
 use crate::result::{Interval, Series};
 use crate::schedule::Schedule;
 use crate::target::Target;
@@ -47,7 +47,7 @@ pub enum LaunchError {
 }
 
 /// What a running phase looks like from outside.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Live {
     pub attempted: u64,
     pub failed: u64,
@@ -60,6 +60,11 @@ pub struct Live {
     pub warmup: bool,
     /// Of the last complete interval.
     pub latest: Option<Percentile>,
+    /// What all workers have counted and each has cost, up to half a second ago.
+    pub tally: Tally,
+    pub efforts: Vec<Effort>,
+    /// Of an open loop, up to half a second ago.
+    pub keeping: Option<Keeping>,
     /// How long somebody has waited for a reply and nobody got one; zero when nobody waits.
     pub silent: Duration,
     /// The server that no worker has had a connection to for longest, and for how long.
@@ -225,7 +230,7 @@ impl Fleet {
             let is_appointed = appointments.next_if(|&at| at <= elapsed).is_some();
             if is_appointed || start_ns + elapsed_ns - watched_ns >= WATCH_EVERY.as_nanos() as u64 {
                 watched_ns = start_ns + elapsed_ns;
-                let live = self.live(start_ns, watched_ns, collector.latest());
+                let live = self.live(start_ns, watched_ns, &collector);
                 if watch(&live).is_break() {
                     self.stop.store(true, Ordering::Relaxed);
                 }
@@ -255,7 +260,8 @@ impl Fleet {
         })
     }
 
-    fn live(&self, start_ns: u64, now_ns: u64, latest: Option<Percentile>) -> Live {
+    fn live(&self, start_ns: u64, now_ns: u64, collector: &Collector) -> Live {
+        let (tally, efforts) = collector.progress();
         let sum = |read: fn(&Published) -> u64| self.published.iter().map(|p| read(p)).sum();
         let replies = self.published.iter().map(|p| p.last_reply_ns.load(Ordering::Relaxed));
         let last_reply_ns = replies.max().unwrap_or(0).max(start_ns);
@@ -270,7 +276,10 @@ impl Fleet {
             backlog: sum(|p| p.backlog.load(Ordering::Relaxed)),
             elapsed: Duration::from_nanos(now_ns - start_ns),
             warmup: false,
-            latest,
+            latest: collector.latest(),
+            tally,
+            efforts,
+            keeping: collector.keeping(),
             silent: Duration::from_nanos(now_ns.saturating_sub(silent_since_ns)),
             away: self.away(now_ns),
         }

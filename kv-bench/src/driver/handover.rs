@@ -9,7 +9,7 @@ use crossbeam::channel::{Receiver, Sender};
 use crossbeam::utils::CachePadded;
 
 use super::outage::{NOT_CONCERNED, Reach};
-use super::{Message, Phase};
+use super::{Effort, Message, Phase};
 use crate::recorder::{Counts, Latencies, Recorder, Tally};
 
 /// Length of an interval: two lines a second in the histogram log, fresh percentiles twice a second
@@ -74,6 +74,7 @@ pub(super) struct Batch {
     pub(super) latencies: Box<Latencies>,
     /// Since the phase began.
     pub(super) tally: Tally,
+    pub(super) effort: Effort,
 }
 
 pub(super) struct Handover {
@@ -111,13 +112,22 @@ impl Handover {
 
     /// Sends the latencies of the interval that is over and puts empty ones in their place.
     #[cold]
-    pub(super) fn hand_over(&mut self, recorder: &mut Recorder, now_ns: u64) {
+    pub(super) fn hand_over(&mut self, recorder: &mut Recorder, effort: Effort, now_ns: u64) {
         let Recorder { counts, latencies } = recorder;
         let empty = self.recycled.try_recv().ok();
         // A phase of the other kind may have left some.
         let empty = empty.filter(|empty| empty.is_like_of(latencies));
         let empty = empty.unwrap_or_else(|| Box::new(Latencies::like(latencies)));
-        self.send(std::mem::replace(latencies, empty), Tally::of(counts), now_ns);
+        let batch = Batch {
+            worker: self.worker,
+            interval: self.interval,
+            end_ns: now_ns,
+            latencies: std::mem::replace(latencies, empty),
+            tally: Tally::of(counts),
+            effort,
+        };
+        // A collector that is gone has ended the run; there is nobody left to tell.
+        let _ = self.messages.send(Message::Batch(batch));
         let length_ns = INTERVAL.as_nanos() as u64;
         self.interval = now_ns.saturating_sub(self.start_ns) / length_ns;
         self.due_ns = self.start_ns + (self.interval + 1) * length_ns;
@@ -140,12 +150,5 @@ impl Handover {
         for away_since_ns in &self.published[self.worker].away_since_ns {
             away_since_ns.store(NOT_CONCERNED, Ordering::Relaxed);
         }
-    }
-
-    fn send(&self, latencies: Box<Latencies>, tally: Tally, end_ns: u64) {
-        let batch =
-            Batch { worker: self.worker, interval: self.interval, end_ns, latencies, tally };
-        // A collector that is gone has ended the run; there is nobody left to tell.
-        let _ = self.messages.send(Message::Batch(batch));
     }
 }

@@ -24,7 +24,7 @@ mod verifier;
 mod worker;
 
 pub use availability::Availability;
-pub use collector::Percentile;
+pub use collector::{Keeping, Percentile};
 pub use fleet::{Fleet, LaunchError, Live, Measured};
 pub use open_loop::BACKLOG_MAX;
 pub use silence::{Hearing, Span};
@@ -107,21 +107,26 @@ struct Phase {
     start_ns: u64,
 }
 
-/// What one worker did in a phase, and what it cost.
-#[derive(Debug, Clone)]
-pub struct Outcome {
-    pub counts: Counts,
-    /// CPU time of the worker's thread.
+/// What a worker has cost since it began, without what it spent awake for want of anything to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Effort {
     pub cpu_ns: u64,
     /// Time that the thread was ready to run and waited for a core; `None` where the kernel does
     /// not tell.
     pub run_queue_wait_ns: Option<u64>,
+    pub wall_ns: u64,
+}
+
+/// What one worker did in a phase, and what it cost.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub counts: Counts,
+    /// From the worker's begin to its end, or to the end of the phase if it came before the last
+    /// outcome.
+    pub effort: Effort,
     /// How often the thread was taken off its core for another; `None` where the kernel does not
     /// tell.
     pub involuntary_switches: Option<u64>,
-    /// From the worker's begin to its end, or to the end of the phase if it came before the last
-    /// outcome; so are the other times.
-    pub wall_ns: u64,
     /// What it heard of each server, and last of all together.
     pub hearing: Vec<Hearing>,
     /// What it knows of when each server served it.

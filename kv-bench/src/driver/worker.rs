@@ -98,6 +98,8 @@ pub(super) struct Worker<T: Target> {
     timeout_ns: u64,
     /// When a run that was broken off gives up what is outstanding.
     give_up_ns: u64,
+    /// Of the phase, spent awake for want of anything to do.
+    awake_ns: u64,
     /// Read when the phase was to end, if anything was outstanding then.
     cost: Option<Cost>,
     stop: Arc<AtomicBool>,
@@ -144,6 +146,7 @@ impl<T: Target> Worker<T> {
             deadline_ns: u64::MAX,
             timeout_ns: shape.timeout.as_nanos() as u64,
             give_up_ns: u64::MAX,
+            awake_ns: 0,
             cost: None,
             stop,
         })
@@ -173,28 +176,27 @@ impl<T: Target> Worker<T> {
                 }
             }
             if handover.due(self.now_ns) {
-                handover.hand_over(&mut self.recorder, self.now_ns);
+                let effort = self.cost().since(&begun);
+                handover.hand_over(&mut self.recorder, effort, self.now_ns);
             }
         }
         self.end_following(phase);
         self.reach.end(&mut self.recorder.counts.outages);
         handover.publish(&self.recorder.counts, Load::default(), &self.reach);
         handover.publish_end();
-        handover.hand_over(&mut self.recorder, now_ns());
         let cost = self.cost.take().unwrap_or_else(|| self.cost());
         if let Some(verifier) = self.verifier.take() {
             self.recorder.counts.findings = verifier.into_findings();
         }
+        handover.hand_over(&mut self.recorder, cost.since(&begun), now_ns());
         let (hearing, absence) = self.reach.take_hearing();
         let availability = self.reach.take_availability();
         Ok(Outcome {
             counts: std::mem::take(&mut self.recorder.counts),
-            cpu_ns: cost.cpu_ns.saturating_sub(begun.cpu_ns),
-            run_queue_wait_ns: cost.wait_ns.zip(begun.wait_ns).map(|(end, begin)| end - begin),
+            effort: cost.since(&begun),
             involuntary_switches: involuntary_switches()
                 .zip(switched)
                 .map(|(now, then)| now - then),
-            wall_ns: cost.at_ns - begun.at_ns,
             hearing,
             availability,
             absence,
@@ -219,6 +221,7 @@ impl<T: Target> Worker<T> {
         self.give_up_ns = u64::MAX;
         self.cost = None;
         self.poll.take_awake_ns();
+        self.awake_ns = 0;
         self.clients.clear();
         self.verifier = phase.verify.clone().map(|verify| {
             let worker = (self.index, u64::from(self.shape.threads));
@@ -472,7 +475,8 @@ impl<T: Target> Worker<T> {
     /// What the thread has cost so far, without what it spent awake for want of anything to do.
     fn cost(&mut self) -> Cost {
         let cost = Cost::read();
-        Cost { cpu_ns: cost.cpu_ns.saturating_sub(self.poll.take_awake_ns()), ..cost }
+        self.awake_ns += self.poll.take_awake_ns();
+        Cost { cpu_ns: cost.cpu_ns.saturating_sub(self.awake_ns), ..cost }
     }
 
     fn load(&mut self) -> Load {

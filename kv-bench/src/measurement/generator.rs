@@ -27,9 +27,9 @@ impl Measurement {
 fn worker_cost(outcome: &Outcome) -> WorkerCost {
     let seconds = |ns: u64| ns as f64 / 1e9;
     WorkerCost {
-        wall_s: seconds(outcome.wall_ns),
-        cpu_s: seconds(outcome.cpu_ns),
-        run_queue_wait_s: outcome.run_queue_wait_ns.map(seconds),
+        wall_s: seconds(outcome.effort.wall_ns),
+        cpu_s: seconds(outcome.effort.cpu_ns),
+        run_queue_wait_s: outcome.effort.run_queue_wait_ns.map(seconds),
         involuntary_switches: outcome.involuntary_switches,
     }
 }

@@ -129,6 +129,6 @@ pub(super) fn warnings(result: &RunResult) -> impl Iterator<Item = &String> {
 }
 
 /// Each line once, in the order of its first appearance.
-pub(super) fn distinct(lines: &[String]) -> impl Iterator<Item = &String> {
+pub(crate) fn distinct(lines: &[String]) -> impl Iterator<Item = &String> {
     lines.iter().enumerate().filter(|&(at, line)| !lines[..at].contains(line)).map(|(_, line)| line)
 }

@@ -13,8 +13,13 @@ pub(super) fn text(result: &RunResult) -> String {
         all.throughput_ops_s,
     );
     let operations = &result.operations;
-    let kinds =
-        [("READ", &operations.get), ("UPDATE", &operations.put), ("DELETE", &operations.delete)];
+    let kinds = [
+        ("READ", &operations.get),
+        ("UPDATE", &operations.put),
+        ("INSERT", &operations.insert),
+        ("READ-MODIFY-WRITE", &operations.read_modify_write),
+        ("DELETE", &operations.delete),
+    ];
     for (name, kind) in kinds.into_iter().filter_map(|(name, kind)| Some((name, kind.as_ref()?))) {
         let OperationResult { count, errors, service_us, response_us, .. } = kind;
         let successes = count.saturating_sub(*errors);

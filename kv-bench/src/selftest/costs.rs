@@ -76,7 +76,7 @@ pub(super) fn ceiling(rig: &Rig, summary: &mut Selftest) -> anyhow::Result<Check
     for pipeline in PIPELINES {
         let measured = rig.closed(pipeline, CEILING_TIME)?;
         let operations = measured.counts.attempted();
-        let spent_ns: u64 = measured.outcomes.iter().map(|outcome| outcome.cpu_ns).sum();
+        let spent_ns: u64 = measured.outcomes.iter().map(|outcome| outcome.effort.cpu_ns).sum();
         let wall_ns = measured.end_ns - measured.start_ns;
         let cpu_us = spent_ns as f64 / 1e3 / operations.max(1) as f64;
         let ops_s = operations as f64 * 1e9 / wall_ns as f64;

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use super::{Halt, Session};
 use crate::cluster::{AnyTarget, Cluster};
-use crate::driver::{Measured, Shape, Until, Verify};
+use crate::driver::{Live, Measured, Shape, Until, Verify};
 use crate::machine;
+use crate::measurement::Scene;
 use crate::number::grouped;
 use crate::report::{text, wrong_reads};
 use crate::result::Verification;
@@ -110,7 +111,9 @@ impl Session<'_> {
         let until = Until::Operations(self.scenario.key_count());
         let mut fleet = target.launch(shape)?;
         fleet.verify(self.verify(true));
-        let watch = |live: &_| self.watch(live, until, cluster, shape.timeout);
+        let watch = |live: &Live| {
+            self.watch(&Scene { live, trust: &|| None }, until, cluster, shape.timeout)
+        };
         fleet.run(&workload, &Schedule::CLOSED, until, watch).context("the event loop failed")
     }
 }

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::faults::{Faults, START_TIME};
 use super::{Halt, Session};
 use crate::cluster::{ANSWER_TIME, AnyTarget, Cluster};
-use crate::driver::{Live, Until};
-use crate::measurement::{Measurement, Plan, measure};
+use crate::driver::Until;
+use crate::measurement::{Measurement, Plan, Scene, measure};
 use crate::patience::{self, End};
 use crate::recorder::{Counts, Outage};
 use crate::scenario::Scenario;
@@ -49,11 +49,12 @@ impl Session<'_> {
         let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
         fleet.verify(self.verify(own_keys));
         let mut started_at = None;
-        let watch = |live: &Live| {
+        let watch = |scene: &Scene<'_>| {
+            let live = scene.live;
             if !live.warmup {
                 started_at.get_or_insert_with(|| before_now(live.elapsed));
             }
-            self.watch(live, until, cluster, shape.timeout)
+            self.watch(scene, until, cluster, shape.timeout)
         };
         let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
         self.advise(&measurement.measured.counts);
@@ -94,13 +95,15 @@ impl Session<'_> {
     /// Shows how far it is; ends it when the user wants to, or a server is lost.
     pub(super) fn watch(
         &mut self,
-        live: &Live,
+        scene: &Scene<'_>,
         until: Until,
         cluster: &mut Cluster,
         timeout: Duration,
     ) -> ControlFlow<()> {
+        let live = scene.live;
         let name = |node| cluster.name(node);
-        self.progress.show(live, until, patience::waited_for(live, until, timeout, name));
+        let note = patience::waited_for(live, until, timeout, name);
+        self.progress.show(scene, until, note, &name);
         let faults = self.faults.as_mut().filter(|_| !live.warmup && self.halt.is_none());
         if let Some(Err(error)) = faults.map(|faults| faults.act(live.elapsed, cluster)) {
             self.halt = Some(Halt::ServerLost(format!("--chaos: {error:#}")));

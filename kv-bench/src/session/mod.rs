@@ -169,7 +169,7 @@ impl<'a> Session<'a> {
             args,
             scenario,
             interrupt,
-            progress: Progress::new(args.output.quiet, args.output.is_piped()),
+            progress: Progress::new(&args.output),
             scratch,
             arguments: arguments(args),
             halt: None,
@@ -299,7 +299,7 @@ impl Session<'_> {
         Cluster::open(scenario, servers, scratch, interrupt, progress)
     }
 
-    fn announce(&self, cluster: &Cluster) -> anyhow::Result<()> {
+    fn announce(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
         let line = self.scenario.headline(&cluster.describe(&self.args.durability));
         self.progress.print(&format!("{line}\n"))
     }
@@ -348,7 +348,7 @@ impl Session<'_> {
     }
 
     /// Shows the result before it writes it: what was measured is not lost with a full disk.
-    fn finish(&self, result: &RunResult, outputs: &Outputs) -> anyhow::Result<()> {
+    fn finish(&mut self, result: &RunResult, outputs: &Outputs) -> anyhow::Result<()> {
         let shown = self.progress.print(&text::summary(result));
         let written = outputs.write(result, &self.intervals);
         let kept = if written.is_ok() {

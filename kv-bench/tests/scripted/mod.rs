@@ -33,7 +33,6 @@ pub(crate) type Script = dyn Fn(usize, &[String]) -> Answer + Send + Sync;
 pub(crate) struct Server {
     pub address: SocketAddr,
     /// Every operation that came, in order of arrival; the handshake's PING is none.
-    #[allow(dead_code, reason = "few tests look at what came")]
     pub seen: Arc<Mutex<Vec<Vec<String>>>>,
     #[allow(dead_code, reason = "few tests turn anybody away")]
     refuses: Arc<AtomicBool>,
