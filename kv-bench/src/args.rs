@@ -544,7 +544,7 @@ pub struct OutputArgs {
     /// Show one line of progress, not the view of the whole terminal.
     ///
     /// So it is without this too where the terminal is too small (50 columns, 12 rows) or TERM is
-    /// dumb. Where there is no terminal, a line is printed every ten seconds. NO_COLOR does without
+    /// dumb. Where there is no terminal, a line is printed every ten seconds. `NO_COLOR` does without
     /// colours.
     #[arg(long)]
     pub no_tui: bool,
