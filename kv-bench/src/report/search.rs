@@ -62,7 +62,8 @@ pub(crate) fn finding(result: &RunResult) -> Option<String> {
     let estimate = found.rate_ops_s.zip(found.low_ops_s).zip(found.high_ops_s);
     Some(match (estimate, found.kept_ops_s) {
         (Some(((rate, low), high)), _) => format!(
-            "{} ops/s is the highest rate that keeps {kept}; 95 % of searches would find {} to {}{}",
+            "{} ops/s is the highest rate that keeps {kept}; 95 % of searches under the same \
+             conditions would find {} to {}{}",
             ops_s(rate),
             ops_s(low),
             ops_s(high),
