@@ -154,9 +154,9 @@ fn an_objective_that_no_rate_keeps_is_missed_at_the_lowest() {
     assert_eq!(end, Ask::MissedAtLowest);
     assert_eq!(rates, [5000.0, 2500.0, 1250.0, 625.0, 313.0, 157.0, 100.0]);
     assert_eq!((search.finding().kept_ops_s, search.finding().estimate), (None, None));
-    // What is never decided is not kept either, and asked three times at each rate.
+    // What is never decided is neither, and asked three times at each rate.
     let (rates, end, _) = asked(|rate| told(rate, 100, 1));
-    assert_eq!(end, Ask::MissedAtLowest);
+    assert_eq!(end, Ask::UndecidedAtLowest);
     assert_eq!(rates[..4], [5000.0, 5000.0, 5000.0, 2500.0]);
 }
 

@@ -44,12 +44,17 @@ pub fn estimate(objectives: &[Objective], probes: &[Probe]) -> Option<Estimate> 
     let steps = ((most - least) / RATE_STEP).ceil() as usize;
     let place = |step: usize| least + (most - least) * step as f64 / steps as f64;
     let power = f64::midpoint(seen.len() as f64, PRIOR_PROBES);
-    let weights: Vec<f64> = (0..=steps)
+    // Logarithms: the powers of many probes are too small for a float.
+    let logs: Vec<Vec<f64>> = (0..=steps)
         .map(|step| {
             let of = |steepness| squares(&seen, place(step), steepness);
-            steepnesses().map(|s| (of(s) + PRIOR_PROBES * PRIOR_SCATTER.powi(2)).powf(-power)).sum()
+            let prior = PRIOR_PROBES * PRIOR_SCATTER.powi(2);
+            steepnesses().map(|s| -power * (of(s) + prior).ln()).collect()
         })
         .collect();
+    let largest = logs.iter().flatten().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> =
+        logs.iter().map(|logs| logs.iter().map(|log| (log - largest).exp()).sum()).collect();
     let whole: f64 = weights.iter().sum();
     let mean = (0..=steps).map(|step| place(step) * weights[step]).sum::<f64>() / whole;
     let quantile = |share: f64| {

@@ -32,6 +32,8 @@ pub enum Ask {
     Found,
     /// The objectives are missed at the lowest rate.
     MissedAtLowest,
+    /// Whether they are kept at the lowest rate is not to be told in the time there is.
+    UndecidedAtLowest,
     /// They are kept at the highest.
     KeptAtHighest,
 }
@@ -78,10 +80,15 @@ impl Search {
 
     /// What a probe told. Returns what is known of its rate now.
     pub fn add(&mut self, probe: Probe) -> Decision {
-        match self.trials.last_mut() {
-            Some(trial) if same(trial.rate_ops_s, probe.rate_ops_s) => trial.probes.push(probe),
-            _ => self.trials.push(Trial { rate_ops_s: probe.rate_ops_s, probes: vec![probe] }),
-        }
+        let rate_ops_s = probe.rate_ops_s;
+        let known = self.trials.iter().position(|trial| same(trial.rate_ops_s, rate_ops_s));
+        // The last one is that of the last probe.
+        let mut trial = match known {
+            Some(known) => self.trials.remove(known),
+            None => Trial { rate_ops_s, probes: Vec::new() },
+        };
+        trial.probes.push(probe);
+        self.trials.push(trial);
         self.trials.last().map_or(Decision::Undecided, |trial| self.decision(trial))
     }
 
@@ -110,6 +117,7 @@ impl Search {
         }
         match self.bracket() {
             // Nothing is decided where it began: less must be.
+            (None, None) if same(self.lowest_probed(), self.lowest_ops_s) => Ask::UndecidedAtLowest,
             (None, None) => self.below(self.lowest_probed()),
             (None, Some(missed)) => self.below(missed.min(self.lowest_probed())),
             (Some(_), None) if same(self.highest_probed(), self.highest_ops_s) && !undecided => {
@@ -121,8 +129,15 @@ impl Search {
             (Some(kept), Some(missed)) if missed / kept > BRACKET && !self.is_bracketed() => {
                 Ask::Probe(whole((kept * missed).sqrt()))
             }
+            // A hiccup in a single probe must not hide all rates above it.
+            (_, Some(missed)) if self.is_single(missed) => Ask::Probe(missed),
             _ => self.near(),
         }
+    }
+
+    fn is_single(&self, rate_ops_s: f64) -> bool {
+        let trial = self.trials.iter().find(|trial| same(trial.rate_ops_s, rate_ops_s));
+        trial.is_some_and(|trial| trial.probes.len() == 1)
     }
 
     fn below(&self, rate_ops_s: f64) -> Ask {

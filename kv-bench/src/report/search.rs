@@ -78,8 +78,13 @@ pub(crate) fn finding(result: &RunResult) -> Option<String> {
             let lowest = found.probes.iter().map(|probe| probe.rate_asked_ops_s);
             let lowest = lowest.fold(f64::INFINITY, f64::min);
             format!(
-                "no rate was found that keeps {kept}: {} ops/s, the lowest that was probed, do not{}",
+                "no rate was found that keeps {kept}: {} ops/s, the lowest that was probed, {}{}",
                 ops_s(lowest),
+                match found.missed_ops_s {
+                    Some(_) => "do not",
+                    None =>
+                        "could not be decided: give more --time, or higher rates (--rate LOW..HIGH)",
+                },
                 limit(found)
             )
         }

@@ -21,6 +21,9 @@ const LONGEST_PART: u32 = 6;
 /// 1.96² ≈ 3.84 none at all would not tell that it is kept.
 const BEYOND_MIN: f64 = 4.0;
 
+/// A probe is so many times as long as the longest time that an operation may take.
+const LIMITS_PER_PROBE: f64 = 20.0;
+
 /// A search for the highest rate.
 #[derive(Debug, Clone)]
 pub struct FindMaxPlan {
@@ -58,6 +61,8 @@ impl FindMaxPlan {
         let usual_s = (self.time / PROBES).as_secs().clamp(LENGTHS_S.0, LENGTHS_S.1);
         let allowed = self.objectives.iter().map(|o| o.allowed).fold(1.0, f64::min);
         let needed_s = (BEYOND_MIN / (allowed * rate_ops_s)).ceil() as u64;
+        // Within a time not much longer than the limit, a backlog has no time to reach it.
+        let needed_s = needed_s.max((self.limit_s() * LIMITS_PER_PROBE).ceil() as u64);
         let longest_s = (self.time / LONGEST_PART).as_secs().max(usual_s);
         Duration::from_secs(needed_s.clamp(usual_s, longest_s))
     }
@@ -98,6 +103,14 @@ fn check_flags(load: &LoadArgs) -> Result<(), ScenarioError> {
         return Err(ScenarioError::Value { flag, value, problem });
     }
     let mix = load.workload.mix.as_deref().unwrap_or_default();
+    if mix.contains("rmw") || matches!(load.workload.workload.as_deref(), Some("ycsb-f" | "cache"))
+    {
+        let problem =
+            "a search counts response times of single operations: rmw and what a cache fills \
+                       are several (measure them with kv-bench run --rate)"
+                .to_owned();
+        return Err(ScenarioError::Value { flag: "slo", value: String::new(), problem });
+    }
     if mix.parse::<crate::workload::Mix>().is_ok_and(|mix| mix.is_only(Kind::Delete)) {
         let problem = "deletes alone use up their keys, and a search measures many times (such as \
                        --mix get=90,put=9,delete=1)"

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::{FAILED, Frame, Halt, MISSED, Session, UNTRUSTED, check_room};
+use super::{FAILED, Frame, Halt, INCONCLUSIVE, MISSED, Session, UNTRUSTED, check_room};
 use crate::args::LoadArgs;
 use crate::cluster::{AnyTarget, Cluster};
 use crate::find_max::{Ask, Decision, Finding, Probe, Search, Slice};
@@ -290,6 +290,8 @@ impl Hunt<'_> {
     fn exit_code(&self, session: &Session<'_>, result: &RunResult) -> ExitCode {
         let Finding { kept_ops_s, estimate, .. } = self.search.finding();
         let untrusted = result.trust.verdict == Verdict::Untrusted;
+        let limited_by = result.find_max.as_ref().and_then(|found| found.limited_by);
+        let by_generator = limited_by == Some(SearchLimit::Generator);
         if session.halt.is_none() && self.outcome.is_none() && estimate.is_none() {
             complain(format_args!(
                 "error: the time was over before the highest rate was found: give more --time, or \
@@ -298,7 +300,11 @@ impl Hunt<'_> {
         }
         ExitCode::from(match self.outcome {
             _ if session.halt.is_some() => FAILED,
+            // What the generator could not ask for says nothing of the servers.
+            Some(_) if session.args.output.strict && by_generator => UNTRUSTED,
             Some(Ask::MissedAtLowest) => MISSED,
+            Some(Ask::UndecidedAtLowest) if session.args.output.strict => INCONCLUSIVE,
+            Some(Ask::UndecidedAtLowest) => FAILED,
             None if estimate.is_none() => FAILED,
             _ if kept_ops_s.is_none() => FAILED,
             _ if session.args.output.strict && untrusted => UNTRUSTED,
@@ -337,10 +343,18 @@ fn probe_of(measurement: &Measurement, plan: &FindMaxPlan) -> anyhow::Result<Pro
     }
     let counts = &measurement.measured.counts;
     let length_ms = plan.length(rate_ops_s).as_millis() as u64;
-    let after: u64 = slices.range(length_ms..).map(|(_, slice)| slice.operations).sum();
-    // What is under way when the last operation becomes due is no backlog.
-    let under_way = (rate_ops_s * plan.limit_s()) as u64;
-    let late = after.saturating_sub(under_way) + counts.unsent;
-    let shortfall = counts.overflowed || late as f64 > counts.attempted() as f64 * LATE_SHARE_MAX;
+    let unsent = counts.unsent as f64 > counts.attempted() as f64 * LATE_SHARE_MAX;
+    let shortfall = counts.overflowed || unsent || falls_short(&slices, length_ms, rate_ops_s);
     Ok(Probe { rate_ops_s, slices: slices.into_values().collect(), shortfall })
+}
+
+/// Whether fewer operations had their outcome in the second half of a probe than became due, by more
+/// than one in a hundred and what chance does to arrivals (three standard deviations): then they pile
+/// up, however long each may take.
+fn falls_short(slices: &BTreeMap<u64, Slice>, length_ms: u64, rate_ops_s: f64) -> bool {
+    let half = || slices.range(length_ms / 2..length_ms);
+    let Some((&begin_ms, _)) = half().next() else { return true };
+    let done: u64 = half().map(|(_, slice)| slice.operations).sum();
+    let due = rate_ops_s * (length_ms - begin_ms) as f64 / 1e3;
+    (done as f64) < due * (1.0 - LATE_SHARE_MAX) - 3.0 * due.sqrt()
 }

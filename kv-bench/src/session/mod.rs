@@ -45,6 +45,8 @@ pub(crate) use find_max::find_max;
 const FAILED: u8 = 1;
 /// An objective was missed.
 const MISSED: u8 = 3;
+/// `--strict` met a question that was not decided.
+const INCONCLUSIVE: u8 = 4;
 /// `--strict` met an untrusted headline.
 const UNTRUSTED: u8 = 5;
 
