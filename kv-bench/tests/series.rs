@@ -19,9 +19,9 @@ use tempfile::TempDir;
 /// Whatever happened is in one interval, and the intervals follow each other without a gap.
 fn assert_whole(measured: &Measured) {
     let intervals = &measured.series.intervals;
-    assert!(intervals[0].start_s.abs() < f64::EPSILON);
+    assert!(intervals[0].start_s.abs() < 1e-9);
     for pair in intervals.windows(2) {
-        assert!((pair[0].length_s - measured.series.interval_s).abs() < f64::EPSILON);
+        assert!((pair[0].length_s - measured.series.interval_s).abs() < 1e-9);
         assert!((pair[0].start_s + pair[0].length_s - pair[1].start_s).abs() < 1e-9);
     }
     let sum = |of: fn(&kv_bench::result::SeriesInterval) -> u64| -> u64 {
@@ -98,7 +98,7 @@ fn the_result_of_a_run_holds_its_seconds_and_the_report_draws_them() {
     assert!(output.status.success(), "{}", program::stderr(&output));
     let result = report::json::load(&out.join("result.json")).unwrap();
     let series = result.series.unwrap();
-    assert!((series.interval_s - 1.0).abs() < f64::EPSILON);
+    assert!((series.interval_s - 1.0).abs() < 1e-9);
     let operations: u64 = series.intervals.iter().map(|interval| interval.operations).sum();
     assert_eq!(operations, result.headline.operations);
     for (node, server) in result.servers.iter().enumerate() {

@@ -12,6 +12,8 @@ use program::{kv_bench, stderr, wait_for};
 use tempfile::TempDir;
 
 const TITLE: &str = "q or Ctrl-C ends it";
+/// What the view shows from the end of the warm-up on.
+const MEASURING: &str = "of 100.0 s";
 /// What the shell says when kv-bench has ended.
 const OVER: &str = "kv-bench is over:";
 
@@ -103,7 +105,7 @@ fn the_view_shows_the_run_and_leaves_the_summary_on_the_screen() {
 fn keys_end_the_run_and_the_terminal_is_as_it_was() {
     for key in ["q", "C-c"] {
         let Some(terminal) = Terminal::with((90, 26), "", "--duration 100s") else { return };
-        terminal.await_text("server_1");
+        terminal.await_text(MEASURING);
         terminal.tmux(&["send-keys", key]);
         let screen = terminal.assert_restored("interrupted: what was measured is kept");
         assert!(screen.contains(&format!("{OVER} 1")), "{screen}");
@@ -116,7 +118,7 @@ fn signals_end_the_run_and_the_terminal_is_as_it_was() {
         let Some(terminal) = Terminal::with((90, 26), "echo $$ > pid; ", "--duration 100s") else {
             return;
         };
-        terminal.await_text("server_1");
+        terminal.await_text(MEASURING);
         let shell = std::fs::read_to_string(terminal.dir.path().join("pid")).unwrap();
         let child = kv_bench_below(shell.trim());
         let kill = Command::new("kill").args([&format!("-{signal}"), &child]).status().unwrap();
@@ -137,7 +139,7 @@ fn a_run_that_is_stopped_gives_the_terminal_back_until_it_goes_on() {
     let Some(terminal) = Terminal::with((90, 26), "echo $$ > pid; ", "--duration 100s") else {
         return;
     };
-    terminal.await_text("server_1");
+    terminal.await_text(MEASURING);
     let shell = std::fs::read_to_string(terminal.dir.path().join("pid")).unwrap();
     let child = kv_bench_below(shell.trim());
     let tell = |signal: &str| Command::new("kill").args([signal, &child]).status().unwrap();
@@ -159,7 +161,7 @@ fn a_window_that_is_too_small_has_a_line_and_a_larger_one_the_view() {
     terminal.resize(40, 8);
     wait_for(|| Some(()).filter(|()| !terminal.screen().contains(TITLE)));
     // So narrow that the end of the line is cut off.
-    terminal.await_text("of 100.0 s");
+    terminal.await_text(MEASURING);
     terminal.resize(120, 40);
     terminal.await_text(TITLE);
     terminal.tmux(&["send-keys", "C-c"]);
@@ -187,7 +189,7 @@ fn no_color_is_honoured() {
         let Some(terminal) = Terminal::with((90, 26), environment, "--duration 100s") else {
             return;
         };
-        terminal.await_text("server_1");
+        terminal.await_text(MEASURING);
         let screen = terminal.tmux(&["capture-pane", "-p", "-e"]);
         // Cyan, as a terminal is told it: the bars are.
         let is_colored = screen.contains("\x1b[36m") || screen.contains("38;5;6m");
