@@ -159,7 +159,7 @@ impl Cli {
             Some(Command::Curve(args)) => Some(&mut args.load),
             Some(Command::Run(args)) => Some(args),
             Some(Command::FindMax(args)) => Some(&mut args.load),
-            Some(_) => None,
+            Some(Command::Selftest(_) | Command::Completions { .. } | Command::Serve(_)) => None,
         }
     }
 }

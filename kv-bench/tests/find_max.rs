@@ -286,6 +286,11 @@ fn a_search_leaves_its_probes_and_what_it_found() {
     let output = search_in(&dir, &words).output().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     let result = result_in(&dir);
+    let command = &result.scenario.command;
+    assert!(
+        command.starts_with("kv-bench find-max --keys 100 --warmup 50ms --slo p50=1s"),
+        "{command}"
+    );
     let found: FindMax = result.find_max.clone().unwrap();
     assert_eq!(found.objectives, ["p50=1s", "errors=50%"]);
     assert!(shown.contains("the highest rate that keeps p50=1s and errors=50%, in 10 s of probes"));
