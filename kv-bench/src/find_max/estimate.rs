@@ -30,7 +30,7 @@ pub struct Estimate {
     pub high_ops_s: f64,
 }
 
-/// The model: the logarithm grows evenly with that of the rate, up to [`NEAR`] on either side of the
+/// The model: the logarithm grows evenly with that of the rate, up to `NEAR` on either side of the
 /// crossing. Its place and steepness are weighed on a grid by how well they explain all probes, with a
 /// scatter that is not known (Student's t). `None` without probes at two rates.
 pub fn estimate(objectives: &[Objective], probes: &[Probe]) -> Option<Estimate> {
