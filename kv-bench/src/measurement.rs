@@ -398,8 +398,10 @@ impl Measurement {
     /// Per server, in ring order.
     /// `ring_shares` are what the ring gives them.
     pub(crate) fn servers(&self, nodes: &[Node], ring_shares: &[f64]) -> Vec<ServerShare> {
-        let total = self.measured.counts.attempted().max(1) as f64;
-        let operations = self.measured.counts.nodes.iter().chain(std::iter::repeat(&0));
+        let nodes_asked = &self.measured.counts.nodes;
+        // An operation of two requests asks a server twice.
+        let total = nodes_asked.iter().sum::<u64>().max(1) as f64;
+        let operations = nodes_asked.iter().chain(std::iter::repeat(&0));
         let share = |(index, (node, &operations)): (usize, (&Node, &u64))| ServerShare {
             name: node.name.clone(),
             address: node.address.to_string(),

@@ -167,6 +167,8 @@ fn a_read_modify_write_is_one_operation_and_shown_with_its_parts() {
             (put.count, get.misses, result.servers[0].operations),
             (rmw.count, 0, 10_000 + rmw.count)
         );
+        let shares: f64 = result.servers.iter().map(|server| server.share).sum();
+        assert!((shares - 1.0).abs() < 1e-9, "{shares}");
         let p50 = |kind: &OperationResult| kind.service_us.expect("successes").p50;
         assert!(p50(rmw) >= p50(get).max(p50(put)));
         let tags: Vec<_> =
