@@ -255,14 +255,15 @@ impl Measurement {
     fn pace(&self) -> Option<Pace> {
         let asked_ops_s = self.rate_asked_ops_s?;
         let counts = &self.measured.counts;
-        let lateness = self.measured.latencies.all(Time::Lateness);
-        let response = self.measured.latencies.successes(Time::Response);
+        // What a cache puts is due when it is wanted, and never late.
+        let lateness = self.measured.latencies.all_drawn(Time::Lateness);
+        let response = self.measured.latencies.drawn_successes(Time::Response);
         (!response.is_empty()).then(|| Pace {
             asked_ops_s,
             achieved_ops_s: self.drawn_ops_s(),
             lateness_p99_us: lateness.value_at_quantile(0.99) as f64 / 1e3,
             response_p50_us: response.value_at_quantile(0.5) as f64 / 1e3,
-            waited_share: counts.waited_for_client as f64 / counts.attempted().max(1) as f64,
+            waited_share: counts.waited_for_client as f64 / counts.drawn().max(1) as f64,
         })
     }
 

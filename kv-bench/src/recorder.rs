@@ -169,20 +169,42 @@ impl Latencies {
 
     /// Of all operations that succeeded; empty of what a closed loop does not have.
     pub fn successes(&self, time: Time) -> Histogram<u64> {
-        self.operations(time, None)
+        self.some(time, self.wholes().map(Kind::index))
     }
 
     /// Of all operations, failed or not.
     pub fn all(&self, time: Time) -> Histogram<u64> {
-        self.operations(time, Some(self.errors()))
+        self.some(time, self.wholes().map(Kind::index).chain([self.errors()]))
     }
 
-    /// Of what is no part of another operation.
-    fn operations(&self, time: Time, errors: Option<usize>) -> Histogram<u64> {
-        let kinds = Kind::all(self.commands.len());
-        let wholes = kinds.filter(|kind| !kind.is_part()).map(Kind::index);
+    /// Of those that were drawn and succeeded, and so were due at times of their own.
+    pub fn drawn_successes(&self, time: Time) -> Histogram<u64> {
+        self.some(time, self.drawn().map(Kind::index))
+    }
+
+    /// Of those that were drawn, failed or not. Failures of others are among them.
+    pub fn all_drawn(&self, time: Time) -> Histogram<u64> {
+        self.some(time, self.drawn().map(Kind::index).chain([self.errors()]))
+    }
+
+    /// Of all that failed.
+    pub fn all_failed(&self, time: Time) -> Histogram<u64> {
+        self.some(time, std::iter::once(self.errors()))
+    }
+
+    /// What is no part of another operation.
+    fn wholes(&self) -> impl Iterator<Item = Kind> + use<> {
+        Kind::all(self.commands.len()).filter(|kind| !kind.is_part())
+    }
+
+    /// Those of them that no other operation gave rise to.
+    fn drawn(&self) -> impl Iterator<Item = Kind> + use<> {
+        self.wholes().filter(|&kind| kind != Kind::Fill)
+    }
+
+    fn some(&self, time: Time, which: impl Iterator<Item = usize>) -> Histogram<u64> {
         let times = self.times().nth(time as usize);
-        times.map_or_else(histogram, |times| sum(times, wholes.chain(errors)).into_owned())
+        times.map_or_else(histogram, |times| sum(times, which).into_owned())
     }
 
     /// Service times of failed operations of every kind.

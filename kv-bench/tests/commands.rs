@@ -164,6 +164,27 @@ fn a_command_is_the_first_word_that_a_server_sees() {
     assert!(sent.iter().all(|w| w[1] == "h" && w[2].starts_with("kvb:key:") && w[3] == "v !"));
 }
 
+/// A cache's puts are never late: they are due when they are wanted.
+#[test]
+fn fills_do_not_hide_that_gets_waited_for_a_client() {
+    let server = Server::start(|_, words| match words[0].as_str() {
+        "GET" => {
+            std::thread::sleep(std::time::Duration::from_millis(4));
+            Answer::Raw(b"$-1\r\n")
+        }
+        _ => Answer::Normal,
+    });
+    let words = ["--workload", "cache", "--rate", "150", "--duration", "3s", "--clients", "1"];
+    let result = run(&server.address.to_string(), &words);
+    let reasons = result.trust.reasons.join("\n");
+    let (before, _) = reasons
+        .split_once(" % of the operations waited for a client")
+        .unwrap_or_else(|| panic!("{reasons}"));
+    let share: f64 = before.rsplit(['\n', ' ']).next().expect("a share").parse().expect("a number");
+    // More than half of the gets find the one client busy, and each put makes two operations of one.
+    assert!(share > 45.0, "{reasons}");
+}
+
 #[test]
 fn commands_that_make_no_sense_are_refused_with_what_would() {
     let cases: &[(&[&str], &str)] = &[

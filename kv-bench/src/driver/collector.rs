@@ -28,6 +28,15 @@ pub struct Keeping {
     pub response_p50_ns: u64,
 }
 
+/// Response times of the operations of an open loop that were drawn and had their outcome in one
+/// interval, as [`encode_histogram`] makes them text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Responses {
+    pub start_s: f64,
+    pub answered: String,
+    pub failed: String,
+}
+
 /// One interval on its way to completion.
 struct Open {
     latencies: Box<Latencies>,
@@ -44,6 +53,7 @@ pub(super) struct Collector {
     /// What each worker had counted when it last handed over.
     tallies: Vec<Tally>,
     closed: Vec<Interval>,
+    responses: Vec<Responses>,
     series: SeriesMaker,
     end_ns: u64,
     efforts: Vec<Effort>,
@@ -66,6 +76,7 @@ impl Collector {
             reached: vec![0; workers],
             tallies: vec![Tally::default(); workers],
             closed: Vec::new(),
+            responses: Vec::new(),
             series: SeriesMaker::new(),
             end_ns: start_ns,
             efforts: vec![Effort::default(); workers],
@@ -130,6 +141,13 @@ impl Collector {
                 histogram: encode_histogram(&histogram),
             });
         }
+        if latencies.is_open() {
+            self.responses.push(Responses {
+                start_s: begin_ns as f64 / 1e9,
+                answered: encode_histogram(&latencies.drawn_successes(Time::Response)),
+                failed: encode_histogram(&latencies.all_failed(Time::Response)),
+            });
+        }
         let time = if latencies.is_open() { Time::Response } else { Time::Service };
         let successes = latencies.successes(time);
         if !successes.is_empty() {
@@ -160,9 +178,9 @@ impl Collector {
 
     /// `None` in a closed loop, and before the first reply.
     fn keep(&self) -> Option<Keeping> {
-        let response = self.total.successes(Time::Response);
+        let response = self.total.drawn_successes(Time::Response);
         (!response.is_empty()).then(|| Keeping {
-            lateness_p99_ns: self.total.all(Time::Lateness).value_at_quantile(0.99),
+            lateness_p99_ns: self.total.all_drawn(Time::Lateness).value_at_quantile(0.99),
             response_p50_ns: response.value_at_quantile(0.5),
         })
     }
@@ -172,12 +190,12 @@ impl Collector {
     }
 
     /// Closes every interval and returns the totals with them, and with the run over time.
-    pub(super) fn finish(mut self) -> (Box<Latencies>, Vec<Interval>, Series) {
+    pub(super) fn finish(mut self) -> (Box<Latencies>, Vec<Interval>, Vec<Responses>, Series) {
         while let Some((interval, open)) = self.open.pop_first() {
             self.close(interval, open);
         }
         let nodes = self.tallies.iter().map(|tally| tally.nodes.len()).max().unwrap_or(0);
         let series = self.series.finish(self.end_ns - self.start_ns, nodes);
-        (self.total, self.closed, series)
+        (self.total, self.closed, self.responses, series)
     }
 }

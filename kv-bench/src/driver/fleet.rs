@@ -13,7 +13,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::availability;
 use super::clock::now_ns;
-use super::collector::{Collector, Keeping, Percentile};
+use super::collector::{Collector, Keeping, Percentile, Responses};
 use super::frontier::Frontier;
 use super::handover::{Handover, Published};
 use super::outage::NOT_CONCERNED;
@@ -77,6 +77,8 @@ pub struct Measured {
     pub counts: Counts,
     pub latencies: Box<Latencies>,
     pub intervals: Vec<Interval>,
+    /// Per interval of an open loop.
+    pub responses: Vec<Responses>,
     pub series: Series,
     /// One per worker.
     pub outcomes: Vec<Outcome>,
@@ -242,13 +244,14 @@ impl Fleet {
         for outcome in &outcomes {
             counts.add(&outcome.counts);
         }
-        let (latencies, intervals, series) = collector.finish();
+        let (latencies, intervals, responses, series) = collector.finish();
         let mut silences = silences(&outcomes);
         let silence = silences.pop().unwrap_or_default();
         Ok(Measured {
             counts,
             latencies,
             intervals,
+            responses,
             series,
             stopped,
             start_ns,

@@ -24,7 +24,7 @@ mod verifier;
 mod worker;
 
 pub use availability::Availability;
-pub use collector::{Keeping, Percentile};
+pub use collector::{Keeping, Percentile, Responses};
 pub use fleet::{Fleet, LaunchError, Live, Measured};
 pub use open_loop::BACKLOG_MAX;
 pub use silence::{Hearing, Span};

@@ -322,28 +322,24 @@ fn share(probe: &Probe, objective: usize) -> f64 {
 
 /// What the intervals of a measurement tell about the objectives.
 fn probe_of(measurement: &Measurement, plan: &FindMaxPlan) -> anyhow::Result<Probe> {
-    const NEVER_ANSWERED: &str = "ERROR-response";
     let rate_ops_s = measurement.rate_asked_ops_s.unwrap_or_default();
     let mut slices: BTreeMap<u64, Slice> = BTreeMap::new();
-    let responses = measurement.measured.intervals.iter();
-    for interval in responses.filter(|interval| interval.tag.ends_with("-response")) {
-        let histogram = decode_histogram(&interval.histogram)?;
-        let failed = interval.tag == NEVER_ANSWERED;
+    for responses in &measurement.measured.responses {
+        let answered = decode_histogram(&responses.answered)?;
+        let failed = decode_histogram(&responses.failed)?.len();
         let beyond = |objective: &Objective| match objective.bound {
-            _ if failed => histogram.len(),
-            Bound::ResponseNs(ns) => histogram.len() - histogram.count_between(0, ns),
-            Bound::Success => 0,
+            Bound::ResponseNs(ns) => failed + answered.len() - answered.count_between(0, ns),
+            Bound::Success => failed,
         };
-        let none = || Slice { operations: 0, beyond: vec![0; plan.objectives.len()] };
-        let slice = slices.entry((interval.start_s * 1e3).round() as u64).or_insert_with(none);
-        slice.operations += histogram.len();
-        for (sum, objective) in slice.beyond.iter_mut().zip(&plan.objectives) {
-            *sum += beyond(objective);
-        }
+        let slice = Slice {
+            operations: answered.len() + failed,
+            beyond: plan.objectives.iter().map(beyond).collect(),
+        };
+        slices.insert((responses.start_s * 1e3).round() as u64, slice);
     }
     let counts = &measurement.measured.counts;
     let length_ms = plan.length(rate_ops_s).as_millis() as u64;
-    let unsent = counts.unsent as f64 > counts.attempted() as f64 * LATE_SHARE_MAX;
+    let unsent = counts.unsent as f64 > counts.drawn() as f64 * LATE_SHARE_MAX;
     let shortfall = counts.overflowed || unsent || falls_short(&slices, length_ms, rate_ops_s);
     Ok(Probe { rate_ops_s, slices: slices.into_values().collect(), shortfall })
 }
