@@ -2,7 +2,7 @@
 //!
 //! A file is turned into the words that would have been typed, and these are put behind those that
 //! were, so that one place reads, checks and documents both. What was typed wins: a setting of the file
-//! is left out when its flag, or one that excludes it, was typed.
+//! is left out when its flag, or one that excludes or replaces it, was typed.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -20,6 +20,26 @@ use toml::de::{DeTable, DeValue};
 /// The flag that names a file, and others that make no sense in one.
 const FLAG: &str = "scenario";
 const NOT_IN_FILES: [&str; 3] = [FLAG, "help", "version"];
+
+/// Flags that, when they are typed, also take the place of settings with which clap knows no conflict:
+/// a workload with a name is what it says, and what belongs to a flag goes with it.
+const DISPLACES: [(&str, &[&str]); 4] = [
+    (
+        "workload",
+        &[
+            "mix",
+            "key-distribution",
+            "value-size",
+            "value",
+            "compressibility",
+            "ttl",
+            "command-ratio",
+        ],
+    ),
+    ("command", &["command-ratio"]),
+    ("mix", &["command-ratio"]),
+    ("think-time", &["arrivals"]),
+];
 
 /// A setting of the file.
 struct Setting<'a> {
@@ -55,12 +75,18 @@ pub(crate) fn with_file(command: &Command, words: Vec<OsString>) -> Result<Vec<O
                 typed == setting.arg
                     || excludes.contains(&typed)
                     || leaf.get_arg_conflicts_with(typed).contains(&setting.arg)
+                    || displaces(typed, setting.arg)
             });
         if !is_left_out {
             all.extend(setting.words.into_iter().map(OsString::from));
         }
     }
     Ok(all)
+}
+
+fn displaces(typed: &Arg, setting: &Arg) -> bool {
+    let [typed, setting] = [typed, setting].map(|arg| arg.get_long().unwrap_or_default());
+    DISPLACES.iter().any(|(flag, others)| *flag == typed && others.contains(&setting))
 }
 
 fn is_typed(matches: &ArgMatches, arg: &Arg) -> bool {

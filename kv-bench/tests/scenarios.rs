@@ -93,6 +93,33 @@ fn what_is_typed_wins_over_the_file() {
     assert_eq!((result.scenario.servers, result.scenario.targets.len()), (0, 1));
 }
 
+/// What is typed, and a setting of the file that it leaves nothing of.
+#[test]
+fn what_is_typed_takes_the_place_of_what_belongs_to_another() {
+    let base = SMALL.replace("mix = \"get=1,put=1\"\n", "").replace("value-size = 64\n", "");
+    let rows: [(&[&str], &str); 10] = [
+        (&["--workload", "ycsb-b"], "mix = \"put\""),
+        (&["--workload", "ycsb-b"], "key-distribution = \"sequential\""),
+        (&["--workload", "ycsb-b"], "value-size = 5"),
+        (&["--workload", "ycsb-b"], "value = \"x\""),
+        (&["--workload", "ycsb-b"], "compressibility = \"0.5\""),
+        (&["--workload", "ycsb-b"], "ttl = \"60s\""),
+        (&["--workload", "ycsb-b"], "command = [\"PING\"]\ncommand-ratio = [2]"),
+        (&["--command", "PING"], "command = [\"PING\", \"GET __key__\"]\ncommand-ratio = [2, 3]"),
+        (&["--mix", "get=1"], "command = [\"PING\"]\ncommand-ratio = [2]"),
+        (&["--think-time", "1us"], "rate = \"1k\"\narrivals = \"constant\""),
+    ];
+    for (typed, settings) in rows {
+        let words = [&["run"], typed].concat();
+        let [alone, beside] = [base.clone(), format!("{base}{settings}\n")].map(|text| {
+            let mut scenario = finished(&words, &text).scenario;
+            scenario.command.clear();
+            scenario
+        });
+        assert_eq!(beside, alone, "{typed:?} beside {settings}");
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_with_its_line() {
     let cases = [
