@@ -86,7 +86,7 @@ A command to send, instead of --mix; repeat it for several.
 
   __key__   a key of the --keys; within a command always the same one. The
             first word that has it chooses the server. It may have text
-            around it: z:__key__
+            around it, z:__key__, and there no second place
   __data__  a value of --value-size
 
 Words are set apart by blanks, and put in quotes as in redis-cli. Any reply \

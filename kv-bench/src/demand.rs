@@ -164,7 +164,7 @@ fn commands(args: &WorkloadArgs) -> Result<Mix, ScenarioError> {
     }
     let refused = |text: &str, problem| ScenarioError::Value {
         flag: "command",
-        value: format!("'{text}'"),
+        value: format!("'{}'", text.replace('\n', "\\n")),
         problem,
     };
     if let Some(&ratio) = ratios.iter().find(|&&ratio| ratio > RATIO_MAX) {

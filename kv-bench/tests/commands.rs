@@ -193,6 +193,10 @@ fn commands_that_make_no_sense_are_refused_with_what_would() {
             "--command '': the command is missing (such as --command 'GET __key__')",
         ),
         (&["--command", "GET 'a"], "--command 'GET 'a': unbalanced quotes"),
+        (&["--command", "GET __key__\nDEL __key__"], "a line break: write it as \"\\n\""),
+        (&["--command", "SET __key__ 'a\nb'"], "a line break"),
+        (&["--command", "GET __key__:__key__"], "no second __key__ and no __data__"),
+        (&["--command", "SET __data____key__ __key__"], "no second __key__ and no __data__"),
         (&["--command", "__key__ a"], "'__key__' is no name of a command"),
         (
             &["--command", "Subscribe __key__"],

@@ -100,7 +100,7 @@ fn push_size(pieces: &mut Vec<Piece>, word: &Word, key_size: usize) {
     }
 }
 
-/// What stands around the key in `word`, if anything does.
+/// What stands around the key in `word`, if anything does; it has no other place.
 fn affixes(word: &Word) -> Option<(Vec<u8>, Vec<u8>)> {
     let at = word.iter().position(|part| *part == Part::Key)?;
     let text = |parts: &[Part]| {

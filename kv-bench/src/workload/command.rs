@@ -59,6 +59,15 @@ impl Command {
     ///
     /// Says what is wrong with it, and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim_end();
+        // It would end the command, and what is behind it would be lost.
+        if text.contains('\n') {
+            return Err(
+                "a line break: write it as \"\\n\", and each command with a --command of its \
+                        own"
+                .to_owned(),
+            );
+        }
         let words = split_line(text.as_bytes()).map_err(str::to_owned)?;
         if words.len() > WORDS_MAX {
             return Err(format!("{} words are more than {WORDS_MAX}", words.len()));
@@ -89,10 +98,19 @@ impl Command {
         if words.iter().any(|word| affix(&word)) {
             return Err(format!("more than {AFFIX_BYTES_MAX} bytes stand around a {KEY}"));
         }
-        Ok(Self { text: text.to_owned(), name: name.clone(), words })
+        let command = Self { text: text.to_owned(), name: name.clone(), words };
+        let places =
+            |word: &Word| word.iter().filter(|part| !matches!(part, Part::Text(_))).count();
+        if command.key_word().is_some_and(|word| places(word) > 1) {
+            return Err(format!(
+                "the first word with {KEY} chooses the server: it may have text around it, and no \
+                 second {KEY} and no {DATA}"
+            ));
+        }
+        Ok(command)
     }
 
-    /// The word that places it on a server: the first with a key in it.
+    /// The word that places it on a server: the first with a key in it, which has no other place.
     pub fn key_word(&self) -> Option<&Word> {
         self.words.iter().find(|word| word.contains(&Part::Key))
     }
