@@ -1,6 +1,7 @@
 //! A fingerprint of what a run asks for: the same seed and flags make the same, whatever was measured.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,16 +15,28 @@ const OPERATIONS: u64 = 65_536;
 const VALUE_BYTES: usize = 64;
 
 /// 64 bits in hex, over the beginning of each sequence of operations (each client's of a closed loop,
-/// each worker's of an open one): kinds, keys, values, and when they are due. It draws them anew, and
-/// is to be called while nothing is measured.
+/// each worker's of an open one): kinds, keys, values, and when they are due; also how long what is put
+/// lives, and whether misses are filled. It draws them anew, and is to be called while nothing is
+/// measured.
+///
+/// It is of what is drawn. Which key an insert takes, and which is the latest, depends on replies, and
+/// so does what is filled.
 pub fn operations_digest(
     workload: &Workload,
     schedule: &Schedule,
     until: Until,
     shape: Shape,
+    ttl: Option<Duration>,
 ) -> String {
     let streams = shape.streams(schedule);
     let mut hash = Sha256::new();
+    if let Some(ttl) = ttl {
+        hash.update(b"ttl");
+        hash.update(ttl.as_nanos().to_le_bytes());
+    }
+    if workload.mix.fills() {
+        hash.update(b"fills");
+    }
     let mut key = workload.keys.buffer();
     for stream in 0..streams {
         let (first, operations) = part(workload, until, stream, streams);

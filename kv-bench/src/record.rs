@@ -12,7 +12,13 @@ use crate::workload::{Command, Kind, Mix};
 /// The record of `scenario`, which `args` meant; `arguments` are the words after the program.
 pub(crate) fn record(args: &LoadArgs, scenario: &Scenario, arguments: &[String]) -> ScenarioRecord {
     let workload = scenario.workload(scenario.shape.streams(&scenario.schedule));
-    let digest = operations_digest(&workload, &scenario.schedule, scenario.until, scenario.shape);
+    let digest = operations_digest(
+        &workload,
+        &scenario.schedule,
+        scenario.until,
+        scenario.shape,
+        scenario.demand.ttl,
+    );
     let (servers, targets) = match &scenario.place {
         Place::Spawned { count, .. } => (*count, Vec::new()),
         Place::Running(endpoints) => (0, endpoints.iter().map(|e| e.address.to_string()).collect()),

@@ -29,7 +29,30 @@ fn digest(keys: &str, sizes: &str, filling: Filling, schedule: &Schedule, shape:
         values: Values::new(&sizes.parse().expect(sizes), filling, 1),
         seed: 1,
     };
-    operations_digest(&workload, schedule, UNTIL, shape)
+    operations_digest(&workload, schedule, UNTIL, shape, None)
+}
+
+#[test]
+fn what_lives_for_a_while_and_what_is_filled_have_their_own_digests() {
+    let plain = Workload {
+        mix: "get=1,put=1".parse().expect("a mix"),
+        keys: Keys::new("key:", 1_000, "uniform".parse().expect("a law"), 1),
+        // Else what a fill would put tells of it.
+        values: Values::new(&"0".parse().expect("a size"), Filling::Printable, 1),
+        seed: 1,
+    };
+    let filling = Workload { mix: plain.mix.clone().filling(), ..plain.clone() };
+    let of = |workload, ttl_s: Option<u64>| {
+        let ttl = ttl_s.map(Duration::from_secs);
+        operations_digest(workload, &Schedule::CLOSED, UNTIL, shape(1, 1), ttl)
+    };
+    let mut digests: Vec<_> = [&plain, &filling]
+        .into_iter()
+        .flat_map(|workload| [None, Some(1), Some(2)].map(|ttl| of(workload, ttl)))
+        .collect();
+    digests.sort();
+    digests.dedup();
+    assert_eq!(digests.len(), 6);
 }
 
 #[test]
