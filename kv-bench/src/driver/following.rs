@@ -38,9 +38,28 @@ pub(super) struct Following {
     pub(super) growth: Option<Box<Growth>>,
     /// Those that are wanted and not sent yet.
     pub(super) wanted: VecDeque<FollowUp>,
+    /// Those whose clients wait for a connection.
+    put_off: Vec<FollowUp>,
 }
 
 impl Following {
+    /// Nothing is wanted any more.
+    pub(super) fn clear(&mut self) {
+        self.wanted.clear();
+        self.put_off.clear();
+    }
+
+    /// It is wanted when its client goes on.
+    #[cold]
+    pub(super) fn put_off(&mut self, next: FollowUp) {
+        self.put_off.push(next);
+    }
+
+    /// A client goes on that waited for a connection.
+    pub(super) fn resume(&mut self, client: usize) {
+        self.wanted.extend(self.put_off.extract_if(.., |next| next.client == client));
+    }
+
     /// Whether operations of this kind have a note.
     #[inline]
     pub(super) fn is_noted(&self, kind: Kind) -> bool {

@@ -260,6 +260,8 @@ impl<T: Target> Worker<T> {
         }
         self.offer(client_id);
         self.dispatch(phase);
+        // What follows, if nothing was due to go with it.
+        self.flush();
         self.settle(client_id);
     }
 

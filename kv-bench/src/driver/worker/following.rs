@@ -12,7 +12,7 @@ use crate::workload::Kind;
 impl<T: Target> Worker<T> {
     pub(super) fn begin_following(&mut self, phase: &Phase) {
         self.following.fills = phase.workload.mix.fills();
-        self.following.wanted.clear();
+        self.following.clear();
         self.grows = phase.frontier.is_some();
         self.is_latest = phase.workload.keys.is_latest();
         if let Some(frontier) = &phase.frontier {
@@ -30,22 +30,20 @@ impl<T: Target> Worker<T> {
         }
     }
 
-    /// Sends what follows the operations that were just answered. A client whose connection is down
-    /// comes to it when that is back.
+    /// Encodes what follows the operations that were just answered, for the next flush. A client whose
+    /// connection is down comes to it when that is back.
     #[inline(never)]
     pub(super) fn follow(&mut self, phase: &Phase) {
-        for _ in 0..self.following.wanted.len() {
-            let Some(next) = self.following.wanted.pop_front() else { break };
+        while let Some(next) = self.following.wanted.pop_front() {
             let FollowUp { client, draw, due_ns, note } = next;
             if self.clients[client].paused {
-                self.following.wanted.push_back(next);
+                self.following.put_off(next);
                 continue;
             }
             // It has kept the room of the one before.
             self.clients[client].outstanding -= 1;
             self.send(client, &phase.workload, draw, (due_ns, note));
         }
-        self.flush();
     }
 }
 

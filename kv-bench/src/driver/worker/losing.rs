@@ -167,6 +167,7 @@ impl<T: Target> Worker<T> {
             self.paused.pop_front();
             if self.release(client_id) {
                 self.clients[client_id].paused = false;
+                self.following.resume(client_id);
                 self.go_on(client_id, phase);
             } else {
                 self.paused.push_back((self.now_ns + PAUSE_NS, client_id));
