@@ -53,13 +53,15 @@ A workload that has a name; each of its flags can be typed to be another.
   facebook-etc  --mix get=30,put=1 --value-size facebook-etc
                 --key-distribution zipfian:0.99
   mixgraph      --mix get=83,put=14 --key-distribution mixgraph --value-size
-                pareto:0:25.45:0.2615:1k: RocksDB's model of a database of
+                pareto:0:25.45:0.2615:1024: RocksDB's model of a database of
                 Facebook's, without its seeks (3 %), which go through keys
-                in their order; its mean rate is --rate 4500
+                in their order, and with keys of 16 bytes (20 on running
+                servers) and not 48; its mean rate is --rate 4500
   cache         --mix get=100 --key-distribution zipfian:0.99 --ttl 60s, and
                 a put of each key that a get has missed: an operation of its
                 own, beyond --requests and --rate, which are of what is
-                drawn; spawned servers begin empty, unless --preload is given
+                drawn; spawned servers begin empty but for what the warm-up
+                puts, unless --preload is given: --warmup 0 for a cold one
 
 Its puts go to running servers too. ycsb-e is not here: it scans keys in \
 their order, and SCAN of Redis goes through them in none. Example: \
@@ -72,7 +74,9 @@ Proportions of operations; one name alone is valid too.
   put          of any of them, with a new value
   insert       a put of a key that nobody had before, numbered from --keys
                up; with --key-distribution latest the others ask for the
-               newest that are stored, and else for the first --keys
+               newest that are stored, and else for the first --keys; each
+               of several measurements (--repeat, the curve) begins with
+               these, and knows nothing of what those before inserted
   rmw          read, modify, write: a get whose reply is followed by a put
                of the same key; one operation, from the begin of the get to
                the end of the put, which are shown with the others' besides
@@ -511,6 +515,9 @@ pub struct WorkloadArgs {
     pub preload: bool,
 
     /// Seed of the operations: the same seed gives each client the same operations.
+    ///
+    /// What is drawn is the same. Which keys are the latest depends on when inserts are answered, and
+    /// what a cache puts on what its gets miss.
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
 }

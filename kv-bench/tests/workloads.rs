@@ -199,6 +199,17 @@ fn a_cache_puts_what_a_get_has_missed_for_a_while() {
     }
 }
 
+#[test]
+fn a_cache_that_several_measurements_fill_is_told_of() {
+    let Some(redis) = Redis::start(&[]) else { return };
+    let words = ["--workload", "cache", "--keys", "100", "--requests", "500"];
+    for (repeats, told) in [("1", false), ("2", true)] {
+        let result = run(&redis, &[&words[..], &["--repeat", repeats]].concat());
+        let is_told = result.warnings.iter().any(|text| text.contains("later ones miss less"));
+        assert_eq!(is_told, told, "{:?}", result.warnings);
+    }
+}
+
 /// Any key that `redis` has.
 fn key_there(redis: &Redis) -> String {
     redis.ask(&["randomkey"])
@@ -244,9 +255,14 @@ fn a_named_workload_is_its_flags_unless_others_are_typed() {
     assert!((1_800..2_200).contains(&puts), "{puts}");
     assert_eq!(redis.ask(&["strlen", &key(7)]), "1000");
     let mixgraph = run(&redis, &[words.as_slice(), &["mixgraph"]].concat());
-    let law = "pareto:0:25.45:0.2615:1000";
+    let law = "pareto:0:25.45:0.2615:1024";
     assert_eq!(said(&mixgraph), ["mixgraph", "get=83,put=14", "mixgraph", law]);
-    assert!(mixgraph.warnings.iter().any(|text| text.contains("without its seeks")));
+    assert!(
+        mixgraph
+            .warnings
+            .iter()
+            .any(|text| text.contains("without its seeks") && text.contains("48 bytes"))
+    );
     let other = ["facebook-etc", "--value-size", "8", "--mix", "get=1,put=1"];
     let other = run(&redis, &[words.as_slice(), &other].concat());
     assert_eq!(said(&other), ["facebook-etc", "get=1,put=1", "zipfian:0.99", "8"]);

@@ -142,6 +142,7 @@ pub(crate) fn run(
         }
         result.warnings.extend(describe::curve_gaps(&result));
         result.warnings.extend(warnings::exhausted_points(scenario, &result.points));
+        result.warnings.extend(warnings::filled_before(scenario, result.points.len(), "points"));
     }
     session.progress.clear();
     result.partial = session.halt.is_some() || failure.is_some();
@@ -228,7 +229,13 @@ impl Session<'_> {
         }
         let median = repeats.into_median(scenario.repeat).context("nothing was measured")?;
         self.intervals = median.1;
-        Ok(median.0)
+        let mut result = median.0;
+        result.warnings.extend(warnings::filled_before(
+            scenario,
+            scenario.repeat as usize,
+            "measurements",
+        ));
+        Ok(result)
     }
 
     /// Warm-up and measurement, as a result with its latencies over time.

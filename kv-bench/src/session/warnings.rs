@@ -49,6 +49,16 @@ pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> 
     lacks.into_iter().chain(thin.flatten()).chain(missed).chain(exhausted).chain(lost).collect()
 }
 
+/// A cache that several measurements fill: `count` of what is called `noun`.
+pub(super) fn filled_before(scenario: &Scenario, count: usize, noun: &str) -> Option<String> {
+    (scenario.demand.mix.fills() && count > 1).then(|| {
+        format!(
+            "each of {count} {noun} began with what those before it had put into the same servers: \
+             later ones miss less"
+        )
+    })
+}
+
 /// Gets that found nothing where nobody deletes, and nothing expires.
 fn lost_keys(scenario: &Scenario, counts: &Counts) -> Option<String> {
     let gets = counts.of(Kind::Get);
