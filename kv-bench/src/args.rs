@@ -163,7 +163,12 @@ impl Cli {
             Some(Command::Curve(args)) => Some(&mut args.load),
             Some(Command::Run(args)) => Some(args),
             Some(Command::FindMax(args)) => Some(&mut args.load),
-            Some(Command::Selftest(_) | Command::Completions { .. } | Command::Serve(_)) => None,
+            Some(
+                Command::Report(_)
+                | Command::Selftest(_)
+                | Command::Completions { .. }
+                | Command::Serve(_),
+            ) => None,
         }
     }
 }
