@@ -78,8 +78,8 @@ Proportions of operations; one name alone is valid too.
                of several measurements (--repeat, the curve) begins with
                these, and knows nothing of what those before inserted
   rmw          read, modify, write: a get whose reply is followed by a put
-               of the same key; one operation, from the begin of the get to
-               the end of the put, which are shown with the others' besides
+               of the same key; one operation, from the beginning of the get
+               to the end of the put, which are shown with the others' besides
 
 Default: get=90,put=9,delete=1 on spawned servers, get=100 on running ones, \
 or --workload's. A delete-only run takes its own preloaded key each time. \
@@ -439,7 +439,7 @@ pub struct CallerArgs {
     /// values are made so long), and each key is written by one client alone, so that it is known what a
     /// read must find (a write that another client draws goes to the nearest key of its own). A wrong
     /// read is an error (verify), and makes the exit code 1. When the
-    /// measurement is over, every key is read once more. Costs 24 bytes of memory per key.
+    /// measurement is over, every key is read once more. For gets, puts and deletes without --ttl. Costs 24 bytes of memory per key.
     #[arg(long)]
     pub verify: bool,
 

@@ -54,7 +54,9 @@ pub enum ChaosError {
     Alive(Fault),
     #[error("'{0}': it is paused then, until {1:?}")]
     Paused(Fault, Duration),
-    #[error("'{0}': the measurement is over after {1:?}")]
+    #[error(
+        "'{0}': the measurement is over after {1:?}: do it earlier, or give a longer --duration"
+    )]
     TooLate(Fault, Duration),
     #[error(
         "'{0}': a run of a number of operations would wait for it in vain: give --duration, or \

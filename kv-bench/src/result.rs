@@ -239,7 +239,7 @@ pub struct Operations {
     /// Puts of keys that no client had before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insert: Option<OperationResult>,
-    /// Gets that were followed by a put of their key, from the begin of the one to the end of the
+    /// Gets that were followed by a put of their key, from the beginning of the one to the end of the
     /// other. The headline counts these; their gets and puts are in `get` and `put` besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_modify_write: Option<OperationResult>,
