@@ -121,7 +121,7 @@ fn flags_before_the_subcommand_are_told_their_place() {
         ),
         (
             &["rnu"],
-            "error: there is no subcommand 'rnu': it is one of run, curve, find-max, selftest, completions\n",
+            "error: there is no subcommand 'rnu': it is one of run, curve, find-max, report, selftest, completions\n",
         ),
     ];
     for (words, expected) in cases {
