@@ -1,8 +1,13 @@
-//! What drawing an operation costs, by the laws that its key and value follow.
+//! What drawing an operation costs, by the laws that its key and value follow, and its due time by
+//! the rate.
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use kv_bench::driver::Until;
+use kv_bench::schedule::{Arrivals, End, Plan, Process, Rate};
 use kv_bench::workload::{Filling, KeyDistribution, Keys, Kind, Mix, Values, Workload};
 
 const BATCH: u64 = 1024;
@@ -59,5 +64,34 @@ fn values(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, keys, values);
+fn due_times(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("due_times");
+    group.throughput(Throughput::Elements(BATCH));
+    for (rate, process) in [
+        ("10k", Process::Constant),
+        ("10k", Process::Poisson),
+        ("1k..50k", Process::Poisson),
+        ("1k:10s,50k:10s,0:10s,10k", Process::Poisson),
+    ] {
+        let until = Until::Elapsed(Duration::from_hours(1));
+        let course = rate.parse::<Rate>().expect(rate).over(until).expect("it lasts an hour");
+        let plan = Plan { course: Arc::new(course), process, seed: 1 };
+        let arrivals = Arrivals::new(&plan, 0, 1, End::new(&plan, until, 0, 1));
+        group.bench_function(format!("{rate} {process}"), |bencher| {
+            bencher.iter_batched_ref(
+                || arrivals.clone(),
+                |arrivals| {
+                    for _ in 0..BATCH {
+                        black_box(arrivals.head());
+                        arrivals.take();
+                    }
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, keys, values, due_times);
 criterion_main!(benches);

@@ -1,15 +1,23 @@
 //! What was typed. What it means is decided in [`crate::scenario`].
 
+mod curve;
+mod forms;
+mod node_failures;
 mod rendering;
+mod trace;
 
+pub use curve::CurveArgs;
 pub use rendering::{Format, ReportArgs};
+pub use trace::TraceArgs;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use kv_core::tls::TlsOptions;
 
+use self::node_failures::ON_NODE_FAIL_HELP;
 use crate::report;
 use crate::units;
 
@@ -27,6 +35,9 @@ Examples:
   At a given rate, as users come, and what they wait (an open loop):
     kv-bench run --servers 1 --rate 10k --duration 10s
 
+  Over many rates, and where response times begin to climb:
+    kv-bench curve --servers 1 --rates auto
+
 Exit codes: 0 fine; 1 the run failed or was cut short; 2 wrong usage; 5 untrusted under --strict.";
 
 const FIND_MAX_EXAMPLES: &str = "\
@@ -41,106 +52,10 @@ Examples:
 Exit codes: 0 found; 1 the run failed or was cut short; 2 wrong usage; 3 an objective is missed at the
 lowest rate; 5 untrusted under --strict.";
 
-const WORKLOAD_HELP: &str = "\
-A workload that has a name; each of its flags can be typed to be another.
-
-  ycsb-a        half gets, half puts, of 1,000 bytes; ycsb-scrambled
-  ycsb-b        the same with --mix get=95,put=5
-  ycsb-c        the same with --mix get=100
-  ycsb-d        --mix get=95,insert=5 --key-distribution latest:0.99,
-                of 1,000 bytes
-  ycsb-f        as ycsb-a with --mix get=50,rmw=50
-  facebook-etc  --mix get=30,put=1 --value-size facebook-etc
-                --key-distribution zipfian:0.99
-  mixgraph      --mix get=83,put=14 --key-distribution mixgraph --value-size
-                pareto:0:25.45:0.2615:1024: RocksDB's model of a database of
-                Facebook's, without its seeks (3 %), which go through keys
-                in their order, and with keys of 16 bytes (20 on running
-                servers) and not 48; its mean rate is --rate 4500
-  cache         --mix get=100 --key-distribution zipfian:0.99 --ttl 60s, and
-                a put of each key that a get has missed: an operation of its
-                own, beyond --requests and --rate, which are of what is
-                drawn; spawned servers begin empty but for what the warm-up
-                puts, unless --preload is given: --warmup 0 for a cold one
-
-Its puts go to running servers too. ycsb-e is not here: it scans keys in \
-their order, and SCAN of Redis goes through them in none. Example: \
---workload ycsb-b --keys 1m";
-
-const MIX_HELP: &str = "\
-Proportions of operations; one name alone is valid too.
-
-  get, delete  of any of the --keys
-  put          of any of them, with a new value
-  insert       a put of a key that nobody had before, numbered from --keys
-               up; with --key-distribution latest the others ask for the
-               newest that are stored, and else for the first --keys; each
-               of several measurements (--repeat, the curve) begins with
-               these, and knows nothing of what those before inserted
-  rmw          read, modify, write: a get whose reply is followed by a put
-               of the same key; one operation, from the beginning of the get
-               to the end of the put, which are shown with the others' besides
-
-Default: get=90,put=9,delete=1 on spawned servers, get=100 on running ones, \
-or --workload's. A delete-only run takes its own preloaded key each time. \
-Example: --mix get=50,put=50";
-
-const COMMAND_HELP: &str = "\
-A command to send, instead of --mix; repeat it for several.
-
-  __key__   a key of the --keys; within a command always the same one. The
-            first word that has it chooses the server. It may have text
-            around it, z:__key__, and there no second place
-  __data__  a value of --value-size
-
-Words are set apart by blanks, and put in quotes as in redis-cli. Any reply \
-that is no error is a success, and nil a miss. In the result a command goes \
-by its name. It is sent to running servers too, whatever it does; keys are \
-preloaded as strings. Examples: --command 'SET __key__ __data__ EX 10'; \
---command 'ZADD z:__key__ 1 __data__' --command-ratio 1 \
---command 'ZCARD z:__key__' --command-ratio 9";
-
-const VALUE_SIZE_HELP: &str = "\
-Bytes per value: one size, a range, a weighted list, or a law. Sizes take k and m.
-
-  100            every value (the default)
-  64..1k         all sizes from the first to the second, equally likely
-  64=90,1k=9,100k=1
-                 sizes with weights
-  facebook-etc   a memcached pool of Facebook's: half below 39 bytes,
-                 a tenth above 520, 194 on average, 1 MiB at most
-  pareto:LOCATION:SCALE:SHAPE[:MAX]
-                 a generalized Pareto law in bytes, up to MAX (1 MiB)
-
-Examples: --value-size 1k; --value-size pareto:0:25.45:0.2615:1k";
-
-const KEY_DISTRIBUTION_HELP: &str = "\
-How keys are chosen: a name, with parameters behind colons where the defaults, here in brackets, \
-won't do. Shares are from 0 to 1, or in percent.
-
-  uniform              every key equally likely (the default)
-  sequential           each client walks all keys in order,
-                       or with --rate each worker
-  zipfian[:0.99]       Zipf's law with this exponent (0 to 10), exactly;
-                       the hot keys are spread over all keys
-  latest[:0.99]        Zipf's law from the last key down, which with inserts
-                       is the newest that is stored
-  hotspot[:0.2:0.8]    the first 20 % of the keys get 80 % of the operations
-  moving-hotspot[:0.2:0.8:100k]
-                       the same, with hot keys that are replaced one by one,
-                       all of them within 100,000 operations of the run
-  gaussian[:0.1667:0.5]
-                       a bell over the keys: its deviation and its centre,
-                       as shares of all keys
-  exponential[:0.857:0.95]
-                       popularity that falls from key to key, so that the
-                       first 85.7 % get 95 % of the operations
-  ycsb-zipfian[:0.99]  YCSB's generators as they are, to compare with its
-  ycsb-scrambled       results: not quite Zipf's law, and rather less skewed
-  mixgraph             hot ranges of keys, and hot keys within each, as
-                       RocksDB's db_bench models a database of Facebook's
-
-Examples: --key-distribution zipfian:1.2; --key-distribution hotspot:10%:90%";
+/// What a run ends with, behind its help.
+const RUN_EXIT_CODES: &str = "\
+Exit codes: 0 fine; 1 the run failed or was cut short, or --verify found a wrong read; 2 wrong usage; \
+5 untrusted under --strict.";
 
 /// Measures key-value servers, and says when its own numbers cannot be believed.
 ///
@@ -176,6 +91,7 @@ impl Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// One measurement, without the curve.
+    #[command(after_help = RUN_EXIT_CODES)]
     Run(LoadArgs),
     /// The headline measurement and the latency-against-throughput curve (the default).
     Curve(CurveArgs),
@@ -228,20 +144,17 @@ pub struct ServeArgs {
     pub server_args: Vec<String>,
 }
 
+// What a search refuses is not offered: it is hidden, and told by name to who types it all the same.
 #[derive(Debug, Clone, Args)]
-pub struct CurveArgs {
-    #[command(flatten)]
-    pub load: LoadArgs,
-
-    /// Time for all points of the curve together; fewer points are measured to keep to it.
-    ///
-    /// Each point takes 1.2 s, which is the least. Example: --curve-time 10s
-    #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "30s")]
-    pub curve_time: Duration,
-}
-
-#[derive(Debug, Clone, Args)]
-#[command(after_help = FIND_MAX_EXAMPLES)]
+#[command(
+    after_help = FIND_MAX_EXAMPLES,
+    mut_arg("requests", |arg| arg.hide(true)),
+    mut_arg("duration", |arg| arg.hide(true)),
+    mut_arg("think_time", |arg| arg.hide(true)),
+    mut_arg("repeat", |arg| arg.hide(true)),
+    mut_arg("chaos", |arg| arg.hide(true)),
+    mut_arg("verify", |arg| arg.hide(true))
+)]
 pub struct FindMaxArgs {
     /// What is promised: a percentile of response times, or a share of errors; repeat it for several.
     ///
@@ -275,6 +188,10 @@ pub struct LoadArgs {
     #[arg(skip)]
     pub words: Vec<String>,
 
+    /// The place in the scenario file of each flag that is taken from there.
+    #[arg(skip)]
+    pub places: Vec<(String, String)>,
+
     /// Number of servers to spawn, or running servers that share the keys: host:port,name=host:port.
     ///
     /// Spawned servers listen on free ports of 127.0.0.1 and end with kv-bench. Default: 1, unless
@@ -286,15 +203,26 @@ pub struct LoadArgs {
     ///
     /// Valid: `host:port`, `redis://[user:password@]host:port[/db]`, `rediss://…` with TLS,
     /// `unix:///path/to.sock`; `memcached://[user:password@]host[:11211]`,
-    /// `memcached:///path/to.sock`, of memcached since 1.6.10. All of a run speak one protocol. Its
-    /// keys start with `kvb:`; nothing is flushed, and nothing is written unless --mix, --workload
-    /// or --preload says so. Example: `--target redis://127.0.0.1:6379`
+    /// `memcached:///path/to.sock`, of memcached since 1.6.10;
+    /// `redis-cluster://[user:password@]host:port[,host:port]` (`rediss-cluster://` with TLS), any
+    /// nodes of a Redis or Valkey Cluster, which name the others. There, operations follow their keys
+    /// and wait for a failover, within their time; 16 redirects or --timeout make them errors, of the
+    /// name of the last one. With --verify it takes --pipeline 1. All of a run speak one protocol.
+    /// Its keys start with `kvb:`; nothing is flushed, and nothing is written unless --mix,
+    /// --workload or --preload says so. `engine:` is kv-core in kv-bench itself, called by the
+    /// workers without any network: the ceiling of what kv-server can do. Each client is a caller,
+    /// --pipeline the calls of a batch, each worker wants a core, and a call is not given up for
+    /// --timeout. Its store begins empty and is preloaded; `engine:?durability=always` keeps it in
+    /// TMPDIR meanwhile, `engine:?data-dir=/mnt/disk/store` there, as a running server's.
+    /// Example: `--target redis://127.0.0.1:6379`
     #[arg(long, value_name = "URL", alias = "uri")]
     pub target: Vec<String>,
 
     /// How several servers share the keys: slots (as Redis Cluster), ketama, uhashring.
-    #[arg(long, value_name = "MODE", default_value = "slots")]
-    pub ring: String,
+    ///
+    /// Default: slots. Nodes of a cluster have their keys from the cluster.
+    #[arg(long, value_name = "MODE")]
+    pub ring: Option<String>,
 
     /// What spawned servers promise about acknowledged writes.
     ///
@@ -322,10 +250,16 @@ pub struct LoadArgs {
     #[arg(long, value_name = "FAULTS", conflicts_with = "target")]
     pub chaos: Option<String>,
 
+    /// What becomes of operations whose server is away: error, eject, next.
+    #[arg(long, value_name = "RULE", default_value = "error", long_help = ON_NODE_FAIL_HELP)]
+    pub on_node_fail: String,
+
     #[command(flatten)]
     pub callers: CallerArgs,
     #[command(flatten)]
     pub workload: WorkloadArgs,
+    #[command(flatten)]
+    pub trace: TraceArgs,
     #[command(flatten)]
     pub tls: TlsArgs,
     #[command(flatten)]
@@ -333,7 +267,7 @@ pub struct LoadArgs {
 }
 
 #[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "TLS, of rediss:// targets")]
+#[command(next_help_heading = "TLS, of rediss:// and rediss-cluster:// targets")]
 pub struct TlsArgs {
     /// Certificates of the authorities that are trusted to have signed the servers'.
     ///
@@ -387,14 +321,16 @@ impl TlsArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Load")]
 pub struct CallerArgs {
-    /// Workers, each a thread. Default: 4, or with --rate half as many as there are cores.
+    /// Workers, each a thread. Default: 4 (of engine: no more than cores), or with --rate half as many
+    /// as there are cores.
     #[arg(short, long, value_name = "N", value_parser = units::small_count)]
     pub threads: Option<u32>,
 
     /// Clients per worker. A client is one caller, with one connection to each server.
     ///
-    /// Default: 1, or with --rate 32. At a given rate it is the operations that come, and clients are
-    /// what carries them: there must be enough of them that hardly any operation waits for one.
+    /// Default: 1, or with --rate 32 and above 10,000 operations per second and worker more, up to
+    /// 256. At a given rate it is the operations that come, and clients are what carries them: there
+    /// must be enough of them that hardly any operation waits for one.
     #[arg(short, long, value_name = "N", value_parser = units::small_count)]
     pub clients: Option<u32>,
 
@@ -444,17 +380,21 @@ pub struct CallerArgs {
     pub verify: bool,
 
     /// Measure this many times, after one preload: the result is the median, and lists them all.
+    ///
+    /// Default: 1. With curve --rates it is how often each load is measured, 2 by default.
     #[arg(
         long,
         value_name = "N",
         value_parser = units::small_count,
-        default_value = "1",
         alias = "run-count",
         short_alias = 'x'
     )]
-    pub repeat: u32,
+    pub repeat: Option<u32>,
 
-    /// Load before the measurement that is not counted. What it leaves to do is done before.
+    /// How long the same load runs first, uncounted, so that caches and connections are warm.
+    ///
+    /// What of it is outstanding at its end is waited for, and the measurement begins after that. 0 is
+    /// none. Example: --warmup 5s
     #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "200ms")]
     pub warmup: Duration,
 
@@ -467,15 +407,15 @@ pub struct CallerArgs {
 #[command(next_help_heading = "Workload")]
 pub struct WorkloadArgs {
     /// A workload that has a name: ycsb-a to ycsb-d, ycsb-f, facebook-etc, mixgraph, cache.
-    #[arg(long, value_name = "NAME", long_help = WORKLOAD_HELP)]
+    #[arg(long, value_name = "NAME", long_help = forms::WORKLOAD)]
     pub workload: Option<String>,
 
     /// Proportions of operations: get, put, delete, insert, rmw.
-    #[arg(long, value_name = "MIX", long_help = MIX_HELP)]
+    #[arg(long, value_name = "MIX", long_help = forms::MIX)]
     pub mix: Option<String>,
 
     /// A command of your own, with __key__ and __data__: see --help.
-    #[arg(long, value_name = "COMMAND", long_help = COMMAND_HELP, conflicts_with_all = ["mix", "workload"])]
+    #[arg(long, value_name = "COMMAND", long_help = forms::COMMAND, conflicts_with_all = ["mix", "workload"])]
     pub command: Vec<String>,
 
     /// How often each --command is sent, in their order: one for each, or none. Default: 1 each.
@@ -487,12 +427,12 @@ pub struct WorkloadArgs {
     pub keys: u64,
 
     /// How keys are chosen: uniform (the default), zipfian:0.99, hotspot:0.2:0.8 …: see --help.
-    #[arg(long, value_name = "NAME[:…]", long_help = KEY_DISTRIBUTION_HELP)]
+    #[arg(long, value_name = "NAME[:…]", long_help = forms::KEY_DISTRIBUTION)]
     pub key_distribution: Option<String>,
 
     /// Bytes per value: 100 (the default), 64..1k, 64=90,1k=10, facebook-etc …: see --help.
     #[arg(
-        long, value_name = "SIZES", long_help = VALUE_SIZE_HELP,
+        long, value_name = "SIZES", long_help = forms::VALUE_SIZE,
         aliases = ["data-size", "data-size-range", "data-size-list"]
     )]
     pub value_size: Option<String>,
@@ -548,6 +488,15 @@ pub struct OutputArgs {
     /// Draw plots for `run` too.
     #[arg(long)]
     pub plots: bool,
+
+    /// Serve figures of the run to Prometheus while it goes on, at `http://127.0.0.1:PORT/metrics`.
+    ///
+    /// 0 chooses a free port, which is printed; ADDRESS:PORT listens elsewhere than on 127.0.0.1.
+    /// Operations, errors by kind, throughput, histograms of service and response times and lateness,
+    /// share of each server, backlog, processor time of each worker, trust so far; warm-ups are not
+    /// counted. Example: --metrics-port 9122
+    #[arg(long, value_name = "PORT", value_parser = crate::metrics::address)]
+    pub metrics_port: Option<SocketAddr>,
 
     /// Exit with 5 when the headline cannot be trusted.
     #[arg(long)]

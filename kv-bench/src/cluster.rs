@@ -1,5 +1,7 @@
 //! The servers that a measurement drives: spawned ones with their lives, or running ones.
 
+mod redis;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use kv_core::ring::Ring;
 
 use crate::driver::{Fleet, LaunchError, Shape};
 use crate::fairness;
+use crate::in_process::Store;
 use crate::interrupt::Interrupt;
 use crate::number::grouped;
 use crate::probe::{Identity, probe};
@@ -15,7 +18,10 @@ use crate::progress::Progress;
 use crate::scenario::{Place, Scenario, plural};
 use crate::scratch::Scratch;
 use crate::spawn::{Plan, Servers};
-use crate::target::{Endpoint, Memcached, Node, Protocol, Resp, Target};
+use crate::target::{
+    Detours, Endpoint, InProcess, Memcached, MemcachedCodec, Node, OnNodeFail, Owner, Protocol,
+    RedisCluster, Rerouted, Resp, RespCodec, Role, Target, Topology,
+};
 use crate::workload::{Keys, Kind, Sizes};
 
 /// How long a running server may take until it listens: who starts one and measures it does not
@@ -33,6 +39,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) enum AnyTarget {
     Resp(Arc<Resp>),
     Memcached(Arc<Memcached>),
+    RedisCluster(Arc<RedisCluster>),
+    /// Servers that stand in for each other.
+    ReroutedResp(Arc<Rerouted<RespCodec>>),
+    ReroutedMemcached(Arc<Rerouted<MemcachedCodec>>),
+    InProcess(Arc<InProcess>),
 }
 
 impl AnyTarget {
@@ -41,6 +52,10 @@ impl AnyTarget {
         match self {
             Self::Resp(target) => Fleet::launch(target, shape),
             Self::Memcached(target) => Fleet::launch(target, shape),
+            Self::RedisCluster(target) => Fleet::launch(target, shape),
+            Self::ReroutedResp(target) => Fleet::launch(target, shape),
+            Self::ReroutedMemcached(target) => Fleet::launch(target, shape),
+            Self::InProcess(target) => Fleet::launch(target, shape),
         }
     }
 
@@ -49,22 +64,44 @@ impl AnyTarget {
         match self {
             Self::Resp(target) => fairness::ring_shares(&**target, keys),
             Self::Memcached(target) => fairness::ring_shares(&**target, keys),
+            Self::ReroutedResp(target) => fairness::ring_shares(&**target, keys),
+            Self::ReroutedMemcached(target) => fairness::ring_shares(&**target, keys),
+            // No ring places them, and they may move.
+            Self::RedisCluster(_) => Vec::new(),
+            Self::InProcess(target) => fairness::ring_shares(&**target, keys),
         }
     }
 
-    pub(crate) fn nodes(&self) -> &[Node] {
+    pub(crate) fn nodes(&self) -> Vec<Node> {
         match self {
             Self::Resp(target) => target.nodes(),
             Self::Memcached(target) => target.nodes(),
+            Self::RedisCluster(target) => target.nodes(),
+            Self::InProcess(target) => target.nodes(),
+            Self::ReroutedResp(target) => target.nodes(),
+            Self::ReroutedMemcached(target) => target.nodes(),
+        }
+    }
+
+    /// What node number `index` does in its cluster, by now; `None` where there is none.
+    pub(crate) fn role(&self, index: usize) -> Option<Role> {
+        match self {
+            Self::RedisCluster(target) => Some(target.topology()?.role(index)),
+            _ => None,
         }
     }
 }
 
-/// Servers that answer.
+/// Servers that answer, or the engine in their place.
 pub(crate) struct Cluster {
     spawned: Option<Servers>,
+    in_process: Option<Store>,
     endpoints: Vec<Endpoint>,
     identities: Vec<Identity>,
+    /// Of a Redis Cluster.
+    topology: Option<Arc<Topology>>,
+    /// Of servers that stand in for each other.
+    detours: Option<Arc<Detours>>,
 }
 
 impl Cluster {
@@ -77,16 +114,41 @@ impl Cluster {
         interrupt: &Interrupt,
         progress: &mut Progress,
     ) -> anyhow::Result<Self> {
+        let mut cluster = Self::find(scenario, count, scratch, interrupt, progress)?;
+        if scenario.on_node_fail != OnNodeFail::Error {
+            let names: Vec<String> = cluster.endpoints.iter().map(|e| e.name.clone()).collect();
+            let detours = Detours::new(scenario.on_node_fail, scenario.ring, &names);
+            let detours = detours.context("cannot place keys on these servers")?;
+            cluster.detours = Some(Arc::new(detours));
+        }
+        Ok(cluster)
+    }
+
+    fn find(
+        scenario: &Scenario,
+        count: u32,
+        scratch: &Scratch,
+        interrupt: &Interrupt,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Self> {
         match &scenario.place {
             Place::Spawned { program, durability, .. } => {
                 let plan = Plan { program: program.as_deref(), durability: *durability, scratch };
                 progress.step("starting servers");
                 let servers = Servers::start(count, &plan, interrupt)?;
-                Ok(Self {
-                    endpoints: servers.endpoints(),
-                    identities: servers.identities(),
-                    spawned: Some(servers),
-                })
+                let (endpoints, identities) = (servers.endpoints(), servers.identities());
+                Ok(Self { spawned: Some(servers), ..Self::of(endpoints, identities) })
+            }
+            Place::InProcess { durability, data_dir } => {
+                let store = match data_dir {
+                    Some(dir) => Store::open(*durability, dir)?,
+                    None => Store::fresh(*durability, scratch)?,
+                };
+                let (endpoint, identity) = (Endpoint::in_process(), Identity::of_engine());
+                Ok(Self { in_process: Some(store), ..Self::of(vec![endpoint], vec![identity]) })
+            }
+            Place::Running(seeds) if scenario.place.is_redis_cluster() => {
+                redis::open(seeds, scenario, interrupt, progress)
             }
             Place::Running(endpoints) => {
                 let deadline = Instant::now() + START_TIME;
@@ -95,30 +157,66 @@ impl Cluster {
                     await_server(endpoint, timeout, deadline, interrupt, progress)
                 };
                 let identities = endpoints.iter().map(&mut look).collect::<Result<_, _>>()?;
-                Ok(Self { spawned: None, endpoints: endpoints.clone(), identities })
+                Ok(Self::of(endpoints.clone(), identities))
             }
+        }
+    }
+
+    /// Running servers, of which each stands for itself.
+    fn of(endpoints: Vec<Endpoint>, identities: Vec<Identity>) -> Self {
+        Self {
+            spawned: None,
+            in_process: None,
+            endpoints,
+            identities,
+            topology: None,
+            detours: None,
         }
     }
 
     /// The target over these servers, with the keys placed by their names.
     pub(crate) fn target(&self, scenario: &Scenario) -> anyhow::Result<AnyTarget> {
         self.check_items(scenario)?;
+        if let Some(store) = &self.in_process {
+            let demand = &scenario.demand;
+            let (key_size, commands) = (scenario.key_size(), demand.mix.commands());
+            let target = InProcess::new(store.engine(), key_size, demand.ttl, commands);
+            return Ok(AnyTarget::InProcess(Arc::new(target.map_err(anyhow::Error::msg)?)));
+        }
+        let (key_size, value_size) = (scenario.key_size(), scenario.value_size());
+        if let (Some(topology), [seed, ..]) = (&self.topology, &self.endpoints[..]) {
+            let (topology, login) = (Arc::clone(topology), &seed.credentials);
+            let target = RedisCluster::new(topology, login, key_size, value_size);
+            let resp = resp(&[], Box::new(|_| 0), scenario);
+            return Ok(AnyTarget::RedisCluster(Arc::new(target.with_requests_of(&resp))));
+        }
         let names: Vec<&str> = self.endpoints.iter().map(|e| e.name.as_str()).collect();
         let ring =
             Ring::new(scenario.ring, &names).context("cannot place keys on these servers")?;
         let owner = Box::new(move |key: &[u8]| ring.owner(key));
-        let (key_size, value_size) = (scenario.key_size(), scenario.value_size());
         // All speak the same: a scenario has no others.
         Ok(match self.endpoints.first().map(|endpoint| endpoint.protocol) {
             Some(Protocol::Memcached) => {
                 let key = scenario.workload(1).keys.buffer();
                 let target = Memcached::new(&self.endpoints, owner, key.bytes(), value_size)?;
-                AnyTarget::Memcached(Arc::new(target.with_ttl(scenario.demand.ttl)))
+                let target = target.with_ttl(scenario.demand.ttl);
+                match &self.detours {
+                    Some(detours) => AnyTarget::ReroutedMemcached(Arc::new(Rerouted::new(
+                        target,
+                        Arc::clone(detours),
+                    ))),
+                    None => AnyTarget::Memcached(Arc::new(target)),
+                }
             }
             _ => {
-                let target = Resp::new(&self.endpoints, owner, key_size, value_size);
-                let target = target.with_ttl(scenario.demand.ttl);
-                AnyTarget::Resp(Arc::new(target.with_commands(scenario.demand.mix.commands())))
+                let target = resp(&self.endpoints, owner, scenario);
+                match &self.detours {
+                    Some(detours) => AnyTarget::ReroutedResp(Arc::new(Rerouted::new(
+                        target,
+                        Arc::clone(detours),
+                    ))),
+                    None => AnyTarget::Resp(Arc::new(target)),
+                }
             }
         })
     }
@@ -154,9 +252,49 @@ impl Cluster {
 
     /// Server number `index` of the ring, as messages name it.
     pub(crate) fn name(&self, index: usize) -> String {
-        let Endpoint { name, address, .. } = &self.endpoints[index];
+        let Endpoint { name, address, .. } = self.endpoint(index);
         let address = address.to_string();
-        if *name == address { address } else { format!("{name} ({address})") }
+        if name == address { address } else { format!("{name} ({address})") }
+    }
+
+    fn endpoint(&self, index: usize) -> Endpoint {
+        match (&self.topology, self.endpoints.first()) {
+            // It joined later.
+            (Some(topology), Some(first)) if index >= self.endpoints.len() => {
+                let Node { name, address } = topology.node(index);
+                Endpoint { name, address, ..first.clone() }
+            }
+            _ => self.endpoints[index].clone(),
+        }
+    }
+
+    /// Whether they are nodes of a Redis Cluster.
+    pub(crate) fn is_redis_cluster(&self) -> bool {
+        self.topology.is_some()
+    }
+
+    /// How others stand in for servers that are away, where they do.
+    pub(crate) fn detours(&self) -> Option<&Arc<Detours>> {
+        self.detours.as_ref()
+    }
+
+    /// Whether other nodes of its cluster do what server number `index` did.
+    pub(crate) fn is_replaced(&self, index: usize) -> bool {
+        self.topology.as_ref().is_some_and(|topology| !topology.is_master(index))
+    }
+
+    /// How many servers there are, or in a cluster have come to be known.
+    pub(crate) fn known(&self) -> usize {
+        self.topology.as_ref().map_or(self.endpoints.len(), |topology| topology.nodes().len())
+    }
+
+    /// How many servers operations go to.
+    pub(crate) fn count(&self) -> usize {
+        let all = self.endpoints.len();
+        match &self.topology {
+            Some(topology) => (0..all).filter(|&index| topology.is_master(index)).count(),
+            None => all,
+        }
     }
 
     /// Whether server number `index`, which was away, answers. It has `time` to do so; `None`
@@ -168,6 +306,7 @@ impl Cluster {
         interrupt: &Interrupt,
     ) -> Option<bool> {
         let deadline = Instant::now() + time;
+        let endpoint = self.endpoint(index);
         loop {
             // A user who wants the end does not wait for an answer.
             if interrupt.is_wanted() {
@@ -177,7 +316,7 @@ impl Cluster {
             if left < LOOK_EVERY {
                 return Some(false);
             }
-            if probe(&self.endpoints[index], left).is_ok() {
+            if probe(&endpoint, left).is_ok() {
                 return Some(true);
             }
             std::thread::sleep(LOOK_EVERY);
@@ -208,8 +347,16 @@ impl Cluster {
         (0..self.endpoints.len()).any(|index| self.is_killed(index))
     }
 
-    /// Their processes, where they run on this machine.
+    /// Whether it is the engine in this process.
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.in_process.is_some()
+    }
+
+    /// Their processes, where they run on this machine; none of their own where that is this one.
     pub(crate) fn pids(&self) -> Vec<Option<u32>> {
+        if self.is_in_process() {
+            return Vec::new();
+        }
         self.identities.iter().map(|identity| identity.pid).collect()
     }
 
@@ -220,6 +367,9 @@ impl Cluster {
 
     /// As the first line of a run names them: `4 servers (none)`, `1 running server (redis 7.0.15)`.
     pub(crate) fn describe(&self, durability: &str) -> String {
+        if let Some(store) = &self.in_process {
+            return format!("engine in process, no network ({})", store.durability());
+        }
         let count = self.endpoints.len() as u64;
         if self.spawned.is_some() {
             return format!("{} ({durability})", plural(count, "server"));
@@ -229,8 +379,17 @@ impl Cluster {
         versions.dedup();
         versions.retain(|version| !version.is_empty());
         let known = if versions.is_empty() { "unknown".to_owned() } else { versions.join(", ") };
+        if self.topology.is_some() {
+            return format!("a cluster of {} ({known})", plural(count, "running server"));
+        }
         format!("{} ({known})", plural(count, "running server"))
     }
+}
+
+/// A target of servers that speak RESP, with all that is asked of it.
+fn resp(endpoints: &[Endpoint], owner: Owner, scenario: &Scenario) -> Resp {
+    let target = Resp::new(endpoints, owner, scenario.key_size(), scenario.value_size());
+    target.with_ttl(scenario.demand.ttl).with_commands(scenario.demand.mix.commands())
 }
 
 /// Looks at a server that may be about to start.

@@ -79,8 +79,10 @@ impl Demand {
             return Err(ScenarioError::Value {
                 flag: "command",
                 value: format!("'{}'", command.text),
-                problem: "commands are of servers that speak RESP, and memcached:// does not"
-                    .to_owned(),
+                problem:
+                    "commands are of servers that speak RESP, and memcached:// does not: ask it \
+                          with --mix (such as --mix get=90,put=10)"
+                        .to_owned(),
             });
         }
         match self.ttl {

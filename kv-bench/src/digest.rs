@@ -29,6 +29,9 @@ pub fn operations_digest(
     ttl: Option<Duration>,
 ) -> String {
     let streams = shape.streams(schedule);
+    if let Schedule::Trace(replay) = schedule {
+        return replay.digest(streams);
+    }
     let mut hash = Sha256::new();
     if let Some(ttl) = ttl {
         hash.update(b"ttl");
@@ -45,7 +48,7 @@ pub fn operations_digest(
                 let end = End::new(plan, until, stream, streams);
                 Some(Arrivals::new(plan, stream, streams, end))
             }
-            Schedule::Closed { .. } => None,
+            Schedule::Closed { .. } | Schedule::Trace(_) => None,
         };
         let mut sequence = workload.stream(stream, first);
         for _ in 0..operations.min((OPERATIONS / streams).max(1)) {
@@ -64,8 +67,13 @@ pub fn operations_digest(
             hash.update(&value[..value.len().min(VALUE_BYTES)]);
         }
     }
-    let mut text = String::with_capacity(16);
-    for byte in &hash.finalize()[..8] {
+    hex(&hash.finalize()[..8])
+}
+
+/// Two digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         let _ = write!(text, "{byte:02x}");
     }
     text

@@ -13,17 +13,16 @@ const JAIN_INDEX_MIN: f64 = 0.9;
 /// A server with this much more of the operations than of the keys is worth telling: its keys are
 /// hotter than others.
 const EXCESS_MAX: f64 = 1.25;
+/// With fewer operations a server may have that by chance: with these, as good as never.
+const OPERATIONS_MIN: u64 = 1000;
 
-/// Of clients with the operations of each and the seconds in which it had any to do; `None` of fewer
-/// than two that had.
+/// Of clients that had something to do, with the operations of each that succeeded and the seconds that
+/// it had for them; `None` of fewer than two, and where nobody was served.
 pub fn of_clients(clients: impl Iterator<Item = (u64, f64)>) -> Option<Fairness> {
-    let busy = clients.filter(|&(operations, seconds)| operations > 0 && seconds > 0.0);
-    let rates: Vec<f64> = busy.map(|(operations, seconds)| operations as f64 / seconds).collect();
-    if rates.len() < 2 {
-        return None;
-    }
+    let busy = clients.filter(|&(_, seconds)| seconds > 0.0);
+    let rates: Vec<f64> = busy.map(|(successes, seconds)| successes as f64 / seconds).collect();
     let (sum, squares) = rates.iter().fold((0.0, 0.0), |(s, q), rate| (s + rate, q + rate * rate));
-    Some(Fairness {
+    (rates.len() >= 2 && sum > 0.0).then(|| Fairness {
         clients: rates.len() as u64,
         min_ops_s: rates.iter().copied().fold(f64::INFINITY, f64::min),
         max_ops_s: rates.iter().copied().fold(0.0, f64::max),
@@ -56,7 +55,8 @@ pub fn warnings(clients: Option<&Fairness>, servers: &[ServerShare]) -> Vec<Stri
         )
     });
     let excess = |server: &&ServerShare| {
-        server.ring_share.is_some_and(|ring_share| server.share > ring_share * EXCESS_MAX)
+        server.operations >= OPERATIONS_MIN
+            && server.ring_share.is_some_and(|ring_share| server.share > ring_share * EXCESS_MAX)
     };
     let most = |a: &&ServerShare, b: &&ServerShare| a.share.total_cmp(&b.share);
     let hot = servers.iter().filter(excess).max_by(most).map(|server| {

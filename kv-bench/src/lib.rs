@@ -28,11 +28,14 @@ pub mod digest;
 pub mod driver;
 pub mod fairness;
 pub mod find_max;
+mod in_process;
 mod interrupt;
 mod machine;
 mod measurement;
+mod metrics;
 mod number;
 pub mod objective;
+pub mod open_curve;
 mod outputs;
 mod patience;
 pub mod percentiles;
@@ -53,6 +56,7 @@ mod serve;
 mod session;
 mod spawn;
 pub mod target;
+pub mod trace;
 pub mod trust;
 pub mod units;
 pub mod verify;
@@ -65,25 +69,29 @@ use std::time::Duration;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use kv_server::usage::{self, EXIT_USAGE};
 
-use args::{Cli, Command, FindMaxArgs, LoadArgs, ReportArgs};
+use args::{Cli, Command, CurveArgs, FindMaxArgs, LoadArgs, ReportArgs};
 use progress::complain;
-use scenario::{FindMaxPlan, Scenario, ScenarioError};
+use scenario::{FindMaxPlan, RatesPlan, Scenario, ScenarioError};
 
 const FAILED: u8 = 1;
 
 /// The program: reads the command line, does what it says, returns the exit code.
 pub fn main() -> ExitCode {
-    let words = scenario_file::with_file(&Cli::command(), std::env::args_os().collect());
+    let typed: Vec<_> = std::env::args_os().collect();
+    let words = scenario_file::with_file(&Cli::command(), typed.clone());
     let words = words.unwrap_or_else(|reason| usage::refuse("error", &reason));
-    let typed = usage::matches(Cli::command(), &words, "error");
+    let speaker = words.speaker(&Cli::command(), &typed);
+    let typed = usage::matches(Cli::command(), &words.all, &speaker);
     let mut cli = Cli::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     if let Some(load) = cli.load_mut() {
-        load.words = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let text = |word: &std::ffi::OsString| word.to_string_lossy().into_owned();
+        load.words = words.all.iter().skip(1).map(text).collect();
+        load.places = words.places;
     }
     kv_server::survive_file_limit();
     match cli.command {
-        None => load(&cli.curve.load, Some(cli.curve.curve_time)),
-        Some(Command::Curve(args)) => load(&args.load, Some(args.curve_time)),
+        None => curve(&cli.curve),
+        Some(Command::Curve(args)) => curve(&args),
         Some(Command::Run(args)) => load(&args, None),
         Some(Command::FindMax(args)) => find_max(&args),
         Some(Command::Report(args)) => render(&args),
@@ -104,7 +112,18 @@ fn load(args: &LoadArgs, curve_time: Option<Duration>) -> ExitCode {
         .and_then(|()| Scenario::new(args));
     match checked {
         Ok(scenario) => exit(session::run(args, &scenario, curve_time)),
-        Err(error) => refuse(&error),
+        Err(error) => refuse(&error, args),
+    }
+}
+
+fn curve(args: &CurveArgs) -> ExitCode {
+    let Some(rates) = &args.rates else { return load(&args.load, Some(args.curve_time)) };
+    let checked = outputs::check(&args.load.output)
+        .and_then(|()| RatesPlan::new(args, rates))
+        .and_then(|(plan, load)| Ok((Scenario::new(&load)?, plan, load)));
+    match checked {
+        Ok((scenario, plan, load)) => exit(session::open_curve(&load, &scenario, &plan)),
+        Err(error) => refuse(&error, &args.load),
     }
 }
 
@@ -114,12 +133,16 @@ fn find_max(args: &FindMaxArgs) -> ExitCode {
         .and_then(|(plan, load)| Ok((Scenario::new(&load)?, plan, load)));
     match checked {
         Ok((scenario, plan, load)) => exit(session::find_max(&load, &scenario, &plan)),
-        Err(error) => refuse(&error),
+        Err(error) => refuse(&error, &args.load),
     }
 }
 
-fn refuse(error: &ScenarioError) -> ExitCode {
-    complain(format_args!("error: {error}"));
+fn refuse(error: &ScenarioError, args: &LoadArgs) -> ExitCode {
+    let place = args.places.iter().find(|(flag, _)| Some(flag.as_str()) == error.flag());
+    match place {
+        Some((_, place)) => complain(format_args!("error: {place}: {error}")),
+        None => complain(format_args!("error: {error}")),
+    }
     ExitCode::from(if error.is_usage() { EXIT_USAGE } else { FAILED })
 }
 

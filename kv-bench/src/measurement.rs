@@ -1,22 +1,25 @@
 //! One measurement: warm up, measure, and measure the measuring.
 
 mod generator;
+mod replayed;
 
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::AnyTarget;
 use crate::cpu::{CpuUsed, Disturbance, ProcessCpu};
 use crate::driver::{BACKLOG_MAX, Effort, Fleet, Live, Measured, Outcome, Shape, Span, Until};
 use crate::machine;
 use crate::number::{duration, grouped};
+use crate::open_curve::saturation::Achieved;
 use crate::patience::{Silent, Waiting, silence};
 use crate::percentiles::thin_warning;
 use crate::recorder::{KindCounts, Time};
 use crate::result::{
-    ChaosEvent, Headline, OperationResult, Operations, Percentiles, Point, ServerShare, Silence,
-    Trust,
+    ChaosEvent, Headline, NodeFailures, OperationResult, Operations, Percentiles, Point, Recovery,
+    ServerShare, Silence, Trust,
 };
 use crate::scenario::plural;
 use crate::schedule::Schedule;
@@ -24,6 +27,7 @@ use crate::target::Node;
 use crate::trust::{Facts, Pace, SUSTAINED, ServerLoad, judge};
 use crate::verify::Findings;
 use crate::workload::{COMMANDS_MAX, Kind, Workload};
+use replayed::trace_overflow;
 
 /// A run that waits longer than this beyond its time says what it waited for.
 const OVERTIME_S_MIN: f64 = 0.1;
@@ -44,6 +48,8 @@ pub(crate) struct Plan {
     pub server_pids: Vec<Option<u32>>,
     /// They are ours.
     pub spawned: bool,
+    /// There are none, and the workers call the engine.
+    pub in_process: bool,
     /// The command line's words after the program.
     pub arguments: Vec<String>,
 }
@@ -62,6 +68,10 @@ pub(crate) struct Measurement {
     pub outages: Vec<String>,
     /// What was done to servers, and what came of it.
     pub chaos: Vec<ChaosEvent>,
+    /// Of a cluster's nodes that were away.
+    pub recoveries: Vec<Recovery>,
+    /// Where others stood in for them.
+    pub node_failures: Option<NodeFailures>,
 }
 
 /// What a run looks like while it goes on.
@@ -113,7 +123,9 @@ pub(crate) fn measure(
     let (mut facts, server_cpu) = facts(plan, &efforts, &before, &now);
     let absences = measured.outcomes.iter().map(|o| o.absence.length_ns());
     facts.absent_s = absences.max().unwrap_or(0) as f64 / 1e9;
+    facts.in_calls_share = in_calls_share(&measured.outcomes);
     facts.unsolicited = measured.counts.unsolicited;
+    facts.hungry_share = measured.counts.hungry_ns as f64 / 1e9 / facts.wall_s.max(1e-9);
     facts.involuntary_switches_s = switches_s(&measured.outcomes);
     let trust = judge(&facts);
     let rate_asked_ops_s = plan.rate_asked_ops_s();
@@ -127,16 +139,27 @@ pub(crate) fn measure(
         server_cpu,
         outages,
         chaos: Vec::new(),
+        recoveries: Vec::new(),
+        node_failures: None,
     };
     measurement.facts.pace = measurement.pace();
     Ok(measurement)
 }
 
 impl Plan {
+    /// Of a trace whose times are honoured.
+    fn trace_speed(&self) -> Option<f64> {
+        match &self.schedule {
+            Schedule::Trace(replay) => replay.speed.times(),
+            _ => None,
+        }
+    }
+
     /// Of an open loop, over all its time.
     fn rate_asked_ops_s(&self) -> Option<f64> {
         match &self.schedule {
             Schedule::Open(plan) => Some(plan.course.mean_ops_s()),
+            Schedule::Trace(replay) => replay.rate_ops_s(),
             Schedule::Closed { .. } => None,
         }
     }
@@ -219,12 +242,23 @@ fn facts(
         others_share: known_s.map(|known_s| now.others_share(before, known_s)),
         pace: None,
         unsolicited: 0,
+        hungry_share: 0.0,
+        trace_speed: plan.trace_speed(),
         server_lost: false,
         spawned: plan.spawned,
+        in_process: plan.in_process,
+        in_calls_share: None,
         servers: server_cpu.iter().map(|cpu| cpu.map(server_load)).collect(),
         arguments: plan.arguments.clone(),
     };
     (facts, server_cpu)
+}
+
+/// The part of the workers' time that passed in calls of an engine.
+fn in_calls_share(outcomes: &[Outcome]) -> Option<f64> {
+    let called_ns: Option<u64> = outcomes.iter().map(|outcome| outcome.called_ns).sum();
+    let wall_ns: u64 = outcomes.iter().map(|outcome| outcome.effort.wall_ns).sum();
+    called_ns.map(|called_ns| called_ns as f64 / wall_ns.max(1) as f64)
 }
 
 /// How often workers were taken off their cores, in a second.
@@ -358,7 +392,24 @@ impl Measurement {
             throughput_ops_s: self.throughput_ops_s(),
             service_us: self.percentiles(Time::Service),
             response_us: self.percentiles(Time::Response),
+            lateness_us: self.percentiles(Time::Lateness),
+            repeat: None,
+            saturated: None,
+            broken_off: false,
             trust: self.trust.clone(),
+        }
+    }
+
+    /// What came of what was due within `length`.
+    pub(crate) fn achieved(&self, length: Duration) -> Achieved {
+        let (counts, fills) = (&self.measured.counts, self.measured.counts.fills());
+        let service = self.measured.latencies.successes(Time::Service);
+        Achieved {
+            due: counts.drawn() + counts.unsent,
+            length_s: length.as_secs_f64(),
+            succeeded: counts.attempted() - counts.failed() - (fills.attempted - fills.errors),
+            duration_s: self.duration_s(),
+            service_p50_s: service.value_at_quantile(0.5) as f64 / 1e9,
         }
     }
 
@@ -398,26 +449,32 @@ impl Measurement {
 
     /// Per server, in ring order.
     /// `ring_shares` are what the ring gives them.
-    pub(crate) fn servers(&self, nodes: &[Node], ring_shares: &[f64]) -> Vec<ServerShare> {
+    pub(crate) fn servers(&self, target: &AnyTarget, ring_shares: &[f64]) -> Vec<ServerShare> {
         let nodes_asked = &self.measured.counts.nodes;
         // An operation of two requests asks a server twice.
         let total = nodes_asked.iter().sum::<u64>().max(1) as f64;
-        let operations = nodes_asked.iter().chain(std::iter::repeat(&0));
-        let share = |(index, (node, &operations)): (usize, (&Node, &u64))| ServerShare {
-            name: node.name.clone(),
-            address: node.address.to_string(),
-            operations,
-            share: operations as f64 / total,
-            ring_share: ring_shares.get(index).copied(),
-            cpu_s: self.server_cpu.get(index).copied().flatten().map(|cpu| cpu.total_s),
+        let share = |(index, node): (usize, Node)| {
+            let operations = nodes_asked.get(index).copied().unwrap_or(0);
+            ServerShare {
+                name: node.name,
+                address: node.address.to_string(),
+                operations,
+                share: operations as f64 / total,
+                ring_share: ring_shares.get(index).copied(),
+                role: target.role(index).map(|role| role.name().to_owned()),
+                cpu_s: self.server_cpu.get(index).copied().flatten().map(|cpu| cpu.total_s),
+            }
         };
-        nodes.iter().zip(operations).enumerate().map(share).collect()
+        target.nodes().into_iter().enumerate().map(share).collect()
     }
 
     /// Why the run was broken off, when more was due than could wait.
     pub(crate) fn overflow(&self) -> Option<String> {
         let asked_ops_s = self.rate_asked_ops_s.filter(|_| self.measured.counts.overflowed)?;
         let achieved_ops_s = self.drawn_ops_s();
+        if let Some(speed) = self.facts.trace_speed {
+            return Some(trace_overflow(speed, asked_ops_s, achieved_ops_s));
+        }
         let (answered, fix) = if achieved_ops_s >= 1.0 {
             let [achieved, asked] =
                 [achieved_ops_s, asked_ops_s].map(|ops_s| grouped(ops_s as u64));
@@ -459,6 +516,7 @@ impl Measurement {
                 first.unwrap_or_default()
             ));
         }
+        warnings.extend(self.trace_warnings());
         warnings.extend(self.unanswered(timeout));
         warnings.extend(self.silence_at_end());
         warnings.extend(self.overtime(timeout));

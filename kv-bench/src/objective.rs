@@ -52,6 +52,9 @@ impl FromStr for Objective {
         if !(ALLOWED_MIN..1.0).contains(&allowed) {
             return Err(format!("'{name}' is not between p0.0001 and p99.9999 ({FORMS})"));
         }
+        if units::positive_decimal(bound).is_some_and(|number| number > 0.0) {
+            return Err(format!("'{text}' has no unit: write {name}={bound}ms, or us or s"));
+        }
         let limit = units::duration(bound).map_err(|problem| format!("{problem} ({FORMS})"))?;
         let limit_ns = limit.as_nanos() as u64;
         if !(1000..=LATENCY_NS_MAX).contains(&limit_ns) {
@@ -93,11 +96,11 @@ impl Objective {
         Ok(all)
     }
 
-    /// The time within which operations are to be answered; 0 where there is none.
-    pub fn limit_s(&self) -> f64 {
+    /// The time within which operations are to be answered, where there is one.
+    pub fn limit_ns(&self) -> Option<u64> {
         match self.bound {
-            Bound::ResponseNs(ns) => ns as f64 / 1e9,
-            Bound::Success => 0.0,
+            Bound::ResponseNs(ns) => Some(ns),
+            Bound::Success => None,
         }
     }
 }

@@ -56,6 +56,10 @@ pub(crate) struct Silent {
 pub(crate) enum End {
     Back,
     Lost,
+    /// Others of its cluster do what it did.
+    Replaced,
+    /// It does not answer, and others have its operations.
+    StoodInFor,
     /// It did not answer when the user wanted the end.
     Away,
 }
@@ -170,6 +174,8 @@ pub(crate) fn told(
     }
     text += match end {
         End::Lost => ", and it did not come back",
+        End::Replaced => "; other nodes had its slots at the end",
+        End::StoodInFor => "; it was away at the end, and others had its operations",
         End::Away => "; it was away when the run was interrupted",
         End::Back if was_away => "; it was back at the end",
         // Who answers a new connection after a timeout was slow and not away.

@@ -1,6 +1,9 @@
 //! One look at a server before it is driven: does it answer, and who is it?
 
 mod memcached;
+mod redis_cluster;
+
+pub(crate) use redis_cluster::{Slots, slots_of};
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -41,6 +44,15 @@ pub(crate) enum ProbeError {
          with MN (memcached does since 1.6.10; a server that speaks RESP is redis://host:port)"
     )]
     NoMemcached { name: String, answer: String },
+    #[error("{name} is no node of a cluster: {message} (a server by itself is redis://host:port)")]
+    NoCluster { name: String, message: String },
+    #[error("{name} names a node of its cluster that cannot be found: {node}")]
+    UnknownNode { name: String, node: String },
+    #[error(
+        "{name} is a node of a cluster and has a part of the keys: drive the cluster as \
+         redis-cluster://host:port, of any of its nodes"
+    )]
+    PartOfCluster { name: String },
     #[error("{name} is still loading its data: {message} (try again when it has finished)")]
     Loading { name: String, message: String },
     #[error("{name} refuses: {message}")]
@@ -65,6 +77,8 @@ impl ProbeError {
     /// Whether it looks like a server that is about to start: nobody listens there yet, or it loads.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
+            // Most likely one slash is missing: nobody starts a server there meanwhile.
+            Self::Socket { path, .. } if path.is_relative() => false,
             Self::Client(ClientError::Connect { cause, .. }) | Self::Socket { cause, .. } => {
                 matches!(cause.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
             }
@@ -85,10 +99,19 @@ pub(crate) struct Identity {
     pub(crate) item_bytes_max: Option<u64>,
 }
 
+impl Identity {
+    /// kv-core in this process, which has no process of its own to be looked at.
+    pub(crate) fn of_engine() -> Self {
+        let version = concat!("kv-core ", env!("CARGO_PKG_VERSION"), " (in process, no network)");
+        Self { version: version.to_owned(), ..Self::default() }
+    }
+}
+
 /// Connects, logs in, and asks who is there.
 pub(crate) fn probe(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeError> {
     match endpoint.protocol {
-        Protocol::Resp => probe_resp(endpoint, timeout),
+        _ if endpoint.address == Address::InProcess => Ok(Identity::of_engine()),
+        Protocol::Resp | Protocol::RedisCluster => probe_resp(endpoint, timeout),
         Protocol::Memcached => memcached::probe(endpoint, timeout),
     }
 }
@@ -97,10 +120,12 @@ fn client_address(address: &Address) -> client::Address {
     match address {
         Address::Tcp(socket) => client::Address::tcp(&socket.ip().to_string(), socket.port()),
         Address::Unix(path) => client::Address::unix(path),
+        // Nobody is there: it is not asked.
+        Address::InProcess => client::Address::unix(address.to_string()),
     }
 }
 
-fn probe_resp(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeError> {
+fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Client, ProbeError> {
     let credentials = endpoint.credentials.clone();
     let options = ConnectOptions {
         connect_timeout: timeout,
@@ -112,8 +137,12 @@ fn probe_resp(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeE
         ..ConnectOptions::default()
     };
     let address = client_address(&endpoint.address);
+    Client::connect(&address, &options).map_err(|error| ProbeError::of(error, endpoint))
+}
+
+fn probe_resp(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeError> {
+    let mut client = connect(endpoint, timeout)?;
     let no_client = |error| ProbeError::of(error, endpoint);
-    let mut client = Client::connect(&address, &options).map_err(no_client)?;
     if let Value::Error(message) = client.call(&["PING"]).map_err(no_client)? {
         return Err(refusal(&endpoint.name, &message));
     }
@@ -122,6 +151,9 @@ fn probe_resp(endpoint: &Endpoint, timeout: Duration) -> Result<Identity, ProbeE
         Ok(Value::Bulk(text)) => String::from_utf8_lossy(&text).into_owned(),
         _ => String::new(),
     };
+    if endpoint.protocol == Protocol::Resp && redis_cluster::has_a_part(&info, &mut client) {
+        return Err(ProbeError::PartOfCluster { name: endpoint.name.clone() });
+    }
     Ok(identify(&info, is_local(&endpoint.address)))
 }
 
@@ -136,7 +168,7 @@ fn no_socket(path: &Path, cause: &io::Error, protocol: Protocol) -> String {
         return format!("{why} in this folder (an absolute path has three slashes: unix:///...)");
     }
     let server = match protocol {
-        Protocol::Resp => "kv-server --unixsocket",
+        Protocol::Resp | Protocol::RedisCluster => "kv-server --unixsocket",
         Protocol::Memcached => "memcached -s",
     };
     format!("{why} (a server that does: {server} {})", path.display())

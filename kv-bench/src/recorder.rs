@@ -15,7 +15,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::percentiles::add;
-use crate::result::ErrorCounts;
+use crate::result::{ErrorCounts, Redirects};
 use crate::verify::Findings;
 use crate::workload::{COMMANDS_MAX, Command, Commands, Kind, tag};
 
@@ -187,9 +187,13 @@ impl Latencies {
         self.some(time, self.drawn().map(Kind::index).chain([self.errors()]))
     }
 
-    /// Of all that failed.
-    pub fn all_failed(&self, time: Time) -> Histogram<u64> {
-        self.some(time, std::iter::once(self.errors()))
+    /// Response times of what was drawn and succeeded, kind by kind, and of what failed; `None` of a
+    /// closed loop.
+    pub(crate) fn responses(
+        &self,
+    ) -> Option<(impl Iterator<Item = &Histogram<u64>>, &Histogram<u64>)> {
+        let times = self.times().nth(Time::Response as usize)?;
+        Some((self.drawn().map(|kind| &times[kind.index()]), &times[self.errors()]))
     }
 
     /// What is no part of another operation.
@@ -313,10 +317,16 @@ impl Outage {
 pub struct Counts {
     pub kinds: [KindCounts; Kind::MAX],
     pub errors: ErrorCounts,
+    /// Replies of a cluster that sent an operation elsewhere, or asked for patience.
+    pub redirects: Redirects,
     /// Operations routed to each node.
     pub nodes: Vec<u64>,
     /// Of each node.
     pub outages: Vec<Outage>,
+    /// Of each node: operations that another one was asked for in its place.
+    pub elsewhere: Vec<u64>,
+    /// Those of them that had been sent to their own node, which failed.
+    pub retried: u64,
     /// Latencies beyond [`LATENCY_NS_MAX`].
     pub saturated: u64,
     /// Connections that were closed because they brought a reply that no operation waited for.
@@ -338,13 +348,22 @@ pub struct Counts {
     /// Operations that were due and not sent when the run was broken off: nobody knows what would
     /// have become of them.
     pub unsent: u64,
+    /// Of a trace: how often a worker had nothing to do because it had not been read yet, and how long one
+    /// had, at most.
+    pub hungers: u64,
+    pub hungry_ns: u64,
     /// The backlog was full, which broke the run off.
     pub overflowed: bool,
 }
 
 impl Counts {
     pub fn new(nodes: usize) -> Self {
-        Self { nodes: vec![0; nodes], outages: vec![Outage::default(); nodes], ..Self::default() }
+        Self {
+            nodes: vec![0; nodes],
+            outages: vec![Outage::default(); nodes],
+            elsewhere: vec![0; nodes],
+            ..Self::default()
+        }
     }
 
     /// Operations attempted, of every kind.
@@ -387,6 +406,7 @@ impl Counts {
         }
         self.errors.add(&other.errors);
         self.findings.merge(&other.findings);
+        self.redirects.add(&other.redirects);
         self.nodes.resize(self.nodes.len().max(other.nodes.len()), 0);
         for (sum, part) in self.nodes.iter_mut().zip(&other.nodes) {
             *sum += part;
@@ -395,6 +415,11 @@ impl Counts {
         for (sum, part) in self.outages.iter_mut().zip(&other.outages) {
             sum.add(part);
         }
+        self.elsewhere.resize(self.nodes.len(), 0);
+        for (sum, part) in self.elsewhere.iter_mut().zip(&other.elsewhere) {
+            *sum += part;
+        }
+        self.retried += other.retried;
         self.saturated += other.saturated;
         self.unsolicited += other.unsolicited;
         self.first_error = self.first_error.take().or_else(|| other.first_error.clone());
@@ -404,6 +429,8 @@ impl Counts {
         self.outstanding_at_end += other.outstanding_at_end;
         self.waited_for_client += other.waited_for_client;
         self.unsent += other.unsent;
+        self.hungers += other.hungers;
+        self.hungry_ns = self.hungry_ns.max(other.hungry_ns);
         self.overflowed |= other.overflowed;
     }
 }

@@ -10,15 +10,26 @@
 mod confidence;
 mod find_max;
 mod generator;
+mod node_failures;
+mod open_curve;
+mod recovery;
+mod redirects;
 mod series;
+mod trace;
+mod trust;
 
 pub use confidence::{Bounds, Confidence};
 pub use find_max::{FindMax, ProbeOutcome, ProbeRecord, SearchLimit};
 pub use generator::{Fairness, Generator, WorkerCost};
+pub use node_failures::{Ejected, NodeFailure, NodeFailures};
+pub use open_curve::{CurveKnee, CurveSaturation, OpenCurve};
+pub use recovery::Recovery;
+pub use redirects::Redirects;
 pub use series::{Series, SeriesInterval};
+pub use trace::{TraceRecord, TraceReplay};
+pub use trust::{Limit, Trust, Verdict};
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,6 +60,9 @@ pub struct RunResult {
     /// How many points there were to be; `null` for `run`, and in results of an older kv-bench.
     #[serde(default)]
     pub curve: Option<CurvePlan>,
+    /// What `curve --rates` found; `null` of anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_curve: Option<OpenCurve>,
     /// What `find-max` found; `null` of anything else.
     #[serde(default)]
     pub find_max: Option<FindMax>,
@@ -66,8 +80,20 @@ pub struct RunResult {
     /// What was done to spawned servers with `--chaos`, in the order of its times; empty without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub chaos: Vec<ChaosEvent>,
+    /// What became of a trace; `null` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceReplay>,
     /// The headline's errors by kind.
     pub errors: ErrorCounts,
+    /// The headline's redirects by kind; `null` where the servers are no cluster.
+    #[serde(default)]
+    pub redirects: Option<Redirects>,
+    /// Nodes of a cluster that were away in the headline, and how long their slots were served by nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<Recovery>,
+    /// What `--on-node-fail` came to in the headline; `null` where operations fail with their server.
+    #[serde(default)]
+    pub node_failures: Option<NodeFailures>,
     /// The headline over time; `null` in results of an older kv-bench.
     #[serde(default)]
     pub series: Option<Series>,
@@ -206,6 +232,19 @@ pub struct Point {
     pub service_us: Option<Percentiles>,
     /// Intended start → reply; `null` in a closed loop.
     pub response_us: Option<Percentiles>,
+    /// Intended start → sent; `null` in a closed loop, and in results of an older kv-bench.
+    #[serde(default)]
+    pub lateness_us: Option<Percentiles>,
+    /// Which measurement of its load it is, from 1 on, in a curve over loads; else `null`.
+    #[serde(default)]
+    pub repeat: Option<u32>,
+    /// Whether less was achieved than was offered, beyond chance, in a curve over loads; else `null`.
+    #[serde(default)]
+    pub saturated: Option<bool>,
+    /// Its backlog was too long: operations that were due were never sent, and response times know
+    /// nothing of them.
+    #[serde(default)]
+    pub broken_off: bool,
     /// Whether this point can be believed.
     pub trust: Trust,
 }
@@ -290,14 +329,18 @@ pub struct ServerShare {
     pub name: String,
     /// `host:port` or a socket path.
     pub address: String,
-    /// Operations sent to it.
+    /// Operations sent to it; of a cluster, those whose first node it was.
     pub operations: u64,
     /// Its part of all operations, 0 to 1.
     pub share: f64,
     /// The part of the keys that the ring places on it, 0 to 1, of at most 100,000 of them; `null` in
-    /// results of an older kv-bench.
+    /// a cluster, where they may move, and in results of an older kv-bench.
     #[serde(default)]
     pub ring_share: Option<f64>,
+    /// What it did in its cluster at the end: `master`, `replica`, or `none` when others had taken its
+    /// place; `null` where there is no cluster.
+    #[serde(default)]
+    pub role: Option<String>,
     /// CPU time that its process used during the headline; `null` when it is not ours to read.
     pub cpu_s: Option<f64>,
 }
@@ -317,57 +360,6 @@ pub struct ErrorCounts {
     pub verify: u64,
     /// Error replies by their first word, such as `ERR` or `OOM`.
     pub server: BTreeMap<String, u64>,
-}
-
-/// Whether a measurement can be believed, and what limited it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Trust {
-    pub verdict: Verdict,
-    pub limited_by: Limit,
-    /// The evidence, one line each.
-    pub reasons: Vec<String>,
-}
-
-/// The word that stands beside every number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    Trusted,
-    Untrusted,
-}
-
-/// What kept the throughput from being higher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Limit {
-    Server,
-    Generator,
-    SharedCores,
-    Network,
-    Schedule,
-    Unknown,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Trusted => "trusted",
-            Self::Untrusted => "untrusted",
-        })
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Server => "server",
-            Self::Generator => "generator",
-            Self::SharedCores => "shared-cores",
-            Self::Network => "network",
-            Self::Schedule => "schedule",
-            Self::Unknown => "unknown",
-        })
-    }
 }
 
 /// The machine and the software.
@@ -518,8 +510,9 @@ pub struct ScenarioRecord {
     /// The commands of the user's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub commands: Vec<CommandRecord>,
+    /// 0 of a trace, which has keys of its own.
     pub keys: u64,
-    /// As `--key-distribution` takes it, with every parameter.
+    /// As `--key-distribution` takes it, with every parameter; `trace` of a trace.
     pub key_distribution: String,
     /// On average, where they differ.
     pub value_size_bytes: u64,
@@ -536,6 +529,9 @@ pub struct ScenarioRecord {
     /// How long what was put lived; `null` where it was for ever.
     #[serde(default)]
     pub ttl_s: Option<f64>,
+    /// The trace that was replayed; `null` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceRecord>,
     /// Gets that found nothing were followed by puts, which count as operations beyond `requests`.
     #[serde(default)]
     pub fills: bool,
@@ -546,6 +542,10 @@ pub struct ScenarioRecord {
     /// Faults, as `--chaos` takes them.
     #[serde(default)]
     pub chaos: Option<String>,
+    /// What became of operations whose server was away: `error`, `eject` or `next`; empty in results of
+    /// an older kv-bench, where they were errors.
+    #[serde(default)]
+    pub on_node_fail: String,
     pub seed: u64,
     /// Of the operations in their order, and in an open loop of when they were due: equal for equal
     /// operations (SHA-256 over the beginning of each sequence, 64 bits of it, in hex).

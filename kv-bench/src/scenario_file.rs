@@ -44,7 +44,30 @@ const DISPLACES: [(&str, &[&str]); 4] = [
 /// A setting of the file.
 struct Setting<'a> {
     arg: &'a Arg,
+    /// File and line.
+    place: String,
     words: Vec<String>,
+}
+
+/// What was typed, with what a scenario file says.
+pub(crate) struct Words {
+    /// The program's name first.
+    pub(crate) all: Vec<OsString>,
+    /// Of each flag that is taken from the file, where it stands there.
+    pub(crate) places: Vec<(String, String)>,
+    /// The file.
+    path: Option<PathBuf>,
+}
+
+impl Words {
+    /// Who complains of these words: the file, where what was typed makes sense without it.
+    pub(crate) fn speaker(&self, command: &Command, typed: &[OsString]) -> String {
+        let is_fine = || command.clone().try_get_matches_from(typed).is_ok();
+        match &self.path {
+            Some(path) if is_fine() => format!("error: {}", path.display()),
+            _ => "error".to_owned(),
+        }
+    }
 }
 
 /// `words`, the program's name first, with those of the scenario file that they name, if they do.
@@ -52,23 +75,25 @@ struct Setting<'a> {
 /// # Errors
 ///
 /// When the file cannot be read, or a line of it makes no sense; the message names file and line.
-pub(crate) fn with_file(command: &Command, words: Vec<OsString>) -> Result<Vec<OsString>, String> {
+pub(crate) fn with_file(command: &Command, words: Vec<OsString>) -> Result<Words, String> {
+    let typed = |all| Words { all, places: Vec::new(), path: None };
     let lenient = command.clone().ignore_errors(true);
     // What makes no sense beside is told when all is read.
-    let Ok(matches) = lenient.try_get_matches_from(&words) else { return Ok(words) };
+    let Ok(matches) = lenient.try_get_matches_from(&words) else { return Ok(typed(words)) };
     let mut command = command.clone();
     command.build();
     let (leaf, matches) = match matches.subcommand() {
         Some((name, inner)) => (command.find_subcommand(name), inner),
         None => (Some(&command), &matches),
     };
-    let Some(leaf) = leaf else { return Ok(words) };
+    let Some(leaf) = leaf else { return Ok(typed(words)) };
     let path = matches.try_get_one::<PathBuf>(FLAG).ok().flatten();
-    let Some(path) = path else { return Ok(words) };
+    let Some(path) = path else { return Ok(typed(words)) };
     let text = fs::read_to_string(path)
         .map_err(|cause| format!("cannot read the scenario file {}: {cause}", path.display()))?;
     let mut all = words;
-    for setting in settings(leaf, &text, path)? {
+    let mut places = Vec::new();
+    for setting in settings(&command, leaf, &text, path)? {
         let excludes = leaf.get_arg_conflicts_with(setting.arg);
         let is_left_out =
             leaf.get_arguments().filter(|other| is_typed(matches, other)).any(|typed| {
@@ -79,9 +104,11 @@ pub(crate) fn with_file(command: &Command, words: Vec<OsString>) -> Result<Vec<O
             });
         if !is_left_out {
             all.extend(setting.words.into_iter().map(OsString::from));
+            let flag = setting.arg.get_long().unwrap_or_default().to_owned();
+            places.push((flag, setting.place));
         }
     }
-    Ok(all)
+    Ok(Words { all, places, path: Some(path.clone()) })
 }
 
 fn displaces(typed: &Arg, setting: &Arg) -> bool {
@@ -95,22 +122,30 @@ fn is_typed(matches: &ArgMatches, arg: &Arg) -> bool {
         && matches.value_source(id) == Some(ValueSource::CommandLine)
 }
 
-fn settings<'a>(leaf: &'a Command, text: &str, path: &Path) -> Result<Vec<Setting<'a>>, String> {
-    let at = |span: Range<usize>, reason: String| {
+fn settings<'a>(
+    command: &Command,
+    leaf: &'a Command,
+    text: &str,
+    path: &Path,
+) -> Result<Vec<Setting<'a>>, String> {
+    let place = |span: Range<usize>| {
         let line = text[..span.start.min(text.len())].matches('\n').count() + 1;
-        format!("{}:{line}: {reason}", path.display())
+        format!("{}:{line}", path.display())
     };
+    let at = |span, reason: String| format!("{}: {reason}", place(span));
     let table = DeTable::parse(text).map_err(|error| {
         at(error.span().unwrap_or_default(), error.message().replace('\n', ", "))
     })?;
     let setting = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
         let name: &Cow<'_, str> = key.get_ref();
-        let arg = arg_named(leaf, name).ok_or_else(|| at(key.span(), unknown(leaf, name)))?;
+        let arg =
+            arg_named(leaf, name).ok_or_else(|| at(key.span(), unknown(command, leaf, name)))?;
         let words = words(arg, name, value.get_ref()).and_then(|words| {
             check(leaf, &words)?;
             Ok(words)
         });
-        Ok(Setting { arg, words: words.map_err(|reason| at(value.span(), reason))? })
+        let place = place(value.span());
+        Ok(Setting { arg, place, words: words.map_err(|reason| at(value.span(), reason))? })
     };
     table.get_ref().iter().map(setting).collect()
 }
@@ -121,7 +156,21 @@ fn arg_named<'a>(leaf: &'a Command, name: &str) -> Option<&'a Arg> {
 }
 
 /// Why a name is none, and what may have been meant.
-fn unknown(leaf: &Command, name: &str) -> String {
+fn unknown(command: &Command, leaf: &Command, name: &str) -> String {
+    if name == FLAG {
+        return "a scenario file names no other: put its settings here".to_owned();
+    }
+    let has_it = |inner: &&Command| {
+        !inner.is_hide_set()
+            && inner.get_arguments().any(|arg| arg.get_long() == Some(FLAG))
+            && arg_named(inner, name).is_some()
+    };
+    if let Some(inner) = command.get_subcommands().find(has_it) {
+        let (program, inner) = (command.get_name(), inner.get_name());
+        return format!(
+            "'{name}' belongs to another subcommand: {program} {inner} --scenario FILE, or leave it out"
+        );
+    }
     let hyphened = name.replace('_', "-");
     let mut names = leaf.get_arguments().filter_map(Arg::get_long);
     let near =

@@ -20,6 +20,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::trace::Replay;
+
 /// What decides when the next operation is sent.
 #[derive(Debug, Clone)]
 pub enum Schedule {
@@ -27,6 +29,8 @@ pub enum Schedule {
     Closed { think: Duration },
     /// The time.
     Open(Plan),
+    /// A trace: the times in it, or room in the clients.
+    Trace(Arc<Replay>),
 }
 
 /// When the operations of an open loop are due, over all workers.
@@ -52,7 +56,11 @@ impl Schedule {
 
     /// Whether operations have due times.
     pub fn is_open(&self) -> bool {
-        matches!(self, Self::Open(_))
+        match self {
+            Self::Closed { .. } => false,
+            Self::Open(_) => true,
+            Self::Trace(replay) => replay.is_timed(),
+        }
     }
 }
 

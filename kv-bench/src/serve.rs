@@ -23,6 +23,10 @@ use crate::progress::complain;
 
 /// Runs the server until it ends or the parent does.
 pub(crate) fn serve(args: &ServeArgs) -> ExitCode {
+    // Its file is called exe (`/proc/self/exe`), and so would it be in ps and top.
+    let name = if args.exec.is_none() { c"kv-server" } else { c"kv-bench-serve" };
+    // A name is all that is lost where it cannot be set.
+    let _ = rustix::thread::set_name(name);
     if args.exec.is_none() {
         // Where the kernel cannot, the pipe still does.
         let _ = set_parent_process_death_signal(Some(Signal::KILL));

@@ -385,6 +385,7 @@ fn launch(start: Start) -> anyhow::Result<Spawned> {
     let output = output.with_context(|| format!("cannot write {}", log.display()))?;
     // The file itself, so that a rebuild during a run does not change what is measured.
     let mut command = Command::new("/proc/self/exe");
+    command.arg0("kv-bench");
     command.args(["serve", "--parent", &std::process::id().to_string()]);
     if let Some(program) = &start.program {
         command.arg("--exec").arg(program);

@@ -82,10 +82,19 @@ pub struct Facts {
     pub servers: Vec<Option<ServerLoad>>,
     /// Connections on which more replies came than had been asked for.
     pub unsolicited: u64,
+    /// Of a trace: the part of its time for which a worker had nothing to do because it had not been read
+    /// yet.
+    pub hungry_share: f64,
+    /// How many times as fast as it was a trace is replayed, where its times are honoured.
+    pub trace_speed: Option<f64>,
     /// A server did not answer at the end.
     pub server_lost: bool,
     /// We started the servers.
     pub spawned: bool,
+    /// There are no servers: the workers call the engine.
+    pub in_process: bool,
+    /// The part of the workers' time that passed in its calls, once that is known.
+    pub in_calls_share: Option<f64>,
     /// The command line's words after the program, to show one that would be trusted.
     pub arguments: Vec<String>,
 }
@@ -103,8 +112,9 @@ pub struct ServerLoad {
 pub fn judge(facts: &Facts) -> Trust {
     let mut reasons = Vec::new();
     let mut limits = Vec::new();
-    for reason in faults_of_servers(facts) {
-        limits.push(Limit::Server);
+    let starved = starved(facts).map(|reason| (Limit::Generator, reason));
+    for (limit, reason) in faults_of_servers(facts).chain(starved) {
+        limits.push(limit);
         reasons.push(reason);
     }
     if facts.wall_s < WALL_S_MIN {
@@ -121,7 +131,9 @@ pub fn judge(facts: &Facts) -> Trust {
         reasons.extend([reason.clone(), (*remedy).to_owned()]);
     }
     let busiest = facts.worker_shares.iter().copied().fold(0.0, f64::max);
-    if busiest >= WORKER_SHARE_MAX {
+    // Who calls the engine is what it runs on: that worker's time is the engine's too, and a call is
+    // timed when it returns, however busy its caller.
+    if busiest >= WORKER_SHARE_MAX && !facts.in_process {
         limits.push(Limit::Generator);
         reasons.push(format!(
             "the busiest worker used {} of a core (trusted below {})",
@@ -164,7 +176,7 @@ pub fn judge(facts: &Facts) -> Trust {
         reasons.push("measure again when they are quiet, or on a machine of your own".to_owned());
     }
     // Fewer callers do not give back what others have taken, unless there are too many as well.
-    let ours = !blamed || facts.threads > threads_for(facts.cores);
+    let ours = !blamed || facts.threads > threads_for(facts);
     let ours = ours && matches!(limited_by, Limit::Generator | Limit::SharedCores);
     if taken_away.is_none() && ours && !is_late {
         reasons.push(advice(facts));
@@ -193,7 +205,7 @@ pub fn with_outages(mut trust: Trust, outages: &[String]) -> Trust {
 }
 
 /// What servers did after which no figure is worth believing.
-fn faults_of_servers(facts: &Facts) -> impl Iterator<Item = String> {
+fn faults_of_servers(facts: &Facts) -> impl Iterator<Item = (Limit, String)> {
     let lost = facts.server_lost.then(|| {
         "the figures are of a server that did not answer at the end: measure again when it does, \
          whatever the command"
@@ -206,12 +218,30 @@ fn faults_of_servers(facts: &Facts) -> impl Iterator<Item = String> {
              not known"
         )
     });
-    lost.into_iter().chain(unsolicited)
+    lost.into_iter().chain(unsolicited).map(|reason| (Limit::Server, reason))
+}
+
+/// A trace that could not be read as fast as it was sent.
+fn starved(facts: &Facts) -> Option<String> {
+    (facts.hungry_share > TAKEN_SHARE_MAX).then(|| {
+        format!(
+            "workers had nothing to send for {} of the time (trusted up to {}) because the trace could \
+             not be read as fast: a plain file is read faster than a compressed one or a pipe, and a \
+             lower --trace-speed needs less",
+            percent(facts.hungry_share),
+            percent(TAKEN_SHARE_MAX)
+        )
+    })
 }
 
 fn others(facts: &Facts) -> Option<String> {
     let share = facts.others_share.filter(|&share| share >= OTHERS_SHARE_MIN)?;
     Some(format!("other processes used {} of the cores", percent(share)))
+}
+
+/// Whether somebody else took CPU time that counts.
+pub(crate) fn is_disturbed(facts: &Facts) -> bool {
+    taken_away(facts).is_some() || others(facts).is_some()
 }
 
 /// CPU time that others took, and what to do about it.
@@ -250,6 +280,11 @@ fn trusted(facts: &Facts, busiest: f64) -> Trust {
     ));
     reasons.extend(crowded(facts));
     reasons.extend(others(facts));
+    if facts.in_process {
+        let (limited_by, why) = used_up_in_process(facts, busiest);
+        reasons.push(why);
+        return Trust { verdict: Verdict::Trusted, limited_by, reasons };
+    }
     let used_up = used_up(facts);
     let limited_by = if used_up.is_some() { Limit::Server } else { Limit::Unknown };
     reasons.extend(used_up);
@@ -279,10 +314,29 @@ fn used_up(facts: &Facts) -> Option<String> {
     })
 }
 
+/// What limits workers that call the engine: themselves, by what they spend most of their time on.
+fn used_up_in_process(facts: &Facts, busiest: f64) -> (Limit, String) {
+    let Some(share) = facts.in_calls_share else {
+        return (Limit::Unknown, "in process: the workers call the engine".to_owned());
+    };
+    let limit = match share {
+        _ if busiest < BUSY_SHARE => Limit::Unknown,
+        share if share >= 0.5 => Limit::Server,
+        _ => Limit::Generator,
+    };
+    let why = format!(
+        "in process, a worker runs the engine and so uses a whole core by nature: {} of the workers' \
+         time passed in its calls, the rest in drawing, timing and recording operations, which slows \
+         ops/s but no call",
+        percent(share)
+    );
+    (limit, why)
+}
+
 /// Threads beyond the cores take turns, and the turns are part of every latency.
 fn crowded(facts: &Facts) -> Option<String> {
     (facts.threads > facts.cores).then(|| {
-        let threads = threads_for(facts.cores);
+        let threads = threads_for(facts);
         let callers = callers(facts);
         let clients = callers.div_ceil(threads.into());
         let total = clients * u64::from(threads);
@@ -292,16 +346,18 @@ fn crowded(facts: &Facts) -> Option<String> {
             format!("are {total} callers instead of {callers}")
         };
         format!(
-            "{} worker threads share {} cores with the servers; clients need no thread each: \
+            "{} worker threads share {} cores{}; clients need no thread each: \
              --threads {threads} --clients {clients} {compared}",
-            facts.threads, facts.cores,
+            facts.threads,
+            facts.cores,
+            if facts.in_process { "" } else { " with the servers" },
         )
     })
 }
 
 /// The next command to try: fewer threads first, then fewer callers, then another machine.
 fn advice(facts: &Facts) -> String {
-    let threads = threads_for(facts.cores);
+    let threads = threads_for(facts);
     if facts.threads == 1 && facts.clients == 1 {
         return if facts.pipeline > 1 {
             format!("likely trusted: {}", command(&facts.arguments, &["--pipeline 1"]))
@@ -318,7 +374,10 @@ fn advice(facts: &Facts) -> String {
 
 /// Where to measure when even the lightest load is too much here.
 fn elsewhere(facts: &Facts) -> &'static str {
-    if facts.spawned {
+    if facts.in_process {
+        "even one caller of the engine is too much for this machine just now: measure again when it is \
+         quiet, or on another one"
+    } else if facts.spawned {
         "even one client is too much for this machine beside its servers: run the servers \
          elsewhere and name them with --target"
     } else if facts.servers.iter().any(Option::is_some) {
@@ -329,9 +388,10 @@ fn elsewhere(facts: &Facts) -> &'static str {
     }
 }
 
-/// Half of the cores: the servers need the others.
-fn threads_for(cores: u32) -> u32 {
-    (cores / 2).max(1)
+/// Half of the cores: the servers, if there are any, need the others.
+fn threads_for(facts: &Facts) -> u32 {
+    let cores = if facts.in_process { facts.cores } else { facts.cores / 2 };
+    cores.max(1)
 }
 
 fn callers(facts: &Facts) -> u64 {
@@ -356,8 +416,16 @@ fn command(arguments: &[String], callers: &[&str]) -> String {
 
 /// The words that stay when `callers` come in the place of others.
 fn kept_words(arguments: &[String], callers: &[&str]) -> Vec<String> {
-    const OF_THIS_RUN: [&str; 6] =
-        ["--curve-time", "--slo", "--time", "--out", "--json", "--json-out-file"];
+    const OF_THIS_RUN: [&str; 8] = [
+        "--curve-time",
+        "--rates",
+        "--metrics-port",
+        "--slo",
+        "--time",
+        "--out",
+        "--json",
+        "--json-out-file",
+    ];
     const SUBCOMMANDS: [&str; 3] = ["run", "curve", "find-max"];
     /// Other spellings of `--rate`.
     const RATES: [&str; 2] = ["--rps", "--qps"];

@@ -81,11 +81,35 @@ fn wrong_usage_is_refused_with_the_rule_and_a_valid_form() {
         (&["--strict=yes"], "--strict takes no value: it is given or left out"),
         (&["--curve-time", "1s"], "belongs to another subcommand: kv-bench curve --curve-time"),
         (&["extra"], "'extra' is a word too many (usage: kv-bench run [OPTIONS]; kv-bench run --"),
+        (&["--duration", "-1s"], "there is no flag -1, and no value here may be below 0 (usage: "),
+        (&["--target", "memcached:///"], "the socket's path is missing (valid: host:port"),
+        (&["--target", "unix:///"], "the socket's path is missing (valid: host:port"),
+        (&["--verify", "--mix", "rmw"], "leave out what asks for them (such as --verify --mix"),
+        (
+            &["--target", "memcached://127.0.0.1:1", "--command", "GET __key__"],
+            "ask it with --mix (such as --mix get=90,put=10)",
+        ),
+        (&["--command", "SUBSCRIBE a"], "choose one that has one reply (such as --command"),
         (&["--json", "/tmp"], "--json /tmp: it is a folder; name a file in it"),
         (&["--out", "-"], "--out -: a folder is meant here: name one, such as --out run-1 (the"),
         (&["--out", "/etc"], "--out /etc: this folder holds other things than a result ("),
     ];
     assert_refused(cases);
+}
+
+#[test]
+fn a_spawned_server_goes_by_its_name() {
+    let dir = TempDir::new().expect("a folder");
+    let mut run = start_long_run(dir.path(), &[]);
+    let servers = wait_for_load(dir.path());
+    for pid in servers {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).expect("it runs");
+        assert_eq!(name, "kv-server\n");
+        let words = fs::read(format!("/proc/{pid}/cmdline")).expect("it runs");
+        assert!(words.starts_with(b"kv-bench\0serve\0"), "{:?}", words.escape_ascii().to_string());
+    }
+    signal(run.id(), "INT");
+    assert_eq!(run.wait().expect("ours").code(), Some(1));
 }
 
 #[test]

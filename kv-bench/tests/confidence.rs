@@ -107,7 +107,7 @@ fn the_tail_of_a_summary_says_how_exact_it_is() {
     result.headline.response_us = None;
     result.headline.service_us = Percentiles::from_histogram(&values);
     let summary = report::text::summary(&result);
-    let line =
-        "95 % confidence within this run, service: p99 1.97 ms to 1.99 ms, p99.9 above 1.99 ms";
+    let line = "95 % confidence within this run, as if operations were independent, service: p99 1.97 ms to \
+                1.99 ms, p99.9 above 1.99 ms";
     assert!(summary.contains(line), "{summary}");
 }

@@ -2,20 +2,22 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
 mod program;
+#[allow(dead_code, reason = "one result is enough here")]
+mod sample;
 
 use std::fs;
 
-use kv_bench::find_max::{Ask, Decision, Estimate, Probe, Search, Slice, judge};
+use kv_bench::find_max::{Ask, Decision, Estimate, Probe, Search, Slice, estimate, judge};
 use kv_bench::objective::{Bound, Objective};
 use kv_bench::report;
-use kv_bench::result::{FindMax, ProbeOutcome, RunResult};
+use kv_bench::result::{FindMax, ProbeOutcome, ProbeRecord, RunResult};
 use program::{kv_bench, stderr, wait_for};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use tempfile::TempDir;
 
 const PROBE_S: f64 = 2.5;
-const SLICE_S: f64 = 0.5;
+const SLICE_S: f64 = 0.1;
 
 /// How long operations take that are due at random at a rate, one after the other: when each is due,
 /// and its response time, in seconds.
@@ -128,8 +130,48 @@ fn ten_searches_agree_within_three_percent_and_their_intervals_hold_the_truth() 
     }
 }
 
+/// Every operation takes 100 µs, but now and then the server stands still for 3 ms.
+fn stalling(rate: f64, random: &mut Xoshiro256PlusPlus) -> Vec<(f64, f64)> {
+    let mut untold = exponential(random, 0.02);
+    queue(rate, random, |random| {
+        untold -= 1e-4;
+        let stall = if untold < 0.0 { exponential(random, 3e-3) } else { 0.0 };
+        untold = if untold < 0.0 { exponential(random, 0.02) } else { untold };
+        1e-4 + stall
+    })
+}
+
+/// Where as many operations are beyond an objective as may be, any decision is an error, and one probe in
+/// twenty may make it. With the normal's 1.96 and slices of half a second it was 14 of a hundred and more.
+#[test]
+fn a_probe_at_the_crossing_seldom_decides() {
+    let servers: [(_, Server, _); 3] = [
+        ("constant", constant, 7_700.0),
+        ("memoryless", memoryless, 5_400.0),
+        ("stalling", stalling, 2_000.0),
+    ];
+    for (name, server, rate) in servers {
+        let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
+        let probes: Vec<Probe> = (0..400).map(|_| probe(server, rate, 1e-3, &mut random)).collect();
+        let sum =
+            |of: fn(&Slice) -> u64| probes.iter().flat_map(|p| &p.slices).map(of).sum::<u64>();
+        let share = sum(|slice| slice.beyond[0]) as f64 / sum(|slice| slice.operations) as f64;
+        let objectives = objectives(&format!("p{:.4}=1ms", 100.0 * (1.0 - share)));
+        let of = |wanted: fn(Decision) -> bool| {
+            let decisions =
+                probes.iter().map(|probe| judge(&objectives, std::slice::from_ref(probe)));
+            decisions.filter(|&decision| wanted(decision)).count()
+        };
+        let kept = of(|decision| decision == Decision::Kept);
+        let missed = of(|decision| matches!(decision, Decision::Missed(_)));
+        println!("{name}, {share:.4} at {rate}: {kept} kept and {missed} missed of 400");
+        // With this seed, always the same; by chance alone 5 % to within 2.2 %.
+        assert!(kept + missed <= 28, "{name}: {kept} kept and {missed} missed of 400");
+    }
+}
+
 /// A search on a server of which each probe tells the same: what it asked, and how it ended.
-fn asked(tells: impl Fn(f64) -> Probe) -> (Vec<f64>, Ask, Search) {
+fn asked(mut tells: impl FnMut(f64) -> Probe) -> (Vec<f64>, Ask, Search) {
     let mut search = Search::new(objectives("p99=1ms"), (100.0, 100_000.0), 5_000.0);
     let mut rates = Vec::new();
     loop {
@@ -144,7 +186,7 @@ fn asked(tells: impl Fn(f64) -> Probe) -> (Vec<f64>, Ask, Search) {
 }
 
 fn told(rate_ops_s: f64, operations: u64, beyond: u64) -> Probe {
-    let slices = vec![Slice { operations, beyond: vec![beyond] }; 4];
+    let slices = vec![Slice { operations, beyond: vec![beyond] }; 20];
     Probe { rate_ops_s, slices, shortfall: false }
 }
 
@@ -183,6 +225,73 @@ fn only_what_is_undecided_is_repeated() {
     assert!((estimate.rate_ops_s / 6_000.0 - 1.0).abs() < 0.02, "{estimate:?}");
 }
 
+/// At first up to 5,000 operations per second are answered in time, and from the second probe on 4,000.
+#[test]
+fn a_rate_that_was_kept_once_is_not_trusted_for_ever() {
+    let mut count = 0;
+    let (rates, _, search) = asked(|rate| {
+        count += 1;
+        let most = if count == 1 { 5_000.0 } else { 4_000.0 };
+        told(rate, 10_000, if rate <= most { 0 } else { 9_000 })
+    });
+    assert!(rates[1..].iter().any(|&rate| rate < 4_000.0), "{rates:?}");
+    let estimate = search.finding().estimate.unwrap();
+    assert!(estimate.low_ops_s <= 4_100.0 && estimate.high_ops_s >= 5_000.0, "{estimate:?}");
+}
+
+#[test]
+fn an_interval_holds_the_rates_at_which_probes_contradict_each_other() {
+    let objectives = objectives("p99=1ms");
+    let kept = |rate| told(rate, 10_000, 0);
+    let missed = |rate| told(rate, 10_000, 9_000);
+    let agreed: Vec<Probe> =
+        [5_000.0, 5_500.0].map(kept).into_iter().chain([missed(5_600.0)]).collect();
+    let narrow = estimate(&objectives, &agreed).unwrap();
+    assert!(narrow.low_ops_s > 5_000.0 && narrow.high_ops_s < 5_700.0, "{narrow:?}");
+    let contradicted: Vec<Probe> =
+        agreed.into_iter().chain([missed(4_800.0), kept(6_200.0)]).collect();
+    let wide = estimate(&objectives, &contradicted).unwrap();
+    assert!(wide.low_ops_s <= 4_800.0 && wide.high_ops_s >= 6_200.0, "{wide:?}");
+}
+
+/// What a search found, of whose ten probes so many were disturbed.
+fn found(disturbed: usize) -> FindMax {
+    let probe = |number| ProbeRecord {
+        rate_asked_ops_s: 1000.0,
+        outcome: ProbeOutcome::Kept,
+        beyond_shares: vec![0.0],
+        shortfall: false,
+        disturbed: number < disturbed,
+    };
+    FindMax {
+        objectives: vec!["p99=1ms".to_owned()],
+        rate_ops_s: Some(1000.0),
+        low_ops_s: Some(990.0),
+        high_ops_s: Some(1010.0),
+        kept_ops_s: Some(995.0),
+        missed_ops_s: Some(1005.0),
+        limited_by: None,
+        lowest_ops_s: 10.0,
+        highest_ops_s: 10_000.0,
+        closed_loop_ops_s: 1000.0,
+        time_s: 60.0,
+        probes: (0..10).map(probe).collect(),
+    }
+}
+
+#[test]
+fn nothing_is_promised_of_other_searches_where_others_used_the_cores() {
+    let told = |disturbed| {
+        let find_max = Some(found(disturbed));
+        report::text::summary(&RunResult { find_max, ..sample::result() })
+    };
+    let promise = "95 % of searches under the same conditions would find 990 to 1,010";
+    let doubt =
+        "this search puts it at 990 to 1,010, but others used the cores in 2 of its 10 probes";
+    assert!(told(1).contains(promise) && !told(1).contains("others used"), "{}", told(1));
+    assert!(told(2).contains(doubt) && !told(2).contains("95 % of searches"), "{}", told(2));
+}
+
 #[test]
 fn a_rate_that_is_not_kept_up_is_missed_whatever_its_response_times() {
     let short = Probe { shortfall: true, ..told(1000.0, 10_000, 0) };
@@ -198,23 +307,32 @@ fn a_rate_that_is_not_kept_up_is_missed_whatever_its_response_times() {
 fn a_probe_decides_only_with_confidence() {
     let decide =
         |operations, beyond| judge(&objectives("p99=1ms"), &[told(1e3, operations, beyond)]);
-    // Of 384 operations none beyond it is just enough for 1 % (1.96² times 99).
-    assert_eq!(decide(95, 0), Decision::Undecided);
-    assert_eq!(decide(96, 0), Decision::Kept);
+    // Of 763 operations none beyond it is just enough for 1 %: 99 times the square of Student's t with
+    // four degrees of freedom, 2.776, those of five groups of slices.
+    assert_eq!(decide(38, 0), Decision::Undecided);
+    assert_eq!(decide(39, 0), Decision::Kept);
     assert_eq!(decide(10_000, 100), Decision::Undecided);
     assert_eq!(decide(10_000, 120), Decision::Missed(Some(0)));
     assert_eq!(decide(10_000, 80), Decision::Kept);
-    // The same numbers in one burst are worth less.
-    let burst = |beyond: [u64; 4]| {
+    let of = |beyond: [u64; 20]| {
         let slices = beyond.map(|beyond| Slice { operations: 10_000, beyond: vec![beyond] });
         let probe = Probe { rate_ops_s: 1e3, slices: slices.to_vec(), shortfall: false };
         judge(&objectives("p99=1ms"), &[probe])
     };
-    assert_eq!(burst([120; 4]), Decision::Missed(Some(0)));
-    assert_eq!(burst([480, 0, 0, 0]), Decision::Undecided);
+    // The same numbers in one burst are worth less, …
+    let at =
+        |at: &[usize], beyond| std::array::from_fn(|n| if at.contains(&n) { beyond } else { 0 });
+    assert_eq!(of([120; 20]), Decision::Missed(Some(0)));
+    assert_eq!(of(at(&[7], 2400)), Decision::Undecided);
+    // … and so are those of neighbours: of slices alone these would be enough.
+    assert_eq!(of(at(&[0, 4, 8, 12, 16], 100)), Decision::Kept);
+    assert_eq!(of(at(&[0, 1, 2, 3, 4], 100)), Decision::Undecided);
+    // A few slices tell nothing of how they scatter.
+    let few = Probe { slices: told(1e3, 10_000, 0).slices[..7].to_vec(), ..told(1e3, 0, 0) };
+    assert_eq!(judge(&objectives("p99=1ms"), &[few]), Decision::Undecided);
     // Further objectives are kept too, or not.
     let both = objectives("p99=1ms,errors=0.1%");
-    let slices = vec![Slice { operations: 10_000, beyond: vec![0, 50] }; 4];
+    let slices = vec![Slice { operations: 10_000, beyond: vec![0, 50] }; 20];
     let probe = Probe { rate_ops_s: 1e3, slices, shortfall: false };
     assert_eq!(judge(&both, &[probe]), Decision::Missed(Some(1)));
 }
@@ -239,7 +357,15 @@ fn searches_that_make_no_sense_are_refused_in_one_line() {
         (&["--slo", "p99=soon"], "'soon' is not a duration"),
         (&["--slo", "p100=1ms"], "'p100' is not between p0.0001 and p99.9999"),
         (&["--slo", "p0=1ms"], "'p0' is not between"),
+        (&["--slo", "p101=1ms"], "'p101' is not between p0.0001 and p99.9999"),
+        (&["--slo", "p99=1"], "'p99=1' has no unit: write p99=1ms, or us or s"),
+        (&["--slo", "p99=0"], "'0' is not between 1us and 60s"),
+        (&["--slo", "p99=-1ms"], "'-1ms' is not a duration"),
+        (&["--slo", "p99=1ms,"], "'' is no objective"),
         (&["--slo", "p99=0s"], "'0s' is not between 1us and 60s"),
+        (&["--slo", "p99=1ms", "--slo", "P99=1ms"], "'p99=1ms' and 'P99=1ms' are the same twice"),
+        (&["--slo", "errors=1%,errors=2%"], "are the same twice"),
+        (&["--slo", "errors=0"], "'0' is no share of operations"),
         (&["--slo", "p99=2m"], "'2m' is not between 1us and 60s"),
         (&["--slo", "errors=200%"], "'200%' is no share of operations"),
         (&["--slo", "throughput=1k"], "'throughput' is neither a percentile"),
@@ -331,7 +457,7 @@ fn an_objective_that_is_missed_at_the_lowest_rate_is_exit_code_3() {
 #[test]
 fn a_search_that_is_interrupted_keeps_what_it_found() {
     let dir = TempDir::new().unwrap();
-    let words = ["--slo", "p50=1s", "--rate", "50..90m", "--time", "1h"];
+    let words = ["--slo", "p50=20ms", "--rate", "50..90m", "--time", "30s"];
     let mut run = search_in(&dir, &words).spawn().unwrap();
     let path = dir.path().join("results/result.json");
     let has_probe = || report::json::load(&path).ok().filter(|result| !result.points.is_empty());

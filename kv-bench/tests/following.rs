@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use kv_bench::driver::{Measured, Until};
 use kv_bench::recorder::Time;
-use kv_bench::report::decode_histogram;
 use kv_bench::schedule::{Process, Schedule};
 use kv_bench::workload::Kind;
 use run::Run;
@@ -39,6 +38,21 @@ fn assert_counted(measured: &Measured, operations: u64) {
         let all = measured.latencies.all(time).len();
         assert!(all == successes + counts.failed() || failures == 0, "{time:?}: {all}");
     }
+}
+
+/// A client that thinks for longer than the run lasts begins one operation, and ends it.
+#[test]
+fn nobody_thinks_between_the_get_and_the_put_of_a_read_modify_write() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let mut run = Run::against(&[&server]).mix("rmw");
+    run.schedule = Schedule::Closed { think: Duration::from_hours(1) };
+    let measured = run.run(Until::Elapsed(Duration::from_millis(300)));
+    let whole = measured.counts.of(Kind::ReadModifyWrite);
+    assert_eq!((whole.attempted, whole.errors), (1, 0));
+    let seen = seen(&server);
+    let [get, put] = &seen[..] else { panic!("a get and a put: {seen:?}") };
+    assert_eq!((get[0].as_str(), put[0].as_str()), ("GET", "SET"));
+    assert_eq!(get[1], put[1]);
 }
 
 #[test]
@@ -250,6 +264,7 @@ fn what_others_give_rise_to_is_no_response_to_what_was_due() {
         let mut workload = (*run.workload()).clone();
         workload.mix = workload.mix.filling();
         let mut fleet = run.launch().expect("the server accepts");
+        fleet.count_slices(Some(Arc::new([])));
         let workload = Arc::new(workload);
         let measured = fleet.run(&workload, &run.schedule, until, |_| ControlFlow::Continue(()));
         let measured = measured.expect("an event loop");
@@ -257,10 +272,9 @@ fn what_others_give_rise_to_is_no_response_to_what_was_due() {
         for time in [Time::Response, Time::Lateness] {
             assert_eq!(measured.latencies.all_drawn(time).len(), 300);
         }
-        let count = |text: &String| decode_histogram(text).expect("a histogram").len();
-        let answered = measured.responses.iter().map(|responses| count(&responses.answered));
-        assert_eq!(answered.sum::<u64>(), 300, "{mix}");
-        assert!(measured.responses.iter().all(|responses| count(&responses.failed) == 0));
+        let counted = measured.slices.values().map(|slice| slice.operations);
+        assert_eq!(counted.sum::<u64>(), 300, "{mix}");
+        assert!(measured.slices.values().all(|slice| slice.failed == 0));
     }
 }
 

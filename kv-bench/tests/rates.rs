@@ -231,3 +231,19 @@ fn repeats_leave_each_measurement_and_the_median_as_the_result() {
     assert!(!results.join("repeat-1.json").exists());
     assert!(result_in(&results).repeats.is_empty());
 }
+
+/// With 32 at any rate, half of 50,000 operations per second waited for a client, a millisecond at the
+/// median, before servers had anything to do with it.
+#[test]
+fn a_high_rate_has_more_clients_to_carry_it() {
+    let server = Server::ready();
+    let target = server.address.to_string();
+    let cases = [("1", "10k", 32), ("1", "50k", 160), ("2", "1k..50k", 80), ("1", "100m", 256)];
+    for (threads, rate, clients) in cases {
+        let dir = TempDir::new().expect("a folder");
+        let words = ["--threads", threads, "--rate", rate, "--requests", "1"];
+        let (output, result) = program::run(&target, dir.path(), &words);
+        let result = result.unwrap_or_else(|| panic!("{}", stderr(&output)));
+        assert_eq!(result.scenario.clients, clients, "{rate}");
+    }
+}

@@ -21,8 +21,12 @@ fn calm() -> Facts {
         others_share: Some(0.02),
         pace: None,
         unsolicited: 0,
+        hungry_share: 0.0,
+        trace_speed: None,
         server_lost: false,
         spawned: true,
+        in_process: false,
+        in_calls_share: None,
         servers: vec![Some(ServerLoad { cores: 0.6, busiest_thread: 0.3 })],
         arguments: ["run", "--servers", "1", "--threads", "2", "--value", "a b", "--clients=4"]
             .map(str::to_owned)
@@ -41,6 +45,30 @@ fn a_calm_measurement_is_trusted() {
     let (verdict, limit, reasons) = verdict(&calm());
     assert_eq!((verdict, limit), (Verdict::Trusted, Limit::Unknown));
     assert!(reasons.contains("waited for a core 1.0 %"), "{reasons}");
+}
+
+#[test]
+fn who_calls_the_engine_may_use_a_whole_core_and_says_what_for() {
+    let calling = |share, worker_shares| {
+        let in_calls_share = Some(share);
+        verdict(&Facts {
+            in_process: true,
+            in_calls_share,
+            servers: vec![],
+            worker_shares,
+            ..calm()
+        })
+    };
+    let (verdict, limit, reasons) = calling(0.57, vec![0.99, 1.0]);
+    assert_eq!((verdict, limit), (Verdict::Trusted, Limit::Server));
+    assert!(reasons.contains("57.0 % of the workers' time passed in its calls"), "{reasons}");
+    assert_eq!(calling(0.49, vec![0.99, 1.0]).1, Limit::Generator);
+    assert_eq!(calling(0.57, vec![0.2, 0.1]).1, Limit::Unknown);
+    let crowded = Facts { in_process: true, threads: 9, queue_wait_share: Some(0.3), ..calm() };
+    let (verdict, _, reasons) = self::verdict(&crowded);
+    assert_eq!(verdict, Verdict::Untrusted);
+    assert!(reasons.contains("share 8 cores; clients"), "{reasons}");
+    assert!(reasons.contains("--threads 8 "), "{reasons}");
 }
 
 #[test]
@@ -398,4 +426,29 @@ fn the_command_to_try_after_a_search_is_a_single_measurement() {
     let (_, _, reasons) = verdict(&Facts { queue_wait_share: Some(0.5), arguments, ..calm() });
     let command = "likely trusted: kv-bench run --keys 7 --threads 4 --clients 1";
     assert!(reasons.contains(command), "{reasons}");
+}
+
+#[test]
+fn workers_that_wait_for_a_trace_to_be_read_measure_the_reader() {
+    let at = |hungry_share| verdict(&Facts { hungry_share, ..calm() });
+    assert_eq!(at(0.01).0, Verdict::Trusted);
+    let (verdict, limit, reasons) = at(0.011);
+    assert_eq!((verdict, limit), (Verdict::Untrusted, Limit::Generator));
+    assert!(reasons.contains("had nothing to send for 1.1 % of the time"), "{reasons}");
+    assert!(reasons.contains("a plain file is read faster than a compressed one"), "{reasons}");
+}
+
+#[test]
+fn a_trace_that_servers_do_not_keep_up_with_is_advised_a_lower_speed() {
+    let pace = Pace {
+        asked_ops_s: 1000.0,
+        achieved_ops_s: 500.0,
+        lateness_p99_us: 1e6,
+        response_p50_us: 1e5,
+        waited_share: 0.5,
+    };
+    let facts = Facts { pace: Some(pace), trace_speed: Some(4.0), ..calm() };
+    let (_, _, reasons) = verdict(&facts);
+    assert!(reasons.contains("--trace-speed 1.400"), "{reasons}");
+    assert!(!reasons.contains("--rate"), "{reasons}");
 }

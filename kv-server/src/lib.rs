@@ -35,7 +35,7 @@ mod info;
 mod latency_histogram;
 mod listener;
 mod log_file;
-mod metrics;
+pub mod metrics;
 mod monitor;
 mod pause;
 mod persistence;

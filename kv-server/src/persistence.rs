@@ -14,9 +14,6 @@ use kv_core::storage::Storage;
 
 use crate::shared::Shared;
 
-/// A log this big is worth a snapshot, as Redis' `auto-aof-rewrite-min-size` has it.
-const LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
-
 /// The store's folder and how it fares.
 #[derive(Default)]
 pub(crate) struct Persistence {
@@ -173,10 +170,9 @@ impl Persistence {
                 since >= interval && (changed || persistence.has_failed())
             }
             Durability::Os | Durability::Everysec | Durability::Always => {
-                let bytes = data_dir.log_bytes(&shared.engine);
-                let enough = bytes >= LOG_BYTES_MIN.max(data_dir.saved_bytes());
                 // After a failure, not at every tick.
-                enough && (!persistence.has_failed() || since >= interval)
+                data_dir.is_log_long(&shared.engine)
+                    && (!persistence.has_failed() || since >= interval)
             }
         };
         if !is_due {

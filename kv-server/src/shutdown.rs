@@ -18,7 +18,11 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// A flag that is down.
+    ///
+    /// # Errors
+    /// When no pipe can be made.
+    pub fn new() -> io::Result<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         Ok(Self { raised: Arc::default(), reader: Arc::new(reader), writer: Arc::new(writer) })
     }

@@ -185,6 +185,9 @@ fn unknown(error: &clap::Error, arg: &str, command: &Command) -> String {
         let (program, name) = (command.get_name(), inner.get_name());
         return format!("{arg} belongs to another subcommand: {program} {name} {arg}");
     }
+    if arg[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        return format!("there is no flag {arg}, and no value here may be below 0{}", usage(error));
+    }
     let similar = text(error, ContextKind::SuggestedArg);
     if similar.is_empty() {
         return format!("there is no flag {arg}{}", usage(error));

@@ -1,7 +1,8 @@
 //! One caller: its sequence of operations and how many it has outstanding.
 
+use super::ClientEnd;
 use super::outage::Held;
-use crate::workload::Stream;
+use crate::workload::{Kind, Stream};
 
 pub(super) struct Client {
     /// `None` in an open loop, where operations belong to no client.
@@ -11,6 +12,8 @@ pub(super) struct Client {
     /// Operations that it had been given, and those of them that were taken back.
     given: u64,
     cut: u64,
+    /// Those that failed.
+    failed: u64,
     /// Sent and not answered, over all its connections, or held.
     pub(super) outstanding: u32,
     /// Operations that it has room for and thinks about first.
@@ -30,6 +33,7 @@ impl Client {
             remaining: operations,
             given: operations,
             cut: 0,
+            failed: 0,
             outstanding: 0,
             thinking: 0,
             paused: false,
@@ -43,9 +47,18 @@ impl Client {
         self.cut += std::mem::take(&mut self.remaining);
     }
 
-    /// Operations that it has begun.
-    pub(super) fn attempted(&self) -> u64 {
-        self.given - self.cut - self.remaining
+    /// An operation of it failed, or what such a one gave rise to.
+    #[cold]
+    pub(super) fn fail(&mut self, kind: Kind) {
+        self.failed += u64::from(kind != Kind::Fill);
+    }
+
+    /// How it ended.
+    pub(super) fn end(&self, end_ns: u64) -> ClientEnd {
+        let attempted = self.given - self.cut - self.remaining;
+        // In an open loop those that it attempts were never given to it.
+        let successes = attempted.saturating_sub(self.failed);
+        ClientEnd { idle: self.given == 0, successes, end_ns }
     }
 
     /// Whether it may begin another operation.

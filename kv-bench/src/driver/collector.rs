@@ -7,6 +7,8 @@ use crossbeam::channel::Sender;
 use super::Effort;
 use super::handover::{Batch, INTERVAL};
 use super::series::SeriesMaker;
+use super::slices::Slice;
+use crate::metrics::Spreads;
 use crate::recorder::{Latencies, Tally, Time};
 use crate::report::encode_histogram;
 use crate::result::{Interval, Series};
@@ -28,15 +30,6 @@ pub struct Keeping {
     pub response_p50_ns: u64,
 }
 
-/// Response times of the operations of an open loop that were drawn and had their outcome in one
-/// interval, as [`encode_histogram`] makes them text.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Responses {
-    pub start_s: f64,
-    pub answered: String,
-    pub failed: String,
-}
-
 /// One interval on its way to completion.
 struct Open {
     latencies: Box<Latencies>,
@@ -53,12 +46,14 @@ pub(super) struct Collector {
     /// What each worker had counted when it last handed over.
     tallies: Vec<Tally>,
     closed: Vec<Interval>,
-    responses: Vec<Responses>,
+    slices: BTreeMap<u64, Slice>,
     series: SeriesMaker,
     end_ns: u64,
     efforts: Vec<Effort>,
     latest: Option<Percentile>,
     keeping: Option<Keeping>,
+    /// Of all complete intervals, where somebody wants to know.
+    spreads: Option<Spreads>,
     recycle: Sender<Box<Latencies>>,
 }
 
@@ -76,23 +71,36 @@ impl Collector {
             reached: vec![0; workers],
             tallies: vec![Tally::default(); workers],
             closed: Vec::new(),
-            responses: Vec::new(),
+            slices: BTreeMap::new(),
             series: SeriesMaker::new(),
             end_ns: start_ns,
             efforts: vec![Effort::default(); workers],
             latest: None,
             keeping: None,
+            spreads: None,
             recycle,
         }
     }
 
+    /// Has it add up how times spread, where that is wanted.
+    pub(super) fn tell_spreads(&mut self, wanted: bool) {
+        self.spreads = wanted.then(Spreads::default);
+    }
+
+    pub(super) fn spreads(&self) -> Option<Spreads> {
+        self.spreads
+    }
+
     pub(super) fn take(&mut self, batch: Batch) {
-        let Batch { worker, interval, end_ns, mut latencies, tally, effort } = batch;
+        let Batch { worker, interval, end_ns, mut latencies, slices, tally, effort } = batch;
         self.total.add(&latencies);
         self.end_ns = self.end_ns.max(end_ns);
         let fresh = tally.since(&self.tallies[worker]);
         self.tallies[worker] = tally;
         self.efforts[worker] = effort;
+        for (number, slice) in slices {
+            self.slices.entry(number).or_default().add(&slice);
+        }
         match self.open.get_mut(&interval) {
             Some(open) => {
                 open.latencies.add(&latencies);
@@ -141,13 +149,6 @@ impl Collector {
                 histogram: encode_histogram(&histogram),
             });
         }
-        if latencies.is_open() {
-            self.responses.push(Responses {
-                start_s: begin_ns as f64 / 1e9,
-                answered: encode_histogram(&latencies.drawn_successes(Time::Response)),
-                failed: encode_histogram(&latencies.all_failed(Time::Response)),
-            });
-        }
         let time = if latencies.is_open() { Time::Response } else { Time::Service };
         let successes = latencies.successes(time);
         if !successes.is_empty() {
@@ -160,6 +161,9 @@ impl Collector {
         }
         if latencies.is_open() {
             self.keeping = self.keep();
+        }
+        if let Some(spreads) = &mut self.spreads {
+            spreads.add(&Spreads::of(&latencies));
         }
         latencies.clear();
         let _ = self.recycle.send(latencies);
@@ -190,12 +194,14 @@ impl Collector {
     }
 
     /// Closes every interval and returns the totals with them, and with the run over time.
-    pub(super) fn finish(mut self) -> (Box<Latencies>, Vec<Interval>, Vec<Responses>, Series) {
+    pub(super) fn finish(
+        mut self,
+    ) -> (Box<Latencies>, Vec<Interval>, BTreeMap<u64, Slice>, Series) {
         while let Some((interval, open)) = self.open.pop_first() {
             self.close(interval, open);
         }
         let nodes = self.tallies.iter().map(|tally| tally.nodes.len()).max().unwrap_or(0);
         let series = self.series.finish(self.end_ns - self.start_ns, nodes);
-        (self.total, self.closed, self.responses, series)
+        (self.total, self.closed, self.slices, series)
     }
 }

@@ -16,9 +16,11 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::clock::now_ns;
 use super::following::{Following, Note};
 use super::poll::Poll;
-use crate::target::{Address, Codec, Handshake};
+use super::strays::Trail;
+use crate::target::{Address, Caller, Codec, Handshake};
 use crate::workload::Kind;
 
 /// First pause before a lost connection is opened again; it doubles up to that of [`back_off_ns_max`].
@@ -68,6 +70,11 @@ pub(super) struct Connection {
     pub(super) state: State,
     socket: Option<Socket>,
     tls: Option<Box<Session>>,
+    /// In the place of a socket, what is called.
+    caller: Option<Box<Caller>>,
+    /// When the last call returned, and how long all have taken.
+    pub(super) returned_ns: u64,
+    pub(super) called_ns: u64,
     /// Encoded requests; those before `written` are with the kernel.
     pub(super) outgoing: Vec<u8>,
     written: usize,
@@ -77,6 +84,8 @@ pub(super) struct Connection {
     pub(super) in_flight: VecDeque<InFlight>,
     /// Of those among them that have one.
     pub(super) notes: VecDeque<Note>,
+    /// What a cluster needs of them.
+    pub(super) trail: Trail,
     /// Operations at the end of `in_flight` that wait for the next flush.
     pub(super) unsent: usize,
     back_off_ns: u64,
@@ -91,12 +100,16 @@ impl Connection {
             state: State::Down { retry_at_ns: 0 },
             socket: None,
             tls: None,
+            caller: None,
+            returned_ns: 0,
+            called_ns: 0,
             outgoing: Vec::with_capacity(256),
             written: 0,
             watching_writable: false,
             partial: Vec::new(),
             in_flight: VecDeque::with_capacity(pipeline),
             notes: VecDeque::new(),
+            trail: Trail::default(),
             unsent: 0,
             back_off_ns: BACK_OFF_NS_MIN,
             back_off_ns_max,
@@ -125,6 +138,21 @@ impl Connection {
         Ok(())
     }
 
+    /// Calls `caller` from now on, which is ready.
+    pub(super) fn call_instead(&mut self, caller: Caller) {
+        self.caller = Some(Box::new(caller));
+        self.state = State::Ready;
+    }
+
+    /// Makes the calls that are encoded. Their replies are read as any others are.
+    fn call(&mut self) {
+        let (Some(caller), Some(last)) = (&mut self.caller, self.in_flight.back()) else { return };
+        caller.call(&self.outgoing, &mut self.partial);
+        self.outgoing.clear();
+        self.returned_ns = now_ns();
+        self.called_ns += self.returned_ns - last.sent_ns;
+    }
+
     /// Closes and schedules the next attempt. What was in flight stays for the caller to count.
     pub(super) fn close(&mut self, now_ns: u64) {
         self.socket = None;
@@ -142,7 +170,9 @@ impl Connection {
         match self.state {
             State::Down { .. } => None,
             State::Connecting | State::Greeting { .. } => Some(self.opened_at_ns),
-            State::Ready => self.in_flight.front().map(|operation| operation.sent_ns),
+            // A call takes as long as it takes.
+            State::Ready if self.caller.is_some() => None,
+            State::Ready => self.in_flight.front().map(|front| self.trail.since_ns(front.sent_ns)),
         }
     }
 
@@ -185,7 +215,10 @@ impl Connection {
     /// Sends what is encoded, as far as the kernel takes it.
     #[inline]
     pub(super) fn write(&mut self, poll: &Poll) -> io::Result<()> {
-        let Some(socket) = &self.socket else { return Ok(()) };
+        let Some(socket) = &self.socket else {
+            self.call();
+            return Ok(());
+        };
         if let Some(tls) = &mut self.tls {
             // Before the handshake is over, the session keeps what it is given.
             self.written += tls.try_send(socket, &self.outgoing[self.written..])?;
@@ -222,7 +255,7 @@ impl Connection {
     /// that a long reply is not copied once per read.
     #[inline]
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Received {
-        let Some(socket) = &self.socket else { return Received::Nothing };
+        let Some(socket) = &self.socket else { return self.returned() };
         if let Some(tls) = &mut self.tls {
             return decrypt(tls, socket, buffer, &mut self.partial)
                 .unwrap_or_else(Received::Closed);
@@ -244,6 +277,14 @@ impl Connection {
                 Err(Errno::AGAIN) => Received::Nothing,
                 Err(error) => Received::Closed(error.into()),
             };
+        }
+    }
+
+    /// What the last call brought, which is where the rest of a reply would be waited for.
+    fn returned(&self) -> Received {
+        match self.partial.len() {
+            0 => Received::Nothing,
+            size => Received::Bytes { size, more: false },
         }
     }
 
@@ -305,6 +346,7 @@ fn connect(address: &Address) -> io::Result<Socket> {
             (Domain::for_address(*address), Some(Protocol::TCP), SockAddr::from(*address))
         }
         Address::Unix(path) => (Domain::UNIX, None, SockAddr::unix(path)?),
+        Address::InProcess => return Err(io::ErrorKind::Unsupported.into()),
     };
     let socket = Socket::new(domain, Type::STREAM, protocol)?;
     socket.set_nonblocking(true)?;

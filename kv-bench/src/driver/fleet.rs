@@ -1,5 +1,6 @@
 //! All workers of a run: started once, connected once, sent through one phase after another.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,15 +14,19 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::availability;
 use super::clock::now_ns;
-use super::collector::{Collector, Keeping, Percentile, Responses};
+use super::collector::{Collector, Keeping, Percentile};
+use super::feeder::{Feeder, Feeds, Replayed};
 use super::frontier::Frontier;
 use super::handover::{Handover, Published};
 use super::outage::NOT_CONCERNED;
+use super::refresher::Refresher;
 use super::silence::{self, Span};
+use super::slices::Slice;
 use super::verifier::Verify;
 use super::worker::Worker;
 use super::{Effort, Message, Outcome, Phase, Shape, Until};
 use crate::interrupt;
+use crate::metrics::Spreads;
 use crate::number::grouped;
 use crate::recorder::{Counts, Latencies, Tally};
 use crate::result::{Interval, Series};
@@ -65,6 +70,8 @@ pub struct Live {
     pub efforts: Vec<Effort>,
     /// Of an open loop, up to half a second ago.
     pub keeping: Option<Keeping>,
+    /// How times spread up to half a second ago, where that is wanted ([`Fleet::tell_spreads`]).
+    pub spreads: Option<Spreads>,
     /// How long somebody has waited for a reply and nobody got one; zero when nobody waits.
     pub silent: Duration,
     /// The server that no worker has had a connection to for longest, and for how long.
@@ -77,8 +84,9 @@ pub struct Measured {
     pub counts: Counts,
     pub latencies: Box<Latencies>,
     pub intervals: Vec<Interval>,
-    /// Per interval of an open loop.
-    pub responses: Vec<Responses>,
+    /// Of an open loop, if they were wanted ([`Fleet::count_slices`]): each that anything ended in,
+    /// with its number.
+    pub slices: BTreeMap<u64, Slice>,
     pub series: Series,
     /// One per worker.
     pub outcomes: Vec<Outcome>,
@@ -94,10 +102,13 @@ pub struct Measured {
     /// (`u64::MAX`).
     pub unserved: Vec<Vec<Span>>,
     pub silence: Span,
+    /// Of a trace.
+    pub replayed: Option<Replayed>,
 }
 
 /// The workers, connected and waiting for a phase.
 pub struct Fleet {
+    shape: Shape,
     phases: Vec<Sender<Arc<Phase>>>,
     messages: Receiver<Message>,
     recycle: Sender<Box<Latencies>>,
@@ -107,8 +118,13 @@ pub struct Fleet {
     /// When the watcher is called besides, in the next phase.
     appointments: Vec<Duration>,
     verify: Option<Verify>,
+    limits_ns: Option<Arc<[u64]>>,
+    /// Whether the watcher is told how times spread.
+    spreads: bool,
     /// The new keys, from the first phase on that inserts any.
     frontier: Option<Arc<Frontier>>,
+    /// Of servers that change.
+    _refresher: Option<Refresher>,
 }
 
 impl Fleet {
@@ -118,14 +134,19 @@ impl Fleet {
     ///
     /// When a thread cannot be started or a connection is refused; the message names the server.
     pub fn launch<T: Target>(target: &Arc<T>, shape: Shape) -> Result<Self, LaunchError> {
-        let connections = u64::from(shape.threads) * u64::from(shape.clients);
-        allow_descriptors(connections * target.nodes().len() as u64, shape.threads)?;
+        let clients = u64::from(shape.threads) * u64::from(shape.clients);
+        let servers = if T::IS_CALLED { 0 } else { target.nodes().len() as u64 };
+        allow_descriptors(clients * servers, shape.threads)?;
+        let refresher = Refresher::start(&**target);
+        let refresher = refresher
+            .map_err(|cause| LaunchError::Refused(format!("cannot start a thread: {cause}")))?;
         let (sender, messages) = unbounded();
         let (recycle, recycled) = unbounded();
-        let publish = || CachePadded::new(Published::new(target.nodes().len()));
+        let publish = || CachePadded::new(Published::new(target.places()));
         let published: Arc<[_]> = (0..shape.threads).map(|_| publish()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let mut fleet = Self {
+            shape,
             phases: Vec::new(),
             messages,
             recycle,
@@ -134,7 +155,10 @@ impl Fleet {
             threads: Vec::new(),
             appointments: Vec::new(),
             verify: None,
+            limits_ns: None,
+            spreads: false,
             frontier: None,
+            _refresher: refresher,
         };
         for worker in 0..shape.threads {
             let (phases, inbox) = unbounded();
@@ -183,6 +207,17 @@ impl Fleet {
         self.verify = verify;
     }
 
+    /// Has the operations of the next phases counted that take longer than each of these response
+    /// times, in slices of [`SLICE`](super::SLICE), or no longer.
+    pub fn count_slices(&mut self, limits_ns: Option<Arc<[u64]>>) {
+        self.limits_ns = limits_ns;
+    }
+
+    /// Has the watcher told how times spread, from the next phase on.
+    pub fn tell_spreads(&mut self) {
+        self.spreads = true;
+    }
+
     /// Runs one phase to its end. `watch` is called ten times a second and may break it off; what
     /// is outstanding then still gets its outcome, within a second.
     pub fn run(
@@ -192,22 +227,13 @@ impl Fleet {
         until: Until,
         mut watch: impl FnMut(&Live) -> ControlFlow<()>,
     ) -> io::Result<Measured> {
+        let (feeder, feeds) = self.feed(schedule)?.unzip();
         let start_ns = now_ns();
         let empty = Latencies::with_commands(schedule.is_open(), workload.mix.commands());
         let mut collector =
             Collector::new(self.phases.len(), start_ns, empty, self.recycle.clone());
-        let (workload, schedule) = (Arc::clone(workload), schedule.clone());
-        let frontier = workload.mix.contains(Kind::Insert).then(|| {
-            let new = || Arc::new(Frontier::new(&workload.keys, self.phases.len()));
-            Arc::clone(self.frontier.get_or_insert_with(new))
-        });
-        let verify = self.verify.clone();
-        let phase = Arc::new(Phase { workload, schedule, until, frontier, verify, start_ns });
-        self.published.iter().for_each(|published| published.reset());
-        for inbox in &self.phases {
-            // A worker that is gone is missed below, where its outcome is awaited.
-            let _ = inbox.send(Arc::clone(&phase));
-        }
+        collector.tell_spreads(self.spreads);
+        self.begin(workload, schedule, until, (feeds, start_ns));
         let mut outcomes = Vec::with_capacity(self.phases.len());
         let mut appointments = std::mem::take(&mut self.appointments).into_iter().peekable();
         let mut watched_ns = start_ns;
@@ -239,19 +265,20 @@ impl Fleet {
             }
         }
         let end_ns = now_ns();
+        let replayed = feeder.map(Feeder::end);
         let stopped = self.stop.swap(false, Ordering::Relaxed);
         let mut counts = Counts::default();
         for outcome in &outcomes {
             counts.add(&outcome.counts);
         }
-        let (latencies, intervals, responses, series) = collector.finish();
+        let (latencies, intervals, slices, series) = collector.finish();
         let mut silences = silences(&outcomes);
         let silence = silences.pop().unwrap_or_default();
         Ok(Measured {
             counts,
             latencies,
             intervals,
-            responses,
+            slices,
             series,
             stopped,
             start_ns,
@@ -260,7 +287,39 @@ impl Fleet {
             unserved: unserved(&outcomes),
             outcomes,
             silence,
+            replayed,
         })
+    }
+
+    /// The reader of a trace, and what it has for the workers.
+    fn feed(&self, schedule: &Schedule) -> io::Result<Option<(Feeder, Feeds)>> {
+        let Schedule::Trace(replay) = schedule else { return Ok(None) };
+        let Shape { threads, clients, .. } = self.shape;
+        Feeder::start(replay, threads, clients).map(Some)
+    }
+
+    /// Has the workers begin.
+    fn begin(
+        &mut self,
+        workload: &Arc<Workload>,
+        schedule: &Schedule,
+        until: Until,
+        (feeds, start_ns): (Option<Feeds>, u64),
+    ) {
+        let (workload, schedule) = (Arc::clone(workload), schedule.clone());
+        let frontier = workload.mix.contains(Kind::Insert).then(|| {
+            let new = || Arc::new(Frontier::new(&workload.keys, self.phases.len()));
+            Arc::clone(self.frontier.get_or_insert_with(new))
+        });
+        let (verify, limits_ns) = (self.verify.clone(), self.limits_ns.clone());
+        let phase =
+            Phase { workload, schedule, until, frontier, verify, limits_ns, feeds, start_ns };
+        let phase = Arc::new(phase);
+        self.published.iter().for_each(|published| published.reset());
+        for inbox in &self.phases {
+            // A worker that is gone is missed below, where its outcome is awaited.
+            let _ = inbox.send(Arc::clone(&phase));
+        }
     }
 
     fn live(&self, start_ns: u64, now_ns: u64, collector: &Collector) -> Live {
@@ -283,6 +342,7 @@ impl Fleet {
             tally,
             efforts,
             keeping: collector.keeping(),
+            spreads: collector.spreads(),
             silent: Duration::from_nanos(now_ns.saturating_sub(silent_since_ns)),
             away: self.away(now_ns),
         }

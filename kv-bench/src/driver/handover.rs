@@ -9,7 +9,8 @@ use crossbeam::channel::{Receiver, Sender};
 use crossbeam::utils::CachePadded;
 
 use super::outage::{NOT_CONCERNED, Reach};
-use super::{Effort, Message, Phase};
+use super::slices::{SLICE, Slicer};
+use super::{Effort, Message, Phase, Slice};
 use crate::recorder::{Counts, Latencies, Recorder, Tally};
 
 /// Length of an interval: two lines a second in the histogram log, fresh percentiles twice a second
@@ -72,6 +73,8 @@ pub(super) struct Batch {
     pub(super) interval: u64,
     pub(super) end_ns: u64,
     pub(super) latencies: Box<Latencies>,
+    /// Those that ended in it, where they are counted.
+    pub(super) slices: Vec<(u64, Slice)>,
     /// Since the phase began.
     pub(super) tally: Tally,
     pub(super) effort: Effort,
@@ -86,6 +89,9 @@ pub(super) struct Handover {
     start_ns: u64,
     interval: u64,
     due_ns: u64,
+    /// The end of the interval; what is due before that is the end of a slice.
+    interval_end_ns: u64,
+    slicer: Option<Slicer>,
 }
 
 impl Handover {
@@ -95,16 +101,48 @@ impl Handover {
         recycled: Receiver<Box<Latencies>>,
         published: Arc<[CachePadded<Published>]>,
     ) -> Self {
-        Self { worker, messages, recycled, published, start_ns: 0, interval: 0, due_ns: 0 }
+        Self {
+            worker,
+            messages,
+            recycled,
+            published,
+            start_ns: 0,
+            interval: 0,
+            due_ns: 0,
+            interval_end_ns: 0,
+            slicer: None,
+        }
     }
 
     pub(super) fn begin(&mut self, phase: &Phase) {
         self.start_ns = phase.start_ns;
         self.interval = 0;
-        self.due_ns = phase.start_ns + INTERVAL.as_nanos() as u64;
+        self.interval_end_ns = phase.start_ns + INTERVAL.as_nanos() as u64;
+        let limits_ns = phase.limits_ns.as_ref().filter(|_| phase.schedule.is_open());
+        self.slicer = limits_ns.map(|limits_ns| Slicer::new(Arc::clone(limits_ns)));
+        self.await_end(phase.start_ns);
     }
 
-    /// Whether the current interval is over.
+    fn await_end(&mut self, now_ns: u64) {
+        let slice_ns = SLICE.as_nanos() as u64;
+        let slice = now_ns.saturating_sub(self.start_ns) / slice_ns;
+        self.due_ns = match &self.slicer {
+            Some(_) => self.interval_end_ns.min(self.start_ns + (slice + 1) * slice_ns),
+            None => self.interval_end_ns,
+        };
+    }
+
+    /// Ends the slice that is over, if slices are counted. Returns whether the interval is as well.
+    #[cold]
+    pub(super) fn end_slice(&mut self, latencies: &Latencies, now_ns: u64) -> bool {
+        if let Some(slicer) = &mut self.slicer {
+            slicer.end(latencies, now_ns.saturating_sub(self.start_ns));
+        }
+        self.await_end(now_ns);
+        now_ns >= self.interval_end_ns
+    }
+
+    /// Whether the current interval is over, or a slice of it.
     #[inline]
     pub(super) fn due(&self, now_ns: u64) -> bool {
         now_ns >= self.due_ns
@@ -114,6 +152,8 @@ impl Handover {
     #[cold]
     pub(super) fn hand_over(&mut self, recorder: &mut Recorder, effort: Effort, now_ns: u64) {
         let Recorder { counts, latencies } = recorder;
+        let since_start_ns = now_ns.saturating_sub(self.start_ns);
+        let slices = self.slicer.as_mut().map(|slicer| slicer.take(latencies, since_start_ns));
         let empty = self.recycled.try_recv().ok();
         // A phase of the other kind may have left some.
         let empty = empty.filter(|empty| empty.is_like_of(latencies));
@@ -123,14 +163,16 @@ impl Handover {
             interval: self.interval,
             end_ns: now_ns,
             latencies: std::mem::replace(latencies, empty),
+            slices: slices.unwrap_or_default(),
             tally: Tally::of(counts),
             effort,
         };
         // A collector that is gone has ended the run; there is nobody left to tell.
         let _ = self.messages.send(Message::Batch(batch));
         let length_ns = INTERVAL.as_nanos() as u64;
-        self.interval = now_ns.saturating_sub(self.start_ns) / length_ns;
-        self.due_ns = self.start_ns + (self.interval + 1) * length_ns;
+        self.interval = since_start_ns / length_ns;
+        self.interval_end_ns = self.start_ns + (self.interval + 1) * length_ns;
+        self.await_end(now_ns);
     }
 
     /// Makes the counters visible to the progress line.

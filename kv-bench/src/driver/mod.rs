@@ -9,6 +9,7 @@ mod client;
 pub mod clock;
 mod collector;
 mod connection;
+mod feeder;
 mod fleet;
 mod following;
 mod frontier;
@@ -16,18 +17,24 @@ mod handover;
 mod open_loop;
 mod outage;
 mod poll;
+mod refresher;
+mod replay;
 mod series;
 mod silence;
+mod slices;
 mod spare_core;
+mod strays;
 mod thinking;
 mod verifier;
 mod worker;
 
 pub use availability::Availability;
-pub use collector::{Keeping, Percentile, Responses};
+pub use collector::{Keeping, Percentile};
+pub use feeder::Replayed;
 pub use fleet::{Fleet, LaunchError, Live, Measured};
 pub use open_loop::BACKLOG_MAX;
 pub use silence::{Hearing, Span};
+pub use slices::{SLICE, Slice};
 pub use verifier::Verify;
 
 use std::io;
@@ -37,6 +44,7 @@ use std::time::Duration;
 use crate::recorder::Counts;
 use crate::schedule::{Schedule, share};
 use crate::workload::Workload;
+use feeder::Feeds;
 use frontier::Frontier;
 use handover::Batch;
 
@@ -60,10 +68,10 @@ const PRELOAD_CLIENTS: u32 = 4;
 const PRELOAD_TIMEOUT_MIN: Duration = Duration::from_secs(5);
 
 impl Shape {
-    /// How many sequences of operations there are: each client of a closed loop has its own, and each
-    /// worker of an open one.
+    /// How many sequences of operations there are: each client of a closed loop and of a trace has its
+    /// own, and each worker of an open one.
     pub fn streams(&self, schedule: &Schedule) -> u64 {
-        let clients = if schedule.is_open() { 1 } else { self.clients };
+        let clients = if matches!(schedule, Schedule::Open(_)) { 1 } else { self.clients };
         u64::from(self.threads) * u64::from(clients)
     }
 
@@ -103,6 +111,10 @@ struct Phase {
     /// Where new keys are inserted.
     frontier: Option<Arc<Frontier>>,
     verify: Option<Verify>,
+    /// Where slices are counted: the response times beyond which operations are.
+    limits_ns: Option<Arc<[u64]>>,
+    /// Of a trace.
+    feeds: Option<Feeds>,
     /// The clock's reading at which the phase began.
     start_ns: u64,
 }
@@ -133,6 +145,8 @@ pub struct Outcome {
     pub availability: Vec<Availability>,
     /// The longest time in which it did not run.
     pub absence: Span,
+    /// Spent in calls of a target in this process; `None` where there is none.
+    pub called_ns: Option<u64>,
     /// Of each of its clients, in the order in which they came to their end.
     pub ends: Vec<ClientEnd>,
 }
@@ -140,8 +154,10 @@ pub struct Outcome {
 /// A client that has nothing left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientEnd {
-    /// Operations that it attempted; of no meaning in an open loop, where they belong to no client.
-    pub operations: u64,
+    /// It was given nothing to do.
+    pub idle: bool,
+    /// Operations of it that succeeded; of no meaning in an open loop, where they belong to no client.
+    pub successes: u64,
     pub end_ns: u64,
 }
 

@@ -23,6 +23,8 @@ pub(super) struct Held {
     pub(super) connection: usize,
     /// As it will be sent.
     pub(super) request: Vec<u8>,
+    /// Where another server may get it.
+    pub(super) key: Vec<u8>,
 }
 
 /// A server as one worker sees it.
@@ -32,6 +34,14 @@ struct Node {
     ready: u32,
     /// When the last of them was lost.
     away_since_ns: Option<u64>,
+    /// Nobody needs it: in a cluster, others have its slots.
+    is_dispensable: bool,
+}
+
+impl Node {
+    fn is_away(&self) -> bool {
+        self.away_since_ns.is_some() && !self.is_dispensable
+    }
 }
 
 /// A worker that has not seen its tick, ten times a second, for this long has not been running.
@@ -76,6 +86,17 @@ impl Reach {
         for node in &mut self.nodes {
             let since_ns = node.away_since_ns.unwrap_or(start_ns);
             node.away_since_ns = (node.ready == 0).then_some(since_ns);
+        }
+    }
+
+    /// Those that matter are those that `matters` says. One that did not before is there as of now.
+    pub(super) fn concern(&mut self, now_ns: u64, matters: impl Fn(usize) -> bool) {
+        for (index, node) in self.nodes.iter_mut().enumerate() {
+            let is_dispensable = !matters(index);
+            if node.is_dispensable && !is_dispensable && node.away_since_ns.is_some() {
+                node.away_since_ns = Some(now_ns);
+            }
+            node.is_dispensable = is_dispensable;
         }
     }
 
@@ -158,14 +179,16 @@ impl Reach {
     /// Notes the outages that go on at the end of the phase.
     pub(super) fn end(&self, outages: &mut [Outage]) {
         for (node, outage) in self.nodes.iter().zip(outages) {
-            outage.lasts = node.away_since_ns.is_some();
+            outage.lasts = node.is_away();
         }
     }
 
     /// Tells since when each server is away; 0 for one that is there.
     pub(super) fn publish(&self, away_since_ns: &[AtomicU64]) {
         for (node, published) in self.nodes.iter().zip(away_since_ns) {
-            published.store(node.away_since_ns.unwrap_or(0), Ordering::Relaxed);
+            let since_ns = node.away_since_ns.unwrap_or(0);
+            let since_ns = if node.is_dispensable { NOT_CONCERNED } else { since_ns };
+            published.store(since_ns, Ordering::Relaxed);
         }
     }
 }

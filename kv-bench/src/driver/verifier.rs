@@ -17,7 +17,7 @@ pub struct Verify {
 
 /// An operation without an outcome.
 #[derive(Debug, Clone, Copy)]
-struct Expected {
+pub(super) struct Expected {
     key: u64,
     /// What a read must find.
     floor: u64,
@@ -99,6 +99,21 @@ impl Verifier {
         }
     }
 
+    /// What was prepared waits, and is neither sent nor held.
+    pub(super) fn take_next(&mut self) -> Option<Expected> {
+        self.next.take()
+    }
+
+    /// The next reply of a connection told to ask elsewhere: what is expected of the operation.
+    pub(super) fn redirected(&mut self, connection: usize) -> Option<Expected> {
+        self.outstanding[connection].pop_front()
+    }
+
+    /// It was sent elsewhere.
+    pub(super) fn sent(&mut self, connection: usize, expected: Option<Expected>) {
+        self.outstanding[connection].extend(expected);
+    }
+
     /// What a client waited with was sent.
     pub(super) fn released(&mut self, client: usize, connection: usize) {
         self.outstanding[connection].extend(self.held[client].take());
@@ -106,7 +121,14 @@ impl Verifier {
 
     /// What a client waited with is never sent.
     pub(super) fn dropped(&mut self, client: usize) {
-        if let Some(Expected { key, write: Some(write), .. }) = self.held[client].take() {
+        if let Some(expected) = self.held[client].take() {
+            self.withdraw(expected);
+        }
+    }
+
+    /// An operation was not done, and never will be.
+    pub(super) fn withdraw(&mut self, Expected { key, write, .. }: Expected) {
+        if let Some(write) = write {
             self.verify.ledger.withdraw(key, write);
         }
     }

@@ -15,14 +15,18 @@
 //!
 //! A readable connection costs one `recv`, one clock reading that its replies share, the next
 //! operations that it made room for, one clock reading that they share as their send time, and one
-//! `send` per connection they go to. Nothing is allocated and nothing is shared with other workers.
+//! `send` per connection they go to; of a target that is called (`calling`), one call. Nothing is allocated and nothing is shared with other workers.
 
+mod calling;
 mod closed;
 mod connecting;
 mod following;
 mod losing;
 mod open;
 mod receiving;
+mod replaying;
+mod rerouting;
+mod straying;
 
 use std::collections::VecDeque;
 use std::io;
@@ -38,7 +42,9 @@ use super::handover::{Handover, Load};
 use super::open_loop::OpenLoop;
 use super::outage::Reach;
 use super::poll::{Poll, Ready};
+use super::replay::Part;
 use super::spare_core::SpareCore;
+use super::strays::Strays;
 use super::thinking::Thinking;
 use super::verifier::Verifier;
 use super::{ClientEnd, Outcome, Phase, Shape, Until};
@@ -47,6 +53,7 @@ use crate::recorder::{Counts, Failure, Latencies, Recorder};
 use crate::schedule::Schedule;
 use crate::target::{Codec as _, Operation, Target};
 use crate::workload::{Draw, KeyBuffer, Kind, Workload};
+use rerouting::Way;
 
 /// Bytes taken from a socket at once: a full pipeline of small replies, and small enough for the
 /// second-level cache.
@@ -57,6 +64,16 @@ const TICK_MAX: Duration = Duration::from_millis(100);
 
 /// How long a run that is broken off waits for what is outstanding.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What became of an operation that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    Sent,
+    /// Its connection is down, and its client waits with it.
+    Held,
+    /// The same in a cluster, where its client goes on.
+    Strayed,
+}
 
 pub(super) struct Worker<T: Target> {
     target: Arc<T>,
@@ -71,17 +88,27 @@ pub(super) struct Worker<T: Target> {
     clients: Vec<Client>,
     /// Of a phase in an open loop.
     open: Option<Box<OpenLoop>>,
+    /// Of a phase that replays a trace.
+    replay: Option<Box<Part>>,
+    /// Operations have due times.
+    is_timed: bool,
     spare_core: SpareCore,
     /// Of a phase in a closed loop, when clients think.
     thinking: Thinking,
     /// Clients that wait, and until when; every wait is equally long, so the first is due first.
     paused: VecDeque<(u64, usize)>,
+    /// Of a cluster: operations that go to another node, or wait for one.
+    strays: Strays,
+    /// Of servers that stand in for each other.
+    way: Way,
     /// Clients with anything left to do.
     active: usize,
     /// When clients had nothing left to do.
     ends: Vec<ClientEnd>,
     /// Connections with requests that the current event added.
     touched: Vec<usize>,
+    /// Of a target that is called: connections whose calls have returned, in that order.
+    returned: VecDeque<usize>,
     key: KeyBuffer,
     following: Following,
     /// New keys are inserted.
@@ -113,9 +140,11 @@ impl<T: Target> Worker<T> {
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let tick = (shape.timeout / 4).clamp(Duration::from_millis(1), TICK_MAX);
-        let nodes = target.nodes().len();
+        let nodes = target.places();
         let connections = shape.clients as usize * nodes;
-        let back_off_ns_max = back_off_ns_max(connections as u64 * u64::from(shape.threads));
+        // Those that nobody has joined yet have none.
+        let known = u64::from(shape.threads * shape.clients) * target.nodes().len() as u64;
+        let back_off_ns_max = back_off_ns_max(known);
         Ok(Self {
             codec: target.codec(),
             poll: Poll::new(tick)?,
@@ -128,12 +157,17 @@ impl<T: Target> Worker<T> {
             index,
             clients: Vec::new(),
             open: None,
+            replay: None,
+            is_timed: false,
             spare_core: SpareCore::new(machine::cores(), shape.threads),
             thinking: Thinking::default(),
             paused: VecDeque::new(),
+            strays: Strays::default(),
+            way: Way::default(),
             active: 0,
             ends: Vec::new(),
             touched: Vec::new(),
+            returned: VecDeque::new(),
             key: KeyBuffer::default(),
             following: Following::default(),
             grows: false,
@@ -157,11 +191,11 @@ impl<T: Target> Worker<T> {
         let (begun, switched) = (Cost::read(), involuntary_switches());
         self.begin(phase);
         let may = self.spare_core.look(begun.at_ns, begun.wait_ns);
-        self.poll.stay_awake(may && self.open.is_some());
+        self.poll.stay_awake(may && self.is_timed);
         handover.begin(phase);
         self.go(phase);
         while self.active > 0 {
-            let wake_ns = self.wake_ns();
+            let wake_ns = if self.serve_returned(phase) { Some(0) } else { self.wake_ns() };
             let events = self.poll.wait(wake_ns)?;
             if wake_ns.is_some() {
                 self.wake(phase);
@@ -175,12 +209,15 @@ impl<T: Target> Worker<T> {
                     }
                 }
             }
-            if handover.due(self.now_ns) {
+            if handover.due(self.now_ns)
+                && handover.end_slice(&self.recorder.latencies, self.now_ns)
+            {
                 let effort = self.cost().since(&begun);
                 handover.hand_over(&mut self.recorder, effort, self.now_ns);
             }
         }
         self.end_following(phase);
+        self.end_replay();
         self.reach.end(&mut self.recorder.counts.outages);
         handover.publish(&self.recorder.counts, Load::default(), &self.reach);
         handover.publish_end();
@@ -201,11 +238,13 @@ impl<T: Target> Worker<T> {
             availability,
             absence,
             ends: std::mem::take(&mut self.ends),
+            called_ns: self.called_ns(),
         })
     }
 
     fn begin(&mut self, phase: &Phase) {
         let is_open = phase.schedule.is_open();
+        self.is_timed = is_open;
         let commands = phase.workload.mix.commands();
         if !self.recorder.latencies.is_like(is_open, commands) {
             *self.recorder.latencies = Latencies::with_commands(is_open, commands);
@@ -231,18 +270,23 @@ impl<T: Target> Worker<T> {
         match &phase.schedule {
             Schedule::Closed { think } => self.begin_closed(phase, *think),
             Schedule::Open(plan) => self.begin_open(phase, plan),
+            Schedule::Trace(_) => self.begin_replay(phase),
         }
         self.active = self.clients.len();
         self.ends = Vec::with_capacity(self.active);
         self.paused.clear();
         let ready = self.connections.iter().enumerate().filter(|(_, c)| c.state == State::Ready);
         self.reach.begin(phase.start_ns, ready.map(|(id, _)| id % self.nodes));
+        self.look_at_roles();
     }
 
     /// Sends what can be sent from the beginning.
     fn go(&mut self, phase: &Phase) {
         if self.open.is_some() {
             return self.dispatch(phase);
+        }
+        if self.replay.is_some() {
+            return self.replay();
         }
         for client in 0..self.clients.len() {
             self.fill(client, phase);
@@ -256,7 +300,10 @@ impl<T: Target> Worker<T> {
             self.follow(phase);
         }
         if self.open.is_none() {
-            return self.fill(client_id, phase);
+            return match self.replay {
+                None => self.fill(client_id, phase),
+                Some(_) => self.replay_on(client_id),
+            };
         }
         self.offer(client_id);
         self.dispatch(phase);
@@ -269,9 +316,14 @@ impl<T: Target> Worker<T> {
     #[inline]
     fn wake_ns(&mut self) -> Option<u64> {
         let resume_ns = self.paused.front().map(|&(due_ns, _)| due_ns);
-        let next_ns = match &mut self.open {
-            Some(open) => open.wake_ns(),
-            None => self.thinking.wake_ns(),
+        let next_ns = match (&mut self.open, &mut self.replay) {
+            (Some(open), _) => open.wake_ns(),
+            (_, Some(part)) => part.wake_ns(self.now_ns),
+            (None, None) => self.thinking.wake_ns(),
+        };
+        let resume_ns = match self.target.topology() {
+            Some(_) => self.strays.wake_ns().into_iter().chain(resume_ns).min(),
+            None => resume_ns,
         };
         match (resume_ns, next_ns) {
             (Some(resume_ns), Some(next_ns)) => Some(resume_ns.min(next_ns)),
@@ -286,8 +338,13 @@ impl<T: Target> Worker<T> {
         if !self.paused.is_empty() {
             self.resume(phase);
         }
+        if self.target.topology().is_some() && !self.strays.is_empty() {
+            self.lead_strays(phase);
+        }
         if self.open.is_some() {
             self.dispatch(phase);
+        } else if self.replay.is_some() {
+            self.replay();
         } else {
             self.wake_thinking(phase);
         }
@@ -327,7 +384,7 @@ impl<T: Target> Worker<T> {
         if self.verifier.is_some() {
             return self.start_verified(client_id, draw.kind, value, due_ns);
         }
-        self.encode(client_id, draw.kind, value, (due_ns, note)).0
+        self.encode(client_id, draw.kind, value, (due_ns, note)).0 != Begun::Held
     }
 
     /// The same of an operation whose reply will be verified, and which nothing follows.
@@ -335,13 +392,16 @@ impl<T: Target> Worker<T> {
     fn start_verified(&mut self, client_id: usize, kind: Kind, value: &[u8], due_ns: u64) -> bool {
         let Some(mut verifier) = self.verifier.take() else { return false };
         let value = verifier.prepare(client_id, kind, &mut self.key, value);
-        let (is_sent, connection) = self.encode(client_id, kind, value, (due_ns, Note::default()));
-        verifier.started(client_id, connection, is_sent);
+        let (begun, connection) = self.encode(client_id, kind, value, (due_ns, Note::default()));
+        match begun {
+            Begun::Strayed => self.strays.expect(verifier.take_next()),
+            begun => verifier.started(client_id, connection, begun == Begun::Sent),
+        }
         self.verifier = Some(verifier);
-        is_sent
+        begun != Begun::Held
     }
 
-    /// Whether it was encoded, and the number of its connection.
+    /// What became of it, and the number of its connection.
     #[expect(clippy::inline_always, reason = "two loops call it for each operation")]
     #[inline(always)]
     fn encode(
@@ -350,19 +410,45 @@ impl<T: Target> Worker<T> {
         kind: Kind,
         value: &[u8],
         (due_ns, memo): (u64, Note),
-    ) -> (bool, usize) {
-        let key = self.key.bytes();
+    ) -> (Begun, usize) {
         let request = kind.request();
-        let node = if self.nodes == 1 { 0 } else { self.target.route_request(request, key) };
+        let key = self.key.bytes();
+        let slot = self.target.topology().map(|_| self.target.slot(request, key));
+        let node = match (self.target.topology(), slot) {
+            (Some(topology), Some(slot)) => topology.owner(slot),
+            _ if self.nodes == 1 => 0,
+            _ => self.target.route_request(request, key),
+        };
+        let first = client_id * self.nodes;
+        let (node, slot) = match self.target.detours() {
+            Some(detours) => {
+                let connections = &self.connections[first..first + self.nodes];
+                let course =
+                    self.way.course((detours, &self.codec), node, (request, key), connections);
+                self.recorder.counts.elsewhere[node] += u64::from(course.is_detour);
+                // It is kept with the number of who is next in place of a slot; its own, if nobody is.
+                let next = course.next.unwrap_or(course.node) as u16;
+                (course.node, self.target.keeps_requests().then_some(next))
+            }
+            None => (node, slot),
+        };
         self.recorder.attempt(kind, node);
-        let id = client_id * self.nodes + node;
+        let id = first + node;
         let connection = &mut self.connections[id];
         if connection.state != State::Ready {
+            if let (Some(slot), Some(_)) = (slot, self.target.topology()) {
+                self.wait_for_node((client_id, node), slot, (kind, value), (due_ns, memo));
+                return (Begun::Strayed, id);
+            }
             self.hold(client_id, id, (kind, value), (due_ns, memo));
-            return (false, id);
+            return (Begun::Held, id);
         }
         let operation = Operation { request, key, value };
+        let encoded = connection.outgoing.len();
         self.codec.encode(operation, &mut connection.outgoing);
+        if let Some(slot) = slot {
+            connection.trail.keep(&connection.outgoing[encoded..], slot);
+        }
         connection.in_flight.push_back(InFlight { kind, sent_ns: 0, due_ns });
         if self.following.is_noted(kind) {
             connection.notes.push_back(memo);
@@ -372,7 +458,7 @@ impl<T: Target> Worker<T> {
         }
         connection.unsent += 1;
         self.clients[client_id].outstanding += 1;
-        (true, id)
+        (Begun::Sent, id)
     }
 
     #[inline]
@@ -382,6 +468,9 @@ impl<T: Target> Worker<T> {
             self.recorder.counts.first_send_ns.get_or_insert(now_ns);
             if self.connections[id].flush(now_ns, &self.poll).is_err() {
                 self.lose(id, Failure::Connection);
+            }
+            if T::IS_CALLED {
+                self.returned.push_back(id);
             }
         }
     }
@@ -401,8 +490,7 @@ impl<T: Target> Worker<T> {
     #[cold]
     fn retire(&mut self, client_id: usize) {
         let now_ns = now_ns();
-        let operations = self.clients[client_id].attempted();
-        self.ends.push(ClientEnd { operations, end_ns: now_ns });
+        self.ends.push(self.clients[client_id].end(now_ns));
         for node in 0..self.nodes {
             if self.connections[client_id * self.nodes + node].state == State::Ready {
                 self.reach.retire(node, now_ns, self.active == 0);
@@ -423,7 +511,8 @@ impl<T: Target> Worker<T> {
     fn tick(&mut self, handover: &Handover) {
         self.now_ns = now_ns();
         let was_there = self.reach.tick(self.now_ns);
-        if self.open.is_some() {
+        self.look_at_roles();
+        if self.is_timed {
             self.check_backlog();
             let may = self.spare_core.look(self.now_ns, Cost::read().wait_ns);
             self.poll.stay_awake(may);
@@ -438,7 +527,7 @@ impl<T: Target> Worker<T> {
                 let load = self.load();
                 self.recorder.counts.outstanding_at_end = load.outstanding + load.backlog;
             }
-            if self.open.is_none() {
+            if !self.is_timed {
                 self.finish();
             }
         }
@@ -455,6 +544,7 @@ impl<T: Target> Worker<T> {
             } else if waited_ns.is_some() && is_broken_off {
                 self.lose(id, Failure::Connection);
             } else if matches!(connection.state, State::Down { retry_at_ns } if retry_at_ns <= self.now_ns)
+                && self.wants(id % self.nodes)
             {
                 self.reopen(id);
             }
@@ -472,6 +562,10 @@ impl<T: Target> Worker<T> {
             self.recorder.counts.unsent += open.cut(self.now_ns);
             self.finish();
         }
+        if let Some(part) = &mut self.replay {
+            self.recorder.counts.unsent += part.cut();
+            self.finish();
+        }
     }
 
     /// What the thread has cost so far, without what it spent awake for want of anything to do.
@@ -483,11 +577,13 @@ impl<T: Target> Worker<T> {
 
     fn load(&mut self) -> Load {
         let outstanding = self.clients.iter().map(|client| u64::from(client.outstanding)).sum();
-        let backlog = self.open.as_mut().map_or(0, |open| open.backlog(self.now_ns));
+        let replayed = self.replay.as_ref().map_or(0, |part| part.backlog());
+        let backlog = self.open.as_mut().map_or(replayed, |open| open.backlog(self.now_ns));
         let sent = self.connections.iter().filter_map(|c| Some(c.waiting()?.0));
         let held =
             self.clients.iter().filter_map(|client| Some(client.held.as_ref()?.operation.sent_ns));
-        let oldest_ns = sent.chain(held).chain(self.reach.unheard_since_ns()).min();
+        let strays = self.strays.oldest_ns();
+        let oldest_ns = sent.chain(held).chain(strays).chain(self.reach.unheard_since_ns()).min();
         let is_asked = outstanding + backlog > 0;
         Load { outstanding, backlog, waiting_since_ns: oldest_ns.filter(|_| is_asked) }
     }

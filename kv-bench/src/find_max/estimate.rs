@@ -1,6 +1,6 @@
 //! Where between rates that are kept and rates that are missed the objectives begin to be missed.
 
-use super::judge::{Probe, Tally};
+use super::judge::{Decision, Probe, judge, share};
 use crate::objective::Objective;
 
 /// How far beyond or within an objective a probe can be and still tell of its distance: the logarithm
@@ -70,11 +70,27 @@ pub fn estimate(objectives: &[Objective], probes: &[Probe]) -> Option<Estimate> 
     let rates = || seen.iter().map(|&(rate, _)| rate);
     let below = rates().filter(|&rate| rate <= mean).fold(least, f64::max);
     let above = rates().filter(|&rate| rate >= mean).fold(most, f64::min);
+    let (least_missed, most_kept) = contradictions(objectives, probes);
     Some(Estimate {
         rate_ops_s: mean.exp(),
-        low_ops_s: wider(quantile(MISSED)).min(below).exp(),
-        high_ops_s: wider(quantile(1.0 - MISSED)).max(above).exp(),
+        low_ops_s: wider(quantile(MISSED)).min(below).exp().min(least_missed),
+        high_ops_s: wider(quantile(1.0 - MISSED)).max(above).exp().max(most_kept),
     })
+}
+
+/// The lowest rate that a single probe missed for sure, and the highest that one kept. Where the first
+/// is below the second, what can be done has changed between probes, and may have as much until another
+/// search.
+fn contradictions(objectives: &[Objective], probes: &[Probe]) -> (f64, f64) {
+    let (mut least_missed, mut most_kept) = (f64::INFINITY, 0.0_f64);
+    for probe in probes {
+        match judge(objectives, std::slice::from_ref(probe)) {
+            Decision::Missed(_) => least_missed = least_missed.min(probe.rate_ops_s),
+            Decision::Kept => most_kept = most_kept.max(probe.rate_ops_s),
+            Decision::Undecided => {}
+        }
+    }
+    (least_missed, most_kept)
 }
 
 /// How far beyond its objectives a probe is, at most [`NEAR`] on either side: the furthest of them.
@@ -82,9 +98,8 @@ fn distance(objectives: &[Objective], probe: &Probe) -> f64 {
     if probe.shortfall {
         return NEAR;
     }
-    let of = |(index, objective): (usize, &Objective)| {
-        (Tally::new(probe.slices.iter(), index).share() / objective.allowed).ln()
-    };
+    let of =
+        |(index, objective): (usize, &Objective)| (share(probe, index) / objective.allowed).ln();
     let furthest = objectives.iter().enumerate().map(of).fold(f64::NEG_INFINITY, f64::max);
     furthest.clamp(-NEAR, NEAR)
 }

@@ -4,8 +4,9 @@
 //! in slices of time; since operations wait for each other, and slow ones come together, the slices'
 //! scatter says how much those counts are worth. A probe is *kept* when with 95 % confidence no more
 //! were beyond than may be, *missed* when with the same confidence more were, and repeated while it is
-//! neither. The rates are bracketed, then bisected; near the crossing, where no probe decides, a model
-//! of all probes ([`estimate`]) says where it lies.
+//! neither. What comes less often than some times in a probe is beyond what it can know. The rates are
+//! bracketed, then bisected, and both ends probed again; near the crossing, where no probe decides, a
+//! model of all probes ([`estimate`]) says where it lies.
 //!
 //! Nothing here measures: a [`Search`] asks for rates and is told what came of them.
 

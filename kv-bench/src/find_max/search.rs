@@ -129,8 +129,10 @@ impl Search {
             (Some(kept), Some(missed)) if missed / kept > BRACKET && !self.is_bracketed() => {
                 Ask::Probe(whole((kept * missed).sqrt()))
             }
-            // A hiccup in a single probe must not hide all rates above it.
+            // A hiccup in a single probe must not hide all rates above it, nor a single probe at a good
+            // moment all those below.
             (_, Some(missed)) if self.is_single(missed) => Ask::Probe(missed),
+            (Some(kept), _) if self.is_single(kept) => Ask::Probe(kept),
             _ => self.near(),
         }
     }

@@ -9,11 +9,13 @@ impl Measurement {
     /// What the generator used and was denied.
     pub(crate) fn generator(&self) -> Generator {
         let outcomes = &self.measured.outcomes;
-        let clients = outcomes.iter().flat_map(|outcome| &outcome.ends).map(|end| {
+        let ends = outcomes.iter().flat_map(|outcome| &outcome.ends).filter(|end| !end.idle);
+        let clients = ends.map(|end| {
             let busy_s = seconds_between(Some(self.measured.start_ns), Some(end.end_ns));
-            (end.operations, busy_s.unwrap_or_default())
+            (end.successes, busy_s.unwrap_or_default())
         });
-        let is_closed = !self.measured.latencies.is_open();
+        // Of a trace each gets the operations on its keys, however many those are.
+        let is_closed = !self.measured.latencies.is_open() && self.measured.replayed.is_none();
         Generator {
             workers: outcomes.iter().map(worker_cost).collect(),
             throttled_share: self.facts.throttled_share,

@@ -160,10 +160,21 @@ impl<B: DrawingBackend> Canvas<B> {
         color: RGBColor,
         hollow: bool,
     ) -> anyhow::Result<()> {
-        self.shape(at, series, MARKER_RADIUS + 3.0, WHITE)?;
-        self.shape(at, series, MARKER_RADIUS, color)?;
+        self.marker_of(at, series, color, (MARKER_RADIUS, hollow))
+    }
+
+    /// The same with a radius that is given.
+    pub(super) fn marker_of(
+        &mut self,
+        at: Point,
+        series: usize,
+        color: RGBColor,
+        (radius, hollow): (f64, bool),
+    ) -> anyhow::Result<()> {
+        self.shape(at, series, radius + 3.0, WHITE)?;
+        self.shape(at, series, radius, color)?;
         if hollow {
-            self.shape(at, series, MARKER_RADIUS - 4.5, WHITE)?;
+            self.shape(at, series, radius - 4.5, WHITE)?;
         }
         Ok(())
     }

@@ -3,11 +3,14 @@
 //! Colours are Okabe and Ito's, told apart by every kind of eye; markers and dashes say the same
 //! again for black and white. Labels stand at the lines, not in a legend.
 
+mod achieved;
 mod axis;
 mod canvas;
 mod frame;
 mod labels;
 mod latency;
+mod load_latency;
+mod loads;
 mod over_time;
 mod spectrum;
 
@@ -29,7 +32,8 @@ pub type Histograms = BTreeMap<String, Histogram<u64>>;
 const OVERSAMPLE: u32 = 2;
 
 /// The names of all plots' files, without extension.
-pub(crate) const NAMES: [&str; 3] = ["latency-vs-throughput", "percentiles", "over-time"];
+pub(crate) const NAMES: [&str; 4] =
+    ["latency-vs-throughput", "achieved-vs-offered", "percentiles", "over-time"];
 
 /// A plot that is ready to be drawn.
 #[derive(Debug)]
@@ -38,18 +42,24 @@ pub struct Figure(Kind);
 #[derive(Debug)]
 enum Kind {
     Latency(latency::Plot),
+    LoadLatency(load_latency::Plot),
+    Achieved(achieved::Plot),
     Spectrum(spectrum::Plot),
     OverTime(over_time::Plot),
 }
 
 /// The plots that `result` has data for, each with the name of its file without extension.
 pub fn figures(result: &RunResult, histograms: &Histograms) -> Vec<(&'static str, Figure)> {
-    let latency = latency::Plot::new(result).map(Kind::Latency);
+    let latency = match result.open_curve {
+        Some(_) => load_latency::Plot::new(result).map(Kind::LoadLatency),
+        None => latency::Plot::new(result).map(Kind::Latency),
+    };
+    let achieved = achieved::Plot::new(result).map(Kind::Achieved);
     let spectrum = spectrum::Plot::new(result, histograms).map(Kind::Spectrum);
     let over_time = over_time::Plot::new(result).map(Kind::OverTime);
     NAMES
         .into_iter()
-        .zip([latency, spectrum, over_time])
+        .zip([latency, achieved, spectrum, over_time])
         .filter_map(|(name, kind)| Some((name, Figure(kind?))))
         .collect()
 }
@@ -86,6 +96,7 @@ impl Figure {
     fn size(&self) -> (u32, u32) {
         match &self.0 {
             Kind::Latency(_) => latency::SIZE,
+            Kind::LoadLatency(_) | Kind::Achieved(_) => loads::SIZE,
             Kind::Spectrum(_) => spectrum::SIZE,
             Kind::OverTime(_) => over_time::SIZE,
         }
@@ -95,6 +106,8 @@ impl Figure {
         let mut canvas = Canvas::new(backend, scale)?;
         match &self.0 {
             Kind::Latency(plot) => plot.draw(&mut canvas)?,
+            Kind::LoadLatency(plot) => plot.draw(&mut canvas)?,
+            Kind::Achieved(plot) => plot.draw(&mut canvas)?,
             Kind::Spectrum(plot) => plot.draw(&mut canvas)?,
             Kind::OverTime(plot) => plot.draw(&mut canvas)?,
         }

@@ -138,6 +138,7 @@ fn connect(address: &Address, timeout: Duration) -> io::Result<Socket> {
     let (domain, address) = match address {
         Address::Tcp(address) => (Domain::for_address(*address), SockAddr::from(*address)),
         Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+        Address::InProcess => return Err(io::ErrorKind::Unsupported.into()),
     };
     let socket = Socket::new(domain, Type::STREAM, None)?;
     socket.connect_timeout(&address, timeout)?;

@@ -3,7 +3,7 @@
 use crate::result::{Percentiles, Point, RunResult};
 
 /// The columns, in this order for good; new ones are added at the end.
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 37] = [
     "servers",
     "threads",
     "clients",
@@ -35,6 +35,12 @@ const COLUMNS: [&str; 31] = [
     "response_max_us",
     "verdict",
     "limited_by",
+    "lateness_p50_us",
+    "lateness_p99_us",
+    "lateness_max_us",
+    "repeat",
+    "saturated",
+    "broken_off",
 ];
 
 /// The points of `result`; of one without a curve, its headline as if it were a point.
@@ -60,6 +66,10 @@ pub(super) fn of(result: &RunResult) -> anyhow::Result<Vec<u8>> {
         throughput_ops_s: headline.throughput_ops_s,
         service_us: headline.service_us,
         response_us: headline.response_us,
+        lateness_us: headline.lateness_us,
+        repeat: None,
+        saturated: None,
+        broken_off: false,
         trust: result.trust.clone(),
     }])
 }
@@ -98,6 +108,13 @@ fn row(point: &Point) -> Vec<String> {
     cells.extend(distribution(point.response_us.as_ref()));
     cells.push(point.trust.verdict.to_string());
     cells.push(point.trust.limited_by.to_string());
+    let lateness = point.lateness_us;
+    cells.extend(
+        [lateness.map(|l| l.p50), lateness.map(|l| l.p99), lateness.map(|l| l.max)].map(cell),
+    );
+    cells.push(point.repeat.map_or_else(String::new, |repeat| repeat.to_string()));
+    cells.push(point.saturated.map_or_else(String::new, |saturated| saturated.to_string()));
+    cells.push(point.broken_off.to_string());
     cells
 }
 

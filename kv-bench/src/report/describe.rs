@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::search;
+use super::{open_curve, search};
 use crate::fairness;
 use crate::number::{decimal, duration, grouped, short};
 use crate::percentiles::QUANTILES;
 use crate::result::{
-    Bounds, CurvePlan, Headline, Limit, Part, Point, RunResult, ScenarioRecord, Verdict,
+    Bounds, CurvePlan, Headline, Limit, Part, Point, RunResult, ScenarioRecord, TraceRecord,
+    Verdict,
 };
 use crate::scenario::plural;
 
@@ -33,6 +34,10 @@ pub(crate) fn load(result: &RunResult) -> String {
 /// with the name before them that a workload has.
 pub(crate) fn workload(result: &RunResult) -> String {
     let scenario = &result.scenario;
+    if let Some(trace) = &scenario.trace {
+        let pipeline = grouped(scenario.pipeline.into());
+        return format!("{} · {} · pipeline {pipeline}", trace_told(trace), scenario.mix);
+    }
     let name = scenario.workload.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     format!(
         "{name}{}{} · {} keys, {} · {} · pipeline {}",
@@ -42,6 +47,21 @@ pub(crate) fn workload(result: &RunResult) -> String {
         scenario.key_distribution,
         values(scenario),
         grouped(scenario.pipeline.into()),
+    )
+}
+
+/// `trace web.zst (twitter, 1,234 bytes, sha256 0123456789ab), speed max`
+fn trace_told(trace: &TraceRecord) -> String {
+    let bytes = trace.bytes.map(|bytes| format!(", {} bytes", grouped(bytes)));
+    let sha256 = trace.sha256.as_ref().and_then(|sum| sum.get(..12));
+    let sha256 = sha256.map(|sum| format!(", sha256 {sum}"));
+    format!(
+        "trace {} ({}{}{}), speed {}",
+        trace.file,
+        trace.format,
+        bytes.unwrap_or_default(),
+        sha256.unwrap_or_default(),
+        trace.speed
     )
 }
 
@@ -102,6 +122,9 @@ pub(crate) fn peak(points: &[Point]) -> Option<&Point> {
 pub(crate) fn curve_claim(result: &RunResult) -> String {
     if let Some(found) = &result.find_max {
         return search::claim(found);
+    }
+    if let Some(curve) = &result.open_curve {
+        return open_curve::claim(curve, &result.points);
     }
     let Some(peak) = peak(&result.points) else {
         return "No point of the curve measured any throughput".to_owned();
@@ -230,8 +253,8 @@ pub(crate) fn repeats(result: &RunResult) -> Option<String> {
     Some(format!("the median of {count} by {figure}, which is {} to {}", show(*least), show(*most)))
 }
 
-/// How exact the tail of the headline is: `95 % confidence within this run: p99 1.2 ms to 1.3 ms, p99.9
-/// above 4.1 ms`; `None` of results that do not tell.
+/// How exact the tail of the headline is: `95 % confidence within this run as if operations were
+/// independent, response: p99 1.2 ms to 1.3 ms, p99.9 above 4.1 ms`; `None` of results that do not tell.
 pub(crate) fn tail_confidence(result: &RunResult) -> Option<String> {
     let headline = &result.headline;
     let latency = headline.response_us.as_ref().or(headline.service_us.as_ref())?;
@@ -249,7 +272,11 @@ pub(crate) fn tail_confidence(result: &RunResult) -> Option<String> {
     let told: Vec<String> = told.collect();
     let time = if headline.response_us.is_some() { "response" } else { "service" };
     let told = told.join(", ");
-    (!told.is_empty()).then(|| format!("95 % confidence within this run, {time}: {told}"))
+    (!told.is_empty()).then(|| {
+        format!(
+            "95 % confidence within this run, as if operations were independent, {time}: {told}"
+        )
+    })
 }
 
 /// How evenly clients were served, where there are several of a closed loop.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::tables::{self, Medium};
-use super::{describe, faults, search, text, verification};
+use super::{describe, faults, open_curve, search, text, verification};
 use crate::number::grouped;
 use crate::result::{RunResult, Verdict};
 
@@ -79,12 +79,14 @@ fn curve(out: &mut String, result: &RunResult, files: &[String]) {
     if result.points.is_empty() {
         return;
     }
-    let (title, claim) = match search::finding(result) {
-        Some(finding) => ("Search", finding),
-        None => ("Curve", describe::curve_claim(result)),
+    let (title, claim) = match (search::finding(result), open_curve::finding(result)) {
+        (Some(finding), _) => ("Search", finding),
+        (None, Some(finding)) => ("Curve", finding),
+        (None, None) => ("Curve", describe::curve_claim(result)),
     };
     let _ = writeln!(out, "## {title}\n\n{claim}.\n");
     picture(out, files, "latency-vs-throughput.png", &claim);
+    picture(out, files, "achieved-vs-offered.png", "Achieved against offered load");
     let _ = writeln!(out, "{}\n", tables::points(&result.points, Medium::Markdown));
     let doubts = describe::point_doubts(&result.points);
     if !doubts.is_empty() {

@@ -23,6 +23,7 @@ mod histogram;
 mod hlog;
 mod markdown;
 mod memtier;
+pub(crate) mod open_curve;
 mod redis_benchmark;
 pub(crate) mod search;
 mod tables;

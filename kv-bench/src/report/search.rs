@@ -62,11 +62,9 @@ pub(crate) fn finding(result: &RunResult) -> Option<String> {
     let estimate = found.rate_ops_s.zip(found.low_ops_s).zip(found.high_ops_s);
     Some(match (estimate, found.kept_ops_s) {
         (Some(((rate, low), high)), _) => format!(
-            "{} ops/s is the highest rate that keeps {kept}; 95 % of searches under the same \
-             conditions would find {} to {}{}",
+            "{} ops/s is the highest rate that keeps {kept}; {}{}",
             ops_s(rate),
-            ops_s(low),
-            ops_s(high),
+            others(found, &format!("{} to {}", ops_s(low), ops_s(high))),
             limit(found)
         ),
         (None, Some(rate)) => format!(
@@ -89,6 +87,19 @@ pub(crate) fn finding(result: &RunResult) -> Option<String> {
             )
         }
     })
+}
+
+/// What other searches would find.
+fn others(found: &FindMax, interval: &str) -> String {
+    if !found.is_disturbed() {
+        return format!("95 % of searches under the same conditions would find {interval}");
+    }
+    format!(
+        "this search puts it at {interval}, but others used the cores in {} of its {} probes, and \
+         another search may find it elsewhere",
+        found.disturbed(),
+        found.probes.len()
+    )
 }
 
 fn limit(found: &FindMax) -> &'static str {

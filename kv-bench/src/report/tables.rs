@@ -14,7 +14,7 @@ use crate::result::{
 pub(super) const THIN: &str = "*";
 
 /// A last column of words.
-const TRUST: &str = "trust";
+pub(super) const TRUST: &str = "trust";
 
 /// Where a table will be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,6 +156,9 @@ fn percentile_cell(percentiles: &Percentiles, quantile: Quantile, samples: u64) 
 
 /// The points of the curve in the order in which they were measured.
 pub(super) fn points(points: &[Point], medium: Medium) -> String {
+    if points.iter().any(|point| point.saturated.is_some()) {
+        return super::open_curve::table(points, medium);
+    }
     if points.iter().all(|point| point.rate_asked_ops_s.is_some()) {
         return rates(points, medium);
     }
@@ -223,14 +226,17 @@ pub(super) fn repeats(repeats: &[Repeat], medium: Medium) -> String {
 }
 
 /// The percentiles that a table has room for beside other columns.
-fn shown_percentiles(latency: Option<&Percentiles>, samples: u64) -> impl Iterator<Item = String> {
+pub(super) fn shown_percentiles(
+    latency: Option<&Percentiles>,
+    samples: u64,
+) -> impl Iterator<Item = String> {
     let shown = QUANTILES.into_iter().filter(|q| [2, 100, 1_000].contains(&q.one_in));
     shown.map(move |quantile| {
         latency.map_or_else(|| NOTHING.to_owned(), |p| percentile_cell(p, quantile, samples))
     })
 }
 
-fn trust(trust: &Trust) -> String {
+pub(super) fn trust(trust: &Trust) -> String {
     match trust.verdict {
         Verdict::Trusted => "trusted".to_owned(),
         Verdict::Untrusted if trust.limited_by == Limit::Unknown => "untrusted".to_owned(),

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::search;
 use super::tables::{self, Medium, THIN};
-use super::{describe, faults, verification};
+use super::{describe, faults, open_curve, search, verification};
 use crate::number::{decimal, duration};
 use crate::percentiles::TAIL_SAMPLES_MIN;
 use crate::result::{ErrorCounts, Part, RunResult, Verdict};
@@ -41,7 +40,8 @@ pub fn summary(result: &RunResult) -> String {
     }
     if !result.points.is_empty() {
         push_block(&mut out, &tables::points(&result.points, Medium::Terminal));
-        let claim = search::finding(result).unwrap_or_else(|| describe::curve_claim(result));
+        let finding = search::finding(result).or_else(|| open_curve::finding(result));
+        let claim = finding.unwrap_or_else(|| describe::curve_claim(result));
         let _ = writeln!(out, "{claim}");
         for (index, doubt) in describe::point_doubts(&result.points).iter().enumerate() {
             let before = if index == 0 { "untrusted points:\n" } else { "" };

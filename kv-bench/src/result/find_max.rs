@@ -11,7 +11,8 @@ pub struct FindMax {
     pub objectives: Vec<String>,
     /// From where on objectives are missed; `null` where that was not found.
     pub rate_ops_s: Option<f64>,
-    /// Between these, 95 % of other searches would find it.
+    /// Between these, 95 % of other searches would find it, as far as they meet the machine as its
+    /// probes did: where those were disturbed ([`FindMax::is_disturbed`]) that is not to be expected.
     pub low_ops_s: Option<f64>,
     pub high_ops_s: Option<f64>,
     /// The highest rate that was probed and kept every objective with a confidence of 95 %, and the
@@ -38,11 +39,27 @@ pub struct ProbeRecord {
     pub outcome: ProbeOutcome,
     /// Of each objective, the share of the operations that were beyond it.
     pub beyond_shares: Vec<f64>,
-    /// The rate was not kept up: 1 % of what was due came after its time, or more waited than can.
+    /// The rate was not kept up: what was due piled up, by more than chance, or was not sent at all.
     pub shortfall: bool,
+    /// Others took CPU time meanwhile: the hypervisor or a quota 1 % of it, or other processes 10 %.
+    #[serde(default)]
+    pub disturbed: bool,
 }
 
-/// Whether a rate keeps the objectives, with a confidence of 95 %.
+impl FindMax {
+    /// How many of the probes were disturbed.
+    pub fn disturbed(&self) -> usize {
+        self.probes.iter().filter(|probe| probe.disturbed).count()
+    }
+
+    /// More than one in ten were.
+    pub fn is_disturbed(&self) -> bool {
+        self.disturbed() * 10 > self.probes.len()
+    }
+}
+
+/// Whether a rate keeps the objectives, with a confidence of 95 % as far as its tenths of seconds tell:
+/// what slows the servers less often than some times in a probe is not in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeOutcome {

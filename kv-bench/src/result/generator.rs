@@ -31,8 +31,8 @@ pub struct WorkerCost {
     pub involuntary_switches: Option<u64>,
 }
 
-/// How evenly clients were served: operations per second of each, over the time that it had any to
-/// do.
+/// How evenly clients were served: operations of each that succeeded, per second of the time that it
+/// had any to do.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Fairness {
     pub clients: u64,

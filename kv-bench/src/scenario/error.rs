@@ -43,6 +43,19 @@ pub enum ScenarioError {
 }
 
 impl ScenarioError {
+    /// The flag whose value it is about, if it is one.
+    pub fn flag(&self) -> Option<&'static str> {
+        match self {
+            Self::Range { flag, .. } | Self::Value { flag, .. } | Self::Endpoint { flag, .. } => {
+                Some(flag)
+            }
+            Self::Mix(_) => Some("mix"),
+            Self::Chaos(_) => Some("chaos"),
+            Self::Rate { .. } => Some("rate"),
+            Self::Twice(_) | Self::Connections { .. } => None,
+        }
+    }
+
     /// Whether the command line makes no sense, and not the world just now.
     pub fn is_usage(&self) -> bool {
         !matches!(self, Self::Endpoint { source: EndpointError::Resolve { .. }, .. })

@@ -1,5 +1,6 @@
 //! How much is asked for, by whom and when.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,20 +23,30 @@ const TIMEOUT_MAX: Duration = Duration::from_hours(1);
 const TIME_MAX: Duration = Duration::from_hours(365 * 24);
 /// More repeats than anyone waits for.
 pub(super) const REPEATS_MAX: u32 = 1000;
-/// Clients per worker that carry an open loop: at 10,000 operations per second and one worker, replies
-/// may take 3 ms before one operation waits for a client.
-const OPEN_CLIENTS: u32 = 32;
+/// Clients per worker that carry an open loop: as many as there are operations under way when replies
+/// take 3.2 ms, within these bounds. With 32 at 50,000 operations per second, half of them waited for
+/// a client, a millisecond at the median; with 160 hardly one did.
+const OPEN_CLIENTS: (u64, u64) = (32, 256);
+const OPEN_REPLY_US: u64 = 3_200;
 /// How long an open loop lasts unless it is told.
 const OPEN_TIME: Duration = Duration::from_secs(10);
 /// A closed loop over more connections is beyond any descriptor limit that we could raise to.
 pub(super) const CONNECTIONS_MAX: u64 = 1 << 20;
 
-pub(super) fn shape(callers: &CallerArgs, is_open: bool) -> Result<Shape, ScenarioError> {
-    // Workers of an open loop must run when it is time, and the servers need the other cores.
-    let default =
-        if is_open { ((machine::cores() / 2).max(1), OPEN_CLIENTS) } else { (CLOSED_THREADS, 1) };
-    let threads = callers.threads.unwrap_or(default.0);
-    let clients = callers.clients.unwrap_or(default.1);
+pub(super) fn shape(
+    callers: &CallerArgs,
+    rate: Option<&Rate>,
+    place: &Place,
+) -> Result<Shape, ScenarioError> {
+    let threads = callers.threads.unwrap_or_else(|| match (rate, place) {
+        // Workers of an open loop must run when it is time, and the servers need the other cores.
+        (Some(_), _) => (machine::cores() / 2).max(1),
+        // Who calls the engine is all that runs, and wants a core.
+        (None, Place::InProcess { .. }) => CLOSED_THREADS.min(machine::cores()),
+        (None, _) => CLOSED_THREADS,
+    });
+    let clients =
+        callers.clients.unwrap_or_else(|| rate.map_or(1, |rate| open_clients(rate, threads)));
     range("threads", threads.into(), (1, THREADS_MAX.into()), 4)?;
     range("clients", clients.into(), (1, CONNECTIONS_MAX), 8)?;
     range("pipeline", callers.pipeline.into(), (1, PIPELINE_MAX.into()), 16)?;
@@ -45,6 +56,12 @@ pub(super) fn shape(callers: &CallerArgs, is_open: bool) -> Result<Shape, Scenar
     at_most("timeout", callers.timeout, (TIMEOUT_MAX, "1h"))?;
     at_most("warmup", callers.warmup, (TIME_MAX, "8760h"))?;
     Ok(Shape { threads, clients, pipeline: callers.pipeline, timeout: callers.timeout })
+}
+
+fn open_clients(rate: &Rate, threads: u32) -> u32 {
+    let under_way = rate.peak_ops_s().saturating_mul(OPEN_REPLY_US) / 1_000_000;
+    let clients = under_way.div_ceil(u64::from(threads.max(1)));
+    clients.clamp(OPEN_CLIENTS.0, OPEN_CLIENTS.1) as u32
 }
 
 /// Reads what was typed for `--rate`.
@@ -76,9 +93,14 @@ pub(super) fn schedules(
 }
 
 fn process(callers: &CallerArgs) -> Result<Process, ScenarioError> {
-    let Some(text) = &callers.arrivals else { return Ok(Process::Poisson) };
+    Ok(process_typed(callers)?.unwrap_or(Process::Poisson))
+}
+
+/// That which was typed.
+pub(super) fn process_typed(callers: &CallerArgs) -> Result<Option<Process>, ScenarioError> {
+    let Some(text) = &callers.arrivals else { return Ok(None) };
     let refused = |problem| ScenarioError::Value { flag: "arrivals", value: text.clone(), problem };
-    text.parse().map_err(refused)
+    text.parse().map(Some).map_err(refused)
 }
 
 /// An open loop.
@@ -123,11 +145,18 @@ pub(super) fn chaos(
         problem: problem.to_owned(),
     };
     let Place::Spawned { count, .. } = place else {
-        let problem = "only for servers that kv-bench spawns (such as --servers 4), and these run \
-                       already";
+        let problem = match place {
+            Place::InProcess { .. } => {
+                "only for servers that kv-bench spawns (such as --servers 4): engine: would end \
+                 with kv-bench itself"
+            }
+            _ => {
+                "only for servers that kv-bench spawns (such as --servers 4), and these run already"
+            }
+        };
         return Err(refused(problem));
     };
-    if args.callers.repeat > 1 {
+    if args.callers.repeat.is_some_and(|count| count > 1) {
         return Err(refused("measured once: what is left after it is not what was there before"));
     }
     let chaos: Chaos = text.parse()?;
@@ -146,16 +175,27 @@ pub(super) fn chaos(
 /// Names the flag, and the subcommand that takes it.
 pub fn check_curve_load(args: &LoadArgs) -> Result<(), ScenarioError> {
     let callers = &args.callers;
+    let repeat = callers.repeat.filter(|&count| count > 1);
     let (flag, value) = match &callers.rate {
         Some(rate) => ("rate", rate.clone()),
+        None if args.trace.trace.is_some() => {
+            let file = args.trace.trace.as_deref().unwrap_or(Path::new(""));
+            ("trace", file.display().to_string())
+        }
         None if args.chaos.is_some() => ("chaos", args.chaos.clone().unwrap_or_default()),
+        None if args.on_node_fail != "error" => ("on-node-fail", args.on_node_fail.clone()),
         None if callers.verify => ("verify", String::new()),
-        None if callers.repeat > 1 => ("repeat", callers.repeat.to_string()),
+        None if repeat.is_some() => ("repeat", repeat.unwrap_or_default().to_string()),
         None => return Ok(()),
     };
+    let blank = if value.is_empty() { "" } else { " " };
+    let open = match flag {
+        "rate" | "repeat" => ", for a curve over loads --rates auto",
+        _ => "",
+    };
     let problem = format!(
-        "a curve is of closed loops, each measured once: for one measurement it is kv-bench run \
-         --{flag} {value}"
+        "this curve is of closed loops, each measured once: for one measurement it is kv-bench run \
+         --{flag}{blank}{value}{open}"
     );
     Err(ScenarioError::Value { flag, value, problem })
 }

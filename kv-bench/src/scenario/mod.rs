@@ -2,16 +2,20 @@
 
 mod error;
 mod find_max;
+mod in_process;
 mod load;
 mod place;
+mod rates;
+mod trace;
 
 pub(crate) use error::range;
 pub use error::{ScenarioError, plural};
 pub use find_max::FindMaxPlan;
 pub use load::{check_curve_load, check_curve_time};
 pub use place::{Place, is_local};
+pub use rates::RatesPlan;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kv_core::ring::RingMode;
@@ -22,10 +26,13 @@ use crate::demand::Demand;
 use crate::driver::{Shape, Until};
 use crate::number::grouped;
 use crate::schedule::{Process, Rate, Schedule};
+use crate::target::OnNodeFail;
+use crate::trace::Replay;
 use crate::verify::STAMP_BYTES;
 use crate::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
+use in_process::check_commands;
 use load::{CONNECTIONS_MAX, REPEATS_MAX, chaos, open, rate, schedules, shape, until};
-use place::{place, prefix};
+use place::{on_node_fail, place, prefix};
 
 /// What a ledger of 2.4 GB knows.
 const VERIFY_KEYS_MAX: u64 = 100_000_000;
@@ -37,6 +44,8 @@ const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 pub struct Scenario {
     pub place: Place,
     pub ring: RingMode,
+    /// What becomes of operations whose server is away.
+    pub on_node_fail: OnNodeFail,
     pub shape: Shape,
     pub until: Until,
     /// The rate as it was typed, of an open loop.
@@ -65,34 +74,50 @@ impl Scenario {
     pub fn new(args: &LoadArgs) -> Result<Self, ScenarioError> {
         check_name(args.output.name.as_deref())?;
         let place = place(args)?;
-        let running = matches!(place, Place::Running(_));
-        let demand = Demand::new(&args.workload, running)?;
+        let running = !place.is_ours();
+        let replay = trace::replay(args, &place)?;
+        let mut demand = Demand::new(&args.workload, running)?;
         if place.is_memcached() {
             demand.check_memcached()?;
         }
+        check_commands(&place, demand.mix.commands())?;
         let callers = &args.callers;
         let seed = args.workload.seed;
         let rate = rate(callers.rate.as_deref())?;
-        let until = until(callers, rate.as_ref())?;
-        let (schedule, warmup_schedule) = schedules(callers, rate.as_ref(), until, seed)?;
-        range("repeat", callers.repeat.into(), (1, REPEATS_MAX.into()), 5)?;
+        let until = match &replay {
+            Some(replay) => trace::until(replay, args),
+            None => until(callers, rate.as_ref())?,
+        };
+        let (schedule, warmup_schedule) = match &replay {
+            Some(replay) => (Schedule::Trace(Arc::clone(replay)), None),
+            None => schedules(callers, rate.as_ref(), until, seed)?,
+        };
+        if let Some(replay) = &replay {
+            demand.mix = replay.mix();
+        }
+        let repeat = callers.repeat.unwrap_or(1);
+        range("repeat", repeat.into(), (1, REPEATS_MAX.into()), 5)?;
         let keys = match (demand.key_distribution, until) {
             // As many as there are deletes when each delete takes its own.
             (KeyDistribution::OwnKey, Until::Operations(count)) => demand.keys.max(count),
             _ => demand.keys,
         };
+        let trace_rate = replay.as_ref().filter(|replay| replay.is_timed());
+        let trace_rate = trace_rate.map(|replay| replay.rate_ops_s().unwrap_or(1.0));
+        let trace_rate = trace_rate.map(|ops_s| Rate::constant((ops_s as u64).max(1)));
         let scenario = Self {
-            ring: ring(args)?,
-            shape: shape(callers, rate.is_some())?,
+            ring: ring(args, &place)?,
+            on_node_fail: on_node_fail(args, &place)?,
+            shape: shape(callers, rate.as_ref().or(trace_rate.as_ref()), &place)?,
             until,
             rate,
             schedule,
             warmup: warmup_schedule.as_ref().map_or(Duration::ZERO, |_| callers.warmup),
             warmup_schedule: warmup_schedule.unwrap_or(Schedule::CLOSED),
-            repeat: callers.repeat,
+            repeat,
             verify: callers.verify,
             chaos: chaos(args, &place, until)?,
-            preload: args.workload.preload || !(running || demand.mix.fills()),
+            preload: args.workload.preload || !(running || demand.mix.fills() || replay.is_some()),
             keys: Keys::new(prefix(&place), keys, demand.key_distribution, 1),
             values: OnceLock::new(),
             seed,
@@ -102,6 +127,14 @@ impl Scenario {
         scenario.check_connections()?;
         scenario.check_verify()?;
         Ok(scenario)
+    }
+
+    /// The trace that is replayed, if one is.
+    pub fn replay(&self) -> Option<&Replay> {
+        match &self.schedule {
+            Schedule::Trace(replay) => Some(replay),
+            _ => None,
+        }
     }
 
     /// The same with other callers, for a time.
@@ -131,7 +164,7 @@ impl Scenario {
     ) -> Result<Self, ScenarioError> {
         let process = match &self.schedule {
             Schedule::Open(plan) => plan.process,
-            Schedule::Closed { .. } => Process::Poisson,
+            Schedule::Closed { .. } | Schedule::Trace(_) => Process::Poisson,
         };
         let (rate, until) = (Rate::constant(ops_s), Until::Elapsed(length));
         let seed = self.seed ^ number.wrapping_mul(ODD);
@@ -159,6 +192,16 @@ impl Scenario {
 
     /// Each client must have keys of its own to write, and the ledger must fit into memory.
     fn check_verify(&self) -> Result<(), ScenarioError> {
+        if self.verify && self.shape.pipeline > 1 && self.place.is_redis_cluster() {
+            return Err(ScenarioError::Value {
+                flag: "verify",
+                value: String::new(),
+                problem:
+                    "in a cluster, an operation that is redirected is overtaken by those behind \
+                          it, so that nobody knows which came last: take --pipeline 1"
+                        .to_owned(),
+            });
+        }
         if !self.verify {
             return Ok(());
         }
@@ -170,8 +213,8 @@ impl Scenario {
                  fewer --clients"
             )
         } else if !self.demand.is_verifiable() {
-            "only for gets, puts and deletes without --ttl: of others it is not known what a \
-             read must find"
+            "only for gets, puts and deletes without --ttl, since of others it is not known what a \
+             read must find: leave out what asks for them (such as --verify --mix get=50,put=50)"
                 .to_owned()
         } else if self.key_count() > VERIFY_KEYS_MAX {
             format!("at most {} keys: ask for fewer --keys", grouped(VERIFY_KEYS_MAX))
@@ -191,11 +234,13 @@ impl Scenario {
         match &self.place {
             Place::Spawned { count, .. } => *count as usize,
             Place::Running(endpoints) => endpoints.len(),
+            Place::InProcess { .. } => 1,
         }
     }
 
     /// Connections that all clients open to `servers` servers.
     pub fn connections(&self, servers: usize) -> u64 {
+        let servers = if matches!(self.place, Place::InProcess { .. }) { 0 } else { servers };
         u64::from(self.shape.threads) * u64::from(self.shape.clients) * servers as u64
     }
 
@@ -255,8 +300,9 @@ impl Scenario {
         Workload { mix: Mix::only(Kind::Get), ..self.preload_workload(streams) }
     }
 
-    /// The line that a run begins with: what is measured, with every total spelled out.
-    pub fn headline(&self, servers: &str) -> String {
+    /// The line that a run begins with: what is measured on `count` `servers`, with every total
+    /// spelled out.
+    pub fn headline(&self, servers: &str, count: usize) -> String {
         let Shape { threads, clients, pipeline, .. } = self.shape;
         let amount = match self.until {
             Until::Operations(operations) => {
@@ -270,6 +316,13 @@ impl Scenario {
             }
             _ => String::new(),
         };
+        let amount = match self.replay() {
+            Some(replay) if replay.is_cut_by(self.until) => {
+                format!("{amount} of {}", replay.headline())
+            }
+            Some(replay) => replay.headline(),
+            None => amount,
+        };
         let amount = match (&self.rate, &self.schedule) {
             (Some(rate), Schedule::Open(plan)) => {
                 format!("{amount} at {rate} ops/s, {} arrivals", plan.process)
@@ -282,7 +335,7 @@ impl Scenario {
             "{servers}{program} · {} × {} × pipeline {pipeline} · {} · {amount}{fills}",
             plural(u64::from(threads), "worker"),
             plural(u64::from(clients), "client"),
-            plural(self.connections(self.servers()), "connection"),
+            plural(self.connections(count), "connection"),
         )
     }
 }
@@ -302,10 +355,15 @@ fn check_name(name: Option<&str>) -> Result<(), ScenarioError> {
     }
 }
 
-fn ring(args: &LoadArgs) -> Result<RingMode, ScenarioError> {
-    args.ring.parse().map_err(|_| ScenarioError::Value {
+fn ring(args: &LoadArgs, place: &Place) -> Result<RingMode, ScenarioError> {
+    let Some(ring) = &args.ring else { return Ok(RingMode::Slots) };
+    let refused = |problem: &str| ScenarioError::Value {
         flag: "ring",
-        value: args.ring.clone(),
-        problem: "unknown ring (known: slots, ketama, uhashring)".to_owned(),
-    })
+        value: ring.clone(),
+        problem: problem.to_owned(),
+    };
+    if place.is_redis_cluster() {
+        return Err(refused("a cluster itself says which node has which keys: leave it out"));
+    }
+    ring.parse().map_err(|_| refused("unknown ring (known: slots, ketama, uhashring)"))
 }

@@ -6,8 +6,9 @@ use kv_core::data_dir::Durability;
 use kv_core::tls::TlsOptions;
 
 use super::error::{ScenarioError, range};
+use super::in_process::in_process;
 use crate::args::LoadArgs;
-use crate::target::{Address, Endpoint, Protocol, redacted};
+use crate::target::{Address, Endpoint, OnNodeFail, Protocol, redacted, seeds};
 
 const SERVERS_MAX: u32 = 64;
 
@@ -18,30 +19,88 @@ pub enum Place {
     Spawned { count: u32, program: Option<PathBuf>, durability: Durability },
     /// These, which run already.
     Running(Vec<Endpoint>),
+    /// kv-core in this process; with a store of the user's own, or one that is ours and empty.
+    InProcess { durability: Durability, data_dir: Option<PathBuf> },
 }
 
 impl Place {
+    /// Whether what is measured is ours, and begins empty.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self, Self::Spawned { .. } | Self::InProcess { data_dir: None, .. })
+    }
+
     /// Whether the servers are memcached's: all of them are, or none.
     pub(crate) fn is_memcached(&self) -> bool {
-        let is = |endpoint: &Endpoint| endpoint.protocol == Protocol::Memcached;
-        matches!(self, Self::Running(endpoints) if endpoints.iter().any(is))
+        self.speaks(Protocol::Memcached)
     }
+
+    /// Whether the servers are nodes of a Redis Cluster.
+    pub(crate) fn is_redis_cluster(&self) -> bool {
+        self.speaks(Protocol::RedisCluster)
+    }
+
+    fn speaks(&self, protocol: Protocol) -> bool {
+        matches!(self, Self::Running(all) if all.iter().any(|one| one.protocol == protocol))
+    }
+}
+
+/// What becomes of operations whose server is away.
+pub(super) fn on_node_fail(args: &LoadArgs, place: &Place) -> Result<OnNodeFail, ScenarioError> {
+    let refused = |problem: &str| ScenarioError::Value {
+        flag: "on-node-fail",
+        value: args.on_node_fail.clone(),
+        problem: problem.to_owned(),
+    };
+    let rule = args
+        .on_node_fail
+        .parse()
+        .map_err(|()| refused("no such rule (valid: error, eject, next)"))?;
+    if rule == OnNodeFail::Error {
+        return Ok(rule);
+    }
+    let count = match place {
+        Place::Spawned { count, .. } => *count as usize,
+        Place::Running(endpoints) => endpoints.len(),
+        Place::InProcess { .. } => 1,
+    };
+    if place.is_redis_cluster() {
+        return Err(refused("a Redis Cluster fails over by itself: leave it out"));
+    }
+    if count < 2 {
+        return Err(refused("there is one server, and nobody to stand in for it (--servers 4)"));
+    }
+    if args.callers.verify {
+        return Err(refused(
+            "a key's value is at one server and then at another, so that what --verify finds says \
+             nothing of the servers: leave one of them out",
+        ));
+    }
+    Ok(rule)
 }
 
 /// Keys on running servers start with `kvb:`, so that they meet nobody else's.
 pub(super) fn prefix(place: &Place) -> &'static str {
+    if place.is_ours() { "key:" } else { "kvb:key:" }
+}
+
+/// What stands before the keys of a trace: on servers of our own they are as they were.
+pub(super) fn trace_prefix(place: &Place) -> &'static str {
     match place {
-        Place::Spawned { .. } => "key:",
-        Place::Running(_) => "kvb:key:",
+        Place::Spawned { .. } => "",
+        Place::Running(_) | Place::InProcess { .. } => "kvb:",
     }
 }
 
 pub(super) fn place(args: &LoadArgs) -> Result<Place, ScenarioError> {
     let mut named = args.target.iter().chain(&args.servers);
-    let has_tls = named.any(|text| text.contains("rediss://"));
+    let has_tls =
+        named.any(|text| text.contains("rediss://") || text.contains("rediss-cluster://"));
     if let (false, Some((flag, value))) = (has_tls, args.tls.given()) {
         let problem = "only for rediss:// targets, and there is none".to_owned();
         return Err(ScenarioError::Value { flag, value, problem });
+    }
+    if let Some(place) = in_process(args)? {
+        return Ok(place);
     }
     if !args.target.is_empty() {
         return running("target", args.target.iter().map(String::as_str), &args.tls.options());
@@ -92,7 +151,8 @@ fn running<'a>(
     tls: &TlsOptions,
 ) -> Result<Place, ScenarioError> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
-    for text in addresses {
+    for text in addresses.flat_map(seeds) {
+        let text = text.as_str();
         // A comma may stand in a password or a path: only what cannot be read is taken for a list.
         let endpoint =
             Endpoint::parse_with(text, tls).map_err(|source| match text.contains(',') {
@@ -109,8 +169,8 @@ fn running<'a>(
             return Err(ScenarioError::Twice(redacted(text)));
         }
         if endpoints.first().is_some_and(|first| first.protocol != endpoint.protocol) {
-            let problem = "memcached:// beside servers that speak RESP: one run has one protocol, so \
-                           measure them one after the other";
+            let problem = "one run has one protocol: measure memcached, a cluster, and other servers \
+                           that speak RESP one after the other";
             return Err(ScenarioError::Value {
                 flag,
                 value: redacted(text),
@@ -126,6 +186,6 @@ fn running<'a>(
 pub fn is_local(address: &Address) -> bool {
     match address {
         Address::Tcp(address) => address.ip().is_loopback(),
-        Address::Unix(_) => true,
+        Address::Unix(_) | Address::InProcess => true,
     }
 }

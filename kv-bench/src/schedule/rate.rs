@@ -122,6 +122,11 @@ impl Rate {
         (from_ops_s == to_ops_s).then_some(from_ops_s)
     }
 
+    /// The highest that it comes to.
+    pub fn peak_ops_s(&self) -> u64 {
+        self.steps.iter().map(|step| step.from_ops_s.max(step.to_ops_s)).max().unwrap_or(0)
+    }
+
     /// A constant rate like that at its beginning, to warm up with.
     #[must_use]
     pub fn at_begin(&self) -> Self {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -10,6 +11,7 @@ use anyhow::{Context as _, bail};
 use super::{FAILED, Frame, Halt, INCONCLUSIVE, MISSED, Session, UNTRUSTED, check_room};
 use crate::args::LoadArgs;
 use crate::cluster::{AnyTarget, Cluster};
+use crate::driver::{self, Live, Measured, Until};
 use crate::find_max::{Ask, Decision, Finding, Probe, Search, Slice};
 use crate::machine;
 use crate::measurement::Measurement;
@@ -17,12 +19,13 @@ use crate::objective::{Bound, Objective};
 use crate::outputs::Outputs;
 use crate::progress::complain;
 use crate::record::record;
-use crate::report::{decode_histogram, search as describe};
+use crate::report::search as describe;
 use crate::result::{
     FindMax, Interval, Limit, Part, Point, ProbeOutcome, ProbeRecord, RunResult, SearchLimit,
     Trust, Verdict,
 };
 use crate::scenario::{FindMaxPlan, Scenario};
+use crate::trust::is_disturbed;
 
 /// How long the closed loop is measured that says where to begin.
 const CLOSED_LENGTH: Duration = Duration::from_secs(1);
@@ -33,6 +36,34 @@ const BEGIN: f64 = 0.5;
 const OVERHEAD: Duration = Duration::from_millis(200);
 /// More of the operations than this after their time are a rate that is not kept up.
 const LATE_SHARE_MAX: f64 = 0.01;
+
+/// How long a probe waits for what became due within its time, at least.
+const DRAIN_MIN: Duration = Duration::from_secs(1);
+
+/// What a search wants of each of its measurements.
+pub(super) struct Probing {
+    /// The response times that operations are counted beyond.
+    pub(super) limits_ns: Arc<[u64]>,
+    /// How long it waits for what became due within its time. By then it is decided of each.
+    drain: Duration,
+}
+
+impl Probing {
+    fn new(plan: &FindMaxPlan, timeout: Duration) -> Self {
+        let limits_ns: Arc<[u64]> =
+            plan.objectives.iter().filter_map(Objective::limit_ns).collect();
+        let longest = limits_ns.iter().max().map_or(Duration::ZERO, |&ns| Duration::from_nanos(ns));
+        // Whether an operation fails is known when its time is over.
+        let fails = plan.objectives.iter().any(|objective| objective.bound == Bound::Success);
+        let failing = if fails { timeout } else { Duration::ZERO };
+        Self { limits_ns, drain: longest.max(failing).max(DRAIN_MIN) }
+    }
+
+    /// Whether what goes on tells no more.
+    pub(super) fn is_over(&self, live: &Live, until: Until) -> bool {
+        matches!(until, Until::Elapsed(time) if !live.warmup && live.elapsed > time + self.drain)
+    }
+}
 
 /// A search with what it has measured.
 struct Hunt<'a> {
@@ -88,7 +119,8 @@ impl Session<'_> {
     ) -> anyhow::Result<(Hunt<'p>, Option<anyhow::Error>)> {
         check_room(self.scenario)?;
         let mut cluster = self.open(self.scenario.servers() as u32)?;
-        let line = self.scenario.headline(&cluster.describe(&self.args.durability));
+        let line =
+            self.scenario.headline(&cluster.describe(&self.args.durability), cluster.count());
         // The rate and the length of a measurement are no fixed ones here.
         let callers = line.rsplit_once(" · ").map_or(line.as_str(), |(callers, _)| callers);
         let search = describe::search(&plan.objectives, plan.time);
@@ -99,6 +131,7 @@ impl Session<'_> {
             self.preload(&target, &mut cluster)?;
         }
         let begun = Instant::now();
+        self.probing = Some(Probing::new(plan, self.scenario.shape.timeout));
         let mut hunt = self.begin_search(plan, &target, &mut cluster)?;
         let frame = |arguments: &[String], args: &LoadArgs, scenario: &Scenario| Frame {
             name: args.output.name.clone().unwrap_or_else(|| "find-max".to_owned()),
@@ -115,7 +148,7 @@ impl Session<'_> {
             };
             let number = hunt.points.len() as u64 + 1;
             let length = plan.length(rate_ops_s);
-            let needed = length + self.scenario.warmup + OVERHEAD;
+            let needed = length + self.scenario.warmup + self.drain(&hunt, rate_ops_s) + OVERHEAD;
             if number > 1 && begun.elapsed() + needed > plan.time {
                 return Ok((hunt, None));
             }
@@ -139,6 +172,15 @@ impl Session<'_> {
                 _ => outputs.keep(&result),
             };
         }
+    }
+
+    /// How long a probe will take after its time: what servers do not keep up with is left to do, and
+    /// they do no more than in the closed loop.
+    fn drain(&self, hunt: &Hunt<'_>, rate_ops_s: f64) -> Duration {
+        let excess = (rate_ops_s / hunt.closed_loop_ops_s - 1.0).max(0.0);
+        let left = hunt.plan.length(rate_ops_s).as_secs_f64() * excess;
+        let longest = self.probing.as_ref().map_or(Duration::ZERO, |probing| probing.drain);
+        Duration::try_from_secs_f64(left).map_or(longest, |left| left.min(longest))
     }
 
     /// A closed loop says where to begin.
@@ -188,6 +230,8 @@ impl Session<'_> {
     ) -> anyhow::Result<()> {
         let name = format!("probe {}", hunt.points.len() + 1);
         let measured = self.measure(&name, target, cluster, at)?;
+        // Of a cluster, more than were named.
+        let servers = cluster.count() as u32;
         // What cannot be kept up is what is looked for.
         if matches!(self.halt, Some(Halt::Overflowed(_))) {
             self.halt = None;
@@ -199,11 +243,10 @@ impl Session<'_> {
             return Ok(());
         }
         let measurement = &measured.0;
-        let probe = probe_of(measurement, hunt.plan)?;
-        let (trust, point) =
-            (measurement.trust.clone(), measurement.point(self.scenario.servers() as u32));
+        let probe = probe_of(measurement, hunt.plan);
+        let (trust, point) = (measurement.trust.clone(), measurement.point(servers));
         let line = describe::probe(&hunt.plan.objectives, &measurement.measured.latencies, &point);
-        let is_kept = hunt.add(probe, point, &trust);
+        let is_kept = hunt.add(probe, point, (&trust, is_disturbed(&measurement.facts)));
         let outcome = hunt.probes.last().map_or("", |record| describe::outcome(record));
         self.progress.print(&format!("{name:>9}: {line}: {outcome}\n"))?;
         let kept = at.rate.as_ref().and_then(crate::schedule::Rate::constant_ops_s);
@@ -218,7 +261,7 @@ impl Session<'_> {
 
 impl Hunt<'_> {
     /// Takes a probe. Returns whether its rate is kept.
-    fn add(&mut self, probe: Probe, point: Point, trust: &Trust) -> bool {
+    fn add(&mut self, probe: Probe, point: Point, (trust, disturbed): (&Trust, bool)) -> bool {
         let objectives = &self.plan.objectives;
         let shares: Vec<f64> = (0..objectives.len()).map(|index| share(&probe, index)).collect();
         let shortfall = probe.shortfall;
@@ -237,7 +280,8 @@ impl Hunt<'_> {
             Decision::Missed(_) => ProbeOutcome::Missed,
             Decision::Undecided => ProbeOutcome::Undecided,
         };
-        let record = ProbeRecord { rate_asked_ops_s, outcome, beyond_shares: shares, shortfall };
+        let beyond_shares = shares;
+        let record = ProbeRecord { rate_asked_ops_s, outcome, beyond_shares, shortfall, disturbed };
         self.probes.push(record);
         self.points.push(point);
         decision == Decision::Kept
@@ -320,37 +364,44 @@ fn share(probe: &Probe, objective: usize) -> f64 {
     if operations > 0 { beyond as f64 / operations as f64 } else { 0.0 }
 }
 
-/// What the intervals of a measurement tell about the objectives.
-fn probe_of(measurement: &Measurement, plan: &FindMaxPlan) -> anyhow::Result<Probe> {
+/// What the slices of a measurement tell about the objectives.
+fn probe_of(measurement: &Measurement, plan: &FindMaxPlan) -> Probe {
     let rate_ops_s = measurement.rate_asked_ops_s.unwrap_or_default();
-    let mut slices: BTreeMap<u64, Slice> = BTreeMap::new();
-    for responses in &measurement.measured.responses {
-        let answered = decode_histogram(&responses.answered)?;
-        let failed = decode_histogram(&responses.failed)?.len();
-        let beyond = |objective: &Objective| match objective.bound {
-            Bound::ResponseNs(ns) => failed + answered.len() - answered.count_between(0, ns),
-            Bound::Success => failed,
-        };
-        let slice = Slice {
-            operations: answered.len() + failed,
-            beyond: plan.objectives.iter().map(beyond).collect(),
-        };
-        slices.insert((responses.start_s * 1e3).round() as u64, slice);
-    }
-    let counts = &measurement.measured.counts;
-    let length_ms = plan.length(rate_ops_s).as_millis() as u64;
+    let Measured { counts, slices, .. } = &measurement.measured;
+    let length = plan.length(rate_ops_s);
     let unsent = counts.unsent as f64 > counts.drawn() as f64 * LATE_SHARE_MAX;
-    let shortfall = counts.overflowed || unsent || falls_short(&slices, length_ms, rate_ops_s);
-    Ok(Probe { rate_ops_s, slices: slices.into_values().collect(), shortfall })
+    let shortfall = counts.overflowed || unsent || falls_short(slices, length, rate_ops_s);
+    let of = |slice: &driver::Slice| {
+        let mut slow = slice.slow.iter();
+        let beyond = |objective: &Objective| match objective.bound {
+            Bound::ResponseNs(_) => slice.failed + slow.next().copied().unwrap_or_default(),
+            Bound::Success => slice.failed,
+        };
+        let beyond = plan.objectives.iter().map(beyond).collect();
+        Slice { operations: slice.operations, beyond }
+    };
+    let mut slices: Vec<Slice> = slices.values().map(of).collect();
+    // What was due and never sent came to no end: it would have been late.
+    slices.extend((counts.unsent > 0).then(|| {
+        Slice {
+            operations: counts.unsent,
+            beyond: plan
+                .objectives
+                .iter()
+                .map(|o| if o.limit_ns().is_some() { counts.unsent } else { 0 })
+                .collect(),
+        }
+    }));
+    Probe { rate_ops_s, slices, shortfall }
 }
 
 /// Whether fewer operations had their outcome in the second half of a probe than became due, by more
 /// than one in a hundred and what chance does to arrivals (three standard deviations): then they pile
 /// up, however long each may take.
-fn falls_short(slices: &BTreeMap<u64, Slice>, length_ms: u64, rate_ops_s: f64) -> bool {
-    let half = || slices.range(length_ms / 2..length_ms);
-    let Some((&begin_ms, _)) = half().next() else { return true };
-    let done: u64 = half().map(|(_, slice)| slice.operations).sum();
-    let due = rate_ops_s * (length_ms - begin_ms) as f64 / 1e3;
+fn falls_short(slices: &BTreeMap<u64, driver::Slice>, length: Duration, rate_ops_s: f64) -> bool {
+    let all = (length.as_nanos() / driver::SLICE.as_nanos()) as u64;
+    let half = all / 2..all;
+    let done: u64 = slices.range(half.clone()).map(|(_, slice)| slice.operations).sum();
+    let due = rate_ops_s * driver::SLICE.as_secs_f64() * (half.end - half.start) as f64;
     (done as f64) < due * (1.0 - LATE_SHARE_MAX) - 3.0 * due.sqrt()
 }

@@ -8,7 +8,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use super::faults::{Faults, START_TIME};
+use super::open_curve::broken_off;
 use super::{Halt, Session};
+use super::{node_failures, recovery};
 use crate::cluster::{ANSWER_TIME, AnyTarget, Cluster};
 use crate::driver::Until;
 use crate::measurement::{Measurement, Plan, Scene, measure};
@@ -29,6 +31,9 @@ impl Session<'_> {
         scenario: &Scenario,
     ) -> anyhow::Result<(Measurement, Arc<Workload>, Timestamp)> {
         self.progress.step(name);
+        if let Some(metrics) = &mut self.metrics {
+            metrics.step(name);
+        }
         let (shape, until) = (scenario.shape, scenario.until);
         let streams = shape.streams(&scenario.schedule);
         let workload = Arc::new(scenario.workload(streams));
@@ -43,11 +48,16 @@ impl Session<'_> {
             appointments: self.faults.as_ref().map(Faults::times).unwrap_or_default(),
             server_pids: cluster.pids(),
             spawned: cluster.is_spawned(),
+            in_process: cluster.is_in_process(),
             arguments: self.words_of(scenario),
         };
         let mut fleet = target.launch(shape)?;
         let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
         fleet.verify(self.verify(own_keys));
+        fleet.count_slices(self.probing.as_ref().map(|probing| Arc::clone(&probing.limits_ns)));
+        if self.metrics.is_some() {
+            fleet.tell_spreads();
+        }
         let mut started_at = None;
         let watch = |scene: &Scene<'_>| {
             let live = scene.live;
@@ -58,20 +68,28 @@ impl Session<'_> {
         };
         let mut measurement = measure(&mut fleet, &plan, watch).context("the event loop failed")?;
         self.advise(&measurement.measured.counts);
-        if let (None, Some(text)) = (&self.halt, measurement.overflow()) {
-            self.halt = Some(Halt::Overflowed(text));
+        if let (None, Some(text)) = (&self.halt, measurement.lost_trace()) {
+            self.halt = Some(Halt::TraceLost(text));
         }
         if let Some(faults) = &mut self.faults {
             faults.finish(cluster)?;
             let name = |node| cluster.name(node);
             measurement.chaos = faults.events(&measurement.measured, name);
         }
-        let (outages, lost) = self.outages(&measurement, cluster);
+        let (outages, lost) = self.outages(&mut measurement, cluster);
+        // What piled up before a server that is lost is told by that.
+        if let (None, Some(text)) = (&self.halt, measurement.overflow()) {
+            self.halt = Some(Halt::Overflowed(text));
+        }
         let counts = &measurement.measured.counts;
         measurement.facts.server_lost = lost;
+        measurement.node_failures = node_failures::of(&measurement.measured, cluster);
         let trust = with_outcome(judge(&measurement.facts), counts.attempted(), counts.failed());
         measurement.trust = with_outages(trust, &outages);
         measurement.outages = outages;
+        if let Some(metrics) = &self.metrics {
+            metrics.settle(&measurement, &|node| cluster.name(node));
+        }
         if let Some(faults) = self.faults.take() {
             measurement.outages.extend(faults.missed().map(|fault| {
                 format!("the measurement was over before {fault}: give it more --duration")
@@ -104,6 +122,9 @@ impl Session<'_> {
         let name = |node| cluster.name(node);
         let note = patience::waited_for(live, until, timeout, name);
         self.progress.show(scene, until, note, &name);
+        if let Some(metrics) = &mut self.metrics {
+            metrics.show(scene, &name);
+        }
         let faults = self.faults.as_mut().filter(|_| !live.warmup && self.halt.is_none());
         if let Some(Err(error)) = faults.map(|faults| faults.act(live.elapsed, cluster)) {
             self.halt = Some(Halt::ServerLost(format!("--chaos: {error:#}")));
@@ -116,9 +137,16 @@ impl Session<'_> {
                 .filter(|given_up| !is_excused(given_up.node))
                 .map(Halt::GivenUp);
             let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
-            self.halt = cluster.obituary().map(Halt::ServerLost).or(given_up).or(interrupted);
+            let limit = self.limit.filter(|&limit| live.elapsed > limit).map(broken_off);
+            let lost = cluster.obituary().map(Halt::ServerLost);
+            self.halt = lost.or(given_up).or(interrupted).or(limit);
         }
-        if self.halt.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let is_over = self.probing.as_ref().is_some_and(|probing| probing.is_over(live, until));
+        if self.halt.is_some() || is_over {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     /// Adds to a reason to give up what the outcomes tell about it.
@@ -131,10 +159,15 @@ impl Session<'_> {
     /// What is to be told of servers that were away or silent during a measurement, and whether one
     /// did not answer at its end. One that does not answer now is lost: the measurement was cut
     /// short, whoever started it.
-    fn outages(&mut self, measurement: &Measurement, cluster: &mut Cluster) -> (Vec<String>, bool) {
+    fn outages(
+        &mut self,
+        measurement: &mut Measurement,
+        cluster: &mut Cluster,
+    ) -> (Vec<String>, bool) {
         let mut texts = Vec::new();
         let mut lost = false;
-        for (node, outage) in measurement.measured.counts.outages.iter().enumerate() {
+        let outages = measurement.measured.counts.outages.clone();
+        for (node, outage) in outages.iter().enumerate().take(cluster.known()) {
             let name = cluster.name(node);
             let end = self.end_of(node, outage, cluster);
             if end == End::Lost && self.halt.is_none() {
@@ -146,12 +179,22 @@ impl Session<'_> {
                 });
                 self.halt = Some(Halt::ServerLost(told));
             }
-            lost |= end != End::Back;
+            lost |= !matches!(end, End::Back | End::Replaced | End::StoodInFor);
             // What was wanted is told as such, and no reason for doubt.
             if end == End::Back && self.faults.as_ref().is_some_and(|faults| faults.concern(node)) {
                 continue;
             }
-            texts.extend(patience::told(&name, outage, measurement.silence_of(node), end));
+            let told = patience::told(&name, outage, measurement.silence_of(node), end);
+            let recovery = cluster
+                .is_redis_cluster()
+                .then(|| recovery::of(&measurement.measured, node, &name, end))
+                .flatten();
+            let addition = recovery.as_ref().and_then(recovery::told);
+            texts.extend(told.map(|told| match addition {
+                Some(addition) => format!("{told}; {addition}"),
+                None => told,
+            }));
+            measurement.recoveries.extend(recovery);
         }
         let is_loss = |halt| matches!(halt, &Halt::ServerLost(_) | &Halt::GivenUp(_));
         (texts, lost || self.halt.as_ref().is_some_and(is_loss))
@@ -161,6 +204,9 @@ impl Session<'_> {
     fn end_of(&mut self, node: usize, outage: &Outage, cluster: &Cluster) -> End {
         if *outage == Outage::default() || cluster.is_killed(node) {
             return End::Back;
+        }
+        if cluster.is_replaced(node) {
+            return End::Replaced;
         }
         if let Some(Halt::GivenUp(given_up)) = &self.halt
             && given_up.node.is_none_or(|n| n == node)
@@ -173,6 +219,7 @@ impl Session<'_> {
         let time = if is_concerned { START_TIME } else { ANSWER_TIME };
         match cluster.answers(node, time, &self.interrupt) {
             Some(true) => End::Back,
+            Some(false) if cluster.detours().is_some() => End::StoodInFor,
             Some(false) => End::Lost,
             None => {
                 self.halt.get_or_insert(Halt::Interrupted);

@@ -4,6 +4,9 @@ mod every_key;
 mod faults;
 mod find_max;
 mod measuring;
+mod node_failures;
+mod open_curve;
+mod recovery;
 mod warnings;
 
 use std::borrow::Cow;
@@ -22,6 +25,7 @@ use crate::fairness;
 use crate::interrupt::Interrupt;
 use crate::machine;
 use crate::measurement::Measurement;
+use crate::metrics::Metrics;
 use crate::number::grouped;
 use crate::outputs::Outputs;
 use crate::patience::GivenUp;
@@ -38,8 +42,10 @@ use crate::target::redacted;
 use crate::verify::Ledger;
 use crate::workload::{KeyDistribution, Workload};
 use faults::Faults;
+use find_max::Probing;
 
 pub(crate) use find_max::find_max;
+pub(crate) use open_curve::open_curve;
 
 /// A run that did not do all it was asked to.
 const FAILED: u8 = 1;
@@ -59,6 +65,8 @@ enum Halt {
     GivenUp(GivenUp),
     /// More was due than could wait.
     Overflowed(String),
+    /// A trace could not be read to its end.
+    TraceLost(String),
 }
 
 impl Halt {
@@ -68,7 +76,8 @@ impl Halt {
             Self::Interrupted => None,
             Self::ServerLost(text)
             | Self::GivenUp(GivenUp { text, .. })
-            | Self::Overflowed(text) => Some(text),
+            | Self::Overflowed(text)
+            | Self::TraceLost(text) => Some(text),
         }
     }
 }
@@ -91,11 +100,16 @@ struct Session<'a> {
     halt: Option<Halt>,
     /// Of the measurement that runs.
     faults: Option<Faults>,
+    /// Of a search for the highest rate.
+    probing: Option<Probing>,
     /// What replies are verified by.
     ledger: Option<Arc<Ledger>>,
     /// The first wrong reads of any measurement.
     wrong_reads: Option<String>,
     intervals: Vec<Interval>,
+    /// A measurement that takes longer is broken off.
+    limit: Option<Duration>,
+    metrics: Option<Metrics>,
 }
 
 /// Measures the headline and, given a time for it, the curve; writes the results and says what they
@@ -167,8 +181,9 @@ impl<'a> Session<'a> {
     ) -> anyhow::Result<(Self, Outputs)> {
         let interrupt = Interrupt::listen().context("cannot listen for Ctrl-C")?;
         let scratch = Scratch::new()?;
+        let metrics = args.output.metrics_port.map(Metrics::listen).transpose()?;
         let outputs = Outputs::prepare(&args.output, subcommand, plots)?;
-        let session = Self {
+        let mut session = Self {
             args,
             scenario,
             interrupt,
@@ -177,10 +192,16 @@ impl<'a> Session<'a> {
             arguments: arguments(args),
             halt: None,
             faults: None,
+            probing: None,
             ledger: None,
             wrong_reads: None,
             intervals: Vec::new(),
+            limit: None,
+            metrics,
         };
+        if let Some(metrics) = &session.metrics {
+            session.progress.print(&format!("metrics: http://{}/metrics\n", metrics.address))?;
+        }
         Ok((session, outputs))
     }
 }
@@ -271,8 +292,9 @@ impl Session<'_> {
         let mut warnings = measurement.outages.clone();
         warnings.extend(measurement.warnings(scenario.shape.timeout));
         warnings.extend(warnings::of(scenario, &measurement));
+        warnings.extend(measurement.node_failures.iter().flat_map(node_failures::told));
         let generator = measurement.generator();
-        let servers = measurement.servers(target.nodes(), &target.ring_shares(&workload.keys));
+        let servers = measurement.servers(target, &target.ring_shares(&workload.keys));
         warnings.extend(fairness::warnings(generator.clients.as_ref(), &servers));
         let latencies = &measurement.measured.latencies;
         let encoded = |(tag, histogram): (_, Cow<_>)| (tag, encode_histogram(&histogram));
@@ -285,12 +307,17 @@ impl Session<'_> {
             headline: measurement.headline(),
             points: Vec::new(),
             curve: None,
+            open_curve: None,
             find_max: None,
             repeats: Vec::new(),
             operations: measurement.operations(&workload),
             servers,
+            redirects: target.role(0).map(|_| measurement.measured.counts.redirects),
             verify: None,
             chaos: measurement.chaos.clone(),
+            recoveries: measurement.recoveries.clone(),
+            node_failures: measurement.node_failures.clone(),
+            trace: measurement.trace_replay(),
             errors: measurement.measured.counts.errors.clone(),
             series: Some(measurement.measured.series.clone()),
             trust: measurement.trust.clone(),
@@ -309,7 +336,8 @@ impl Session<'_> {
     }
 
     fn announce(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
-        let line = self.scenario.headline(&cluster.describe(&self.args.durability));
+        let line =
+            self.scenario.headline(&cluster.describe(&self.args.durability), cluster.count());
         self.progress.print(&format!("{line}\n"))
     }
 
@@ -317,7 +345,7 @@ impl Session<'_> {
     fn ladder(&self, time: Duration) -> Ladder {
         let servers = match self.scenario.place {
             Place::Spawned { count, .. } => (1..=count).collect(),
-            Place::Running(_) => vec![self.scenario.servers() as u32],
+            Place::Running(_) | Place::InProcess { .. } => vec![self.scenario.servers() as u32],
         };
         let Shape { threads, clients, .. } = self.scenario.shape;
         Ladder::new(servers, Level { threads, clients }, time)
@@ -332,6 +360,8 @@ impl Session<'_> {
         let scenario = self.scenario;
         for &servers in &ladder.servers {
             let mut cluster = self.open(servers)?;
+            // Of a cluster, more than were named.
+            let servers = cluster.count() as u32;
             let target = cluster.target(scenario)?;
             let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
             for (index, &Level { threads, clients }) in ladder.levels.iter().enumerate() {
@@ -408,7 +438,7 @@ fn arguments(args: &LoadArgs) -> Vec<String> {
 fn check_room(scenario: &Scenario) -> anyhow::Result<()> {
     let key_bytes = (scenario.key_size() + scenario.value_size()) as u64;
     let (keys, memory_bytes) = (scenario.key_count(), machine::memory_bytes());
-    let is_here = matches!(scenario.place, Place::Spawned { .. });
+    let is_here = !matches!(scenario.place, Place::Running(_));
     if is_here && memory_bytes > 0 && keys.saturating_mul(key_bytes) > memory_bytes {
         bail!(
             "{} keys with values of {} bytes are more than the {} MB of memory here: ask for fewer \

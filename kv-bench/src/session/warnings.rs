@@ -7,7 +7,7 @@ use crate::number::grouped;
 use crate::percentiles::thin_kinds_warning;
 use crate::recorder::{Counts, Time};
 use crate::result::Point;
-use crate::scenario::Scenario;
+use crate::scenario::{Place, Scenario};
 use crate::workload::{KeyDistribution, Kind, Preset};
 
 /// Warnings per kind of operation.
@@ -45,8 +45,26 @@ pub(super) fn of(scenario: &Scenario, measurement: &Measurement) -> Vec<String> 
         )
     });
     let lost = lost_keys(scenario, counts);
+    let in_process = matches!(scenario.place, Place::InProcess { .. }).then(|| {
+        "in process, no network: the workers call kv-core themselves, so this is the ceiling of what a \
+         server of it can do, and no server's figure"
+            .to_owned()
+    });
     let lacks = scenario.demand.preset.and_then(Preset::lacks).map(str::to_owned);
-    lacks.into_iter().chain(thin.flatten()).chain(missed).chain(exhausted).chain(lost).collect()
+    let told = [in_process, lacks, thin.flatten(), missed, exhausted, lost, redirected(counts)];
+    told.into_iter().flatten().collect()
+}
+
+/// What a cluster sent elsewhere, or asked to come back for.
+fn redirected(counts: &Counts) -> Option<String> {
+    let kinds = counts.redirects.by_kind().into_iter().filter(|&(_, count)| count > 0);
+    let told: Vec<_> = kinds.map(|(name, count)| format!("{} {name}", grouped(count))).collect();
+    (!told.is_empty()).then(|| {
+        format!(
+            "redirects: {}; operations took their time for them, which the latencies show",
+            told.join(", ")
+        )
+    })
 }
 
 /// A cache that several measurements fill: `count` of what is called `noun`.
@@ -63,8 +81,13 @@ pub(super) fn filled_before(scenario: &Scenario, count: usize, noun: &str) -> Op
 fn lost_keys(scenario: &Scenario, counts: &Counts) -> Option<String> {
     let gets = counts.of(Kind::Get);
     let demand = &scenario.demand;
-    let may_miss = demand.mix.contains(Kind::Delete) || demand.mix.fills() || demand.ttl.is_some();
-    if gets.misses == 0 || may_miss {
+    let may_miss = demand.mix.contains(Kind::Delete)
+        || demand.mix.fills()
+        || demand.ttl.is_some()
+        || scenario.replay().is_some();
+    // Where others stand in for a server, that is told.
+    let is_elsewhere = counts.elsewhere.iter().any(|&operations| operations > 0);
+    if gets.misses == 0 || may_miss || is_elsewhere {
         return None;
     }
     let (misses, all) = (grouped(gets.misses), grouped(gets.attempted));

@@ -1,5 +1,6 @@
 //! Addresses of servers as users type them: `redis://user:pass@host:port/db`, `rediss://…` with TLS,
-//! `unix://path`, `memcached://user:pass@host:port`, `memcached:///path`, `host:port`,
+//! `unix://path`, `memcached://user:pass@host:port`, `memcached:///path`,
+//! `redis-cluster://user:pass@host:port,host:port` (`rediss-cluster://` with TLS), `host:port`,
 //! `name=host:port`.
 
 use std::net::ToSocketAddrs;
@@ -14,11 +15,17 @@ const REDIS_PORT: u16 = 6379;
 /// The port of `memcached://host` without one.
 const MEMCACHED_PORT: u16 = 11211;
 
+/// What the addresses of a cluster begin with, without TLS and with it.
+const CLUSTER_SCHEME: &str = "redis-cluster";
+const CLUSTER_TLS_SCHEME: &str = "rediss-cluster";
+
 /// What a server speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Resp,
     Memcached,
+    /// RESP, and keys that may move between its nodes.
+    RedisCluster,
 }
 
 /// What a server wants to know before it answers.
@@ -44,11 +51,11 @@ pub struct Endpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
     #[error(
-        "'{text}' is not an address: {problem} (valid: host:port, redis[s]://[user:password@]host:port[/db], unix:///path/to.sock, memcached://[user:password@]host[:port], memcached:///path/to.sock)"
+        "'{text}' is not an address: {problem} (valid: host:port, redis[s]://[user:password@]host:port[/db], unix:///path/to.sock, memcached://[user:password@]host[:port], memcached:///path/to.sock, redis[s]-cluster://[user:password@]host:port[,host:port...], engine:)"
     )]
     Form { text: String, problem: &'static str },
     #[error(
-        "'{text}': {scheme}:// targets are not supported by this version (supported: redis://, rediss://, unix://, memcached://, host:port)"
+        "'{text}': {scheme}:// targets are not supported by this version (supported: redis://, rediss://, unix://, memcached://, redis-cluster://, rediss-cluster://, engine:, host:port)"
     )]
     Scheme { text: String, scheme: String },
     #[error("'{text}': no TLS: {source}")]
@@ -60,6 +67,16 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
+    /// The engine in this process, which is called and listens nowhere.
+    pub fn in_process() -> Self {
+        Self {
+            name: "engine".to_owned(),
+            address: Address::InProcess,
+            protocol: Protocol::Resp,
+            credentials: Credentials::default(),
+        }
+    }
+
     /// Reads one address and looks its host up.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         Self::parse_with(text, &TlsOptions::default())
@@ -73,6 +90,8 @@ impl Endpoint {
             Some(("rediss", rest)) => parse_rediss(text, rest, tls),
             Some(("unix", path)) => parse_unix(text, path),
             Some(("memcached", rest)) => parse_memcached(text, rest),
+            Some((CLUSTER_SCHEME, rest)) => parse_cluster(text, parse_redis(text, rest)?),
+            Some((CLUSTER_TLS_SCHEME, rest)) => parse_cluster(text, parse_rediss(text, rest, tls)?),
             Some((scheme, _)) => {
                 Err(EndpointError::Scheme { text: redacted(text), scheme: scheme.to_owned() })
             }
@@ -173,6 +192,26 @@ fn check_memcached_login(
     Ok(())
 }
 
+/// One node of a cluster, which knows the others.
+fn parse_cluster(text: &str, endpoint: Endpoint) -> Result<Endpoint, EndpointError> {
+    if endpoint.credentials.database != 0 {
+        return Err(form(text, "a cluster has database 0 alone"));
+    }
+    Ok(Endpoint { protocol: Protocol::RedisCluster, ..endpoint })
+}
+
+/// The addresses that `text` stands for: `redis-cluster://login@a:1,b:2` names two nodes of a cluster,
+/// with the same login. Any other text is one address.
+pub(crate) fn seeds(text: &str) -> Vec<String> {
+    let Some((scheme @ (CLUSTER_SCHEME | CLUSTER_TLS_SCHEME), rest)) = text.split_once("://")
+    else {
+        return vec![text.to_owned()];
+    };
+    let (login, nodes) = rest.rsplit_once('@').map_or(("", rest), |(login, nodes)| (login, nodes));
+    let at = if login.is_empty() { "" } else { "@" };
+    nodes.split(',').map(|node| format!("{scheme}://{login}{at}{node}")).collect()
+}
+
 fn parse_rediss(text: &str, rest: &str, tls: &TlsOptions) -> Result<Endpoint, EndpointError> {
     let mut endpoint = parse_redis(text, rest)?;
     let host = endpoint.name.rsplit_once(':').map_or("", |(host, _)| host);
@@ -184,7 +223,7 @@ fn parse_rediss(text: &str, rest: &str, tls: &TlsOptions) -> Result<Endpoint, En
 }
 
 fn parse_unix(text: &str, path: &str) -> Result<Endpoint, EndpointError> {
-    if path.is_empty() {
+    if path.is_empty() || path.ends_with('/') {
         return Err(form(text, "the socket's path is missing"));
     }
     let address = Address::Unix(PathBuf::from(path));

@@ -51,7 +51,7 @@ impl Resp {
 
 /// TLS, AUTH and SELECT where asked for, and always a PING, which shows a server that is loading or that
 /// wants a password before the first operation does.
-fn handshake(credentials: &Credentials) -> Handshake {
+pub(super) fn handshake(credentials: &Credentials) -> Handshake {
     let mut commands: Vec<Vec<&str>> = Vec::new();
     let database = credentials.database.to_string();
     if let Some(password) = &credentials.password {
@@ -86,7 +86,7 @@ pub struct RespCodec {
 }
 
 impl RespCodec {
-    fn new(key_size: usize, value_size: usize) -> Self {
+    pub(super) fn new(key_size: usize, value_size: usize) -> Self {
         Self {
             heads: [("GET", 2), ("SET", 3), ("DEL", 2)]
                 .map(|(name, words)| head(words, name, key_size)),

@@ -32,8 +32,16 @@ impl<C> Servers<C> {
 impl<C: Codec + Clone + Sync + 'static> Target for Servers<C> {
     type Codec = C;
 
-    fn nodes(&self) -> &[Node] {
-        &self.nodes
+    fn nodes(&self) -> Vec<Node> {
+        self.nodes.clone()
+    }
+
+    fn node(&self, index: usize) -> Node {
+        self.nodes[index].clone()
+    }
+
+    fn places(&self) -> usize {
+        self.nodes.len()
     }
 
     #[inline]

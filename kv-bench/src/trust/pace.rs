@@ -4,7 +4,7 @@ use super::{
     Facts, LATENESS_SHARE_MAX, Pace, QUEUE_WAIT_SHARE_MAX, WORKER_SHARE_MAX, command, elsewhere,
     others, percent, threads_for, used_up,
 };
-use crate::number::{duration, grouped};
+use crate::number::{decimal, duration, grouped};
 use crate::result::Limit;
 
 /// An open loop whose servers answered less of what was asked is one that they did not keep up with.
@@ -38,7 +38,7 @@ pub(super) fn late(facts: &Facts, pace: &Pace) -> Option<(Limit, Vec<String>)> {
     if pace.is_kept() {
         return None;
     }
-    let (limit, mut why) = if pace.waited_share < WAITED_SHARE_MIN {
+    let (limit, mut why) = if facts.in_process || pace.waited_share < WAITED_SHARE_MIN {
         late_generator(facts)
     } else if pace.achieved_ops_s < pace.asked_ops_s * ACHIEVED_SHARE_MIN {
         saturated(facts, pace)
@@ -53,7 +53,14 @@ pub(super) fn late(facts: &Facts, pace: &Pace) -> Option<(Limit, Vec<String>)> {
 fn saturated(facts: &Facts, pace: &Pace) -> (Limit, Vec<String>) {
     let used_up = used_up(facts);
     let limit = if used_up.is_some() { Limit::Server } else { Limit::Schedule };
-    let rate = format!("--rate {}", (pace.achieved_ops_s * SUSTAINED).max(1.0) as u64);
+    let sustained_ops_s = (pace.achieved_ops_s * SUSTAINED).max(1.0);
+    let rate = match facts.trace_speed {
+        Some(speed) => {
+            let lower = speed * sustained_ops_s / pace.asked_ops_s;
+            format!("--trace-speed {}", decimal(lower.max(0.001), 3))
+        }
+        None => format!("--rate {}", sustained_ops_s as u64),
+    };
     let mut why = vec![format!(
         "the servers answered {} of the {} ops/s asked for, and the rest waited",
         grouped(pace.achieved_ops_s as u64),
@@ -84,13 +91,17 @@ fn late_generator(facts: &Facts) -> (Limit, Vec<String>) {
         }
         None => (Limit::Generator, "the workers came late, though clients had room".to_owned()),
     };
-    let threads = threads_for(facts.cores);
+    let threads = threads_for(facts);
     let is_busy = facts.worker_shares.iter().any(|&share| share >= WORKER_SHARE_MAX);
     // Others who use the cores are told of besides, and what to do about them.
     if limit == Limit::SharedCores && others(facts).is_some() {
         return (limit, vec![why]);
     }
-    let fix = if facts.threads != threads && (is_busy || facts.threads > threads) {
+    let fix = if facts.in_process && !is_busy {
+        "a call takes less time than waking a worker for it, so response times here are the timer's: \
+         the service times are the engine's"
+            .to_owned()
+    } else if facts.threads != threads && (is_busy || facts.threads > threads) {
         let clients =
             (u64::from(facts.threads) * u64::from(facts.clients)).div_ceil(threads.into());
         let callers = [format!("--threads {threads}"), format!("--clients {clients}")];

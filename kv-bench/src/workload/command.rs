@@ -85,7 +85,8 @@ impl Command {
         };
         if let Some(refused) = REFUSED.iter().find(is) {
             return Err(format!(
-                "{} changes which replies come to which requests: nothing could be measured",
+                "{} changes which replies come to which requests, and nothing could be measured: \
+                 choose one that has one reply (such as --command 'GET __key__')",
                 refused.to_ascii_uppercase()
             ));
         }
@@ -108,6 +109,11 @@ impl Command {
             ));
         }
         Ok(command)
+    }
+
+    /// One of a trace, which has words of its own each time.
+    pub fn named(name: &str) -> Self {
+        Self { text: name.to_ascii_uppercase(), name: name.to_owned(), words: Vec::new() }
     }
 
     /// The word that places it on a server: the first with a key in it, which has no other place.

@@ -59,6 +59,15 @@ impl Mix {
         Ok(Self { commands: commands.into(), ..Self::from_weights(weights) })
     }
 
+    /// What a trace has, by their numbers there.
+    pub fn of_counts(fixed: Vec<(Kind, u64)>, commands: Vec<(Command, u64)>) -> Self {
+        let (commands, counts): (Vec<_>, Vec<_>) = commands.into_iter().unzip();
+        let named = Kind::all(commands.len()).skip(Kind::MAX - COMMANDS_MAX).zip(counts);
+        let weight = |(kind, count)| (kind, u32::try_from(count).unwrap_or(u32::MAX));
+        let weights = fixed.into_iter().chain(named).map(weight).filter(|&(_, weight)| weight > 0);
+        Self { commands: commands.into(), ..Self::from_weights(weights.collect()) }
+    }
+
     /// The user's own commands, by their numbers.
     pub fn commands(&self) -> &Commands {
         &self.commands

@@ -44,6 +44,8 @@ impl Dialect {
     pub(super) fn greeting(self, words: &[String]) -> Option<&'static [u8]> {
         match (self, words[0].as_str()) {
             (Self::Resp, "PING") => Some(b"+PONG\r\n"),
+            // It knows of nobody who has slots.
+            (Self::Resp, "CLUSTER") => Some(b"*0\r\n"),
             (Self::Memcached, "mn") => Some(b"MN\r\n"),
             (Self::Memcached, "version") => Some(b"VERSION 1.6.99\r\n"),
             (Self::Memcached, "stats") => Some(b"END\r\n"),

@@ -1,11 +1,21 @@
-//! Real servers of every kind that is driven, each with a client that is not kv-bench's.
+//! Real servers of every kind that is driven, each with a client that is not kv-bench's; and kv-core in
+//! kv-bench, whose store is looked at between runs.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kv_core::client::{Address, Client, ConnectOptions};
-use kv_core::resp::reply::Value;
+use kv_core::data_dir::{DataDir, Durability, Progress};
+use kv_core::engine::Tally;
+use kv_core::resp::Encoder;
+use kv_core::resp::reply::{Value, decode};
+use kv_core::resp::request::OwnedArgs;
+use kv_core::storage::Disk;
+use kv_core::{Call, Engine, Spec};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::nodes::Nodes;
 use crate::peer::{Memcached, Redis};
 use crate::program::wait_for;
 use crate::server;
@@ -23,7 +33,9 @@ pub(crate) struct Store {
 enum Process {
     Own(server::Server, tempfile::TempDir),
     Redis(Redis),
+    Cluster(Nodes),
     Memcached(Memcached),
+    None(tempfile::TempDir),
 }
 
 /// How it is looked at from outside.
@@ -31,6 +43,8 @@ enum Outside {
     Resp(Address),
     /// Its classic text protocol, of which kv-bench sends nothing but the login.
     Classic(SockAddr),
+    /// The store of an engine, which is nobody's between runs.
+    Folder(PathBuf),
 }
 
 impl Store {
@@ -51,6 +65,7 @@ impl Store {
                 process: Some(Process::Memcached(memcached)),
             });
         }
+        stores.push(Self::engine());
         stores
     }
 
@@ -61,8 +76,27 @@ impl Store {
         if let Some(redis) = Redis::start(&[]) {
             stores.push(Self::resp(format!("redis://{}", redis.address()), Process::Redis(redis)));
         }
+        if let Some(nodes) = Nodes::start(1, false) {
+            stores.push(Self::resp(nodes.target(0), Process::Cluster(nodes)));
+        }
         stores.extend(Memcached::start(&[]).map(Self::memcached));
         stores
+    }
+
+    /// kv-core in kv-bench.
+    fn engine() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = folder.path().join("store");
+        Self {
+            target: format!("engine:?durability=os&data-dir={}", store.display()),
+            outside: Outside::Folder(store),
+            process: Some(Process::None(folder)),
+        }
+    }
+
+    /// Whether it has a process of its own, and counts what it is asked.
+    pub(crate) fn is_server(&self) -> bool {
+        !matches!(self.outside, Outside::Folder(_))
     }
 
     pub(crate) fn memcached(memcached: Memcached) -> Self {
@@ -76,7 +110,10 @@ impl Store {
     fn resp(target: String, process: Process) -> Self {
         let address = match target.strip_prefix("unix://") {
             Some(path) => Address::unix(path),
-            None => target.trim_start_matches("redis://").parse().expect("an address"),
+            None => {
+                let address = target.rsplit('/').next().unwrap_or_default();
+                address.parse().expect("an address")
+            }
         };
         Self { target, outside: Outside::Resp(address), process: Some(process) }
     }
@@ -99,6 +136,10 @@ impl Store {
                 classic.get_mut().write_all(&request).expect("it listens");
                 assert_eq!(line(&mut classic), "STORED", "{}", self.target);
             }
+            Outside::Folder(store) => {
+                let stored = stored(store, &[&[b"SET", key.as_bytes(), value]]);
+                assert!(matches!(stored[..], [Value::Simple(_)]), "{}: {stored:?}", self.target);
+            }
         }
     }
 
@@ -117,7 +158,18 @@ impl Store {
                 classic.read_exact(&mut value).expect("as long as it says");
                 Some(value)
             }
+            Outside::Folder(_) => self.get_all(&[key.to_owned()]).remove(0),
         }
+    }
+
+    pub(crate) fn get_all(&self, keys: &[String]) -> Vec<Option<Vec<u8>>> {
+        let Outside::Folder(store) = &self.outside else {
+            return keys.iter().map(|key| self.get(key)).collect();
+        };
+        let gets: Vec<[&[u8]; 2]> = keys.iter().map(|key| [&b"GET"[..], key.as_bytes()]).collect();
+        let gets: Vec<&[&[u8]]> = gets.iter().map(|words| &words[..]).collect();
+        let value = |answer| if let Value::Bulk(value) = answer { Some(value) } else { None };
+        stored(store, &gets).into_iter().map(value).collect()
     }
 
     /// Hits and misses of reads by the server's own count.
@@ -138,6 +190,7 @@ impl Store {
                 let count = |name| number(lines.iter().map(String::as_str), name);
                 (count("STAT get_hits "), count("STAT get_misses "))
             }
+            Outside::Folder(_) => panic!("it counts nothing between runs"),
         }
     }
 
@@ -156,6 +209,25 @@ fn number<'a>(mut lines: impl Iterator<Item = &'a str>, name: &str) -> u64 {
 fn resp(address: &Address, words: &[&[u8]]) -> Value {
     let mut client = Client::connect(address, &ConnectOptions::default()).expect("it listens");
     client.call(words).expect("it answers")
+}
+
+/// The answers of the store in this folder.
+fn stored(folder: &Path, calls: &[&[&[u8]]]) -> Vec<Value> {
+    let engine = Engine::default();
+    // A process that another test is about to start holds what we have locked, for a moment.
+    let disk = Arc::new(wait_for(|| Disk::open(folder).ok()));
+    let opened = DataDir::open(disk, &engine, Durability::Os, &Progress::default());
+    let (_data_dir, _) = opened.expect("a store");
+    let answer = |words: &&[&[u8]]| {
+        let args: OwnedArgs = words.iter().collect();
+        let spec = Spec::find(words[0]).expect("a command");
+        let (mut out, mut tally) = (Encoder::default(), Tally::default());
+        engine.run(&Call { spec, args: args.view(), db: 0 }, &mut out, &mut tally);
+        decode(out.bytes()).expect("RESP").expect("whole").0
+    };
+    let answers = calls.iter().map(answer).collect();
+    engine.log().expect("it is kept").close().expect("a disk with room");
+    answers
 }
 
 fn classic(address: &SockAddr) -> BufReader<Socket> {

@@ -34,6 +34,9 @@ use manifest::Manifest;
 pub use recovery::{CutOff, Progress, Recovered};
 pub use repair::{Condition, examine, repair};
 
+/// A log this big is worth a snapshot, as Redis' `auto-aof-rewrite-min-size` has it.
+const LOG_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
 /// What survives what. A reply is an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -191,6 +194,11 @@ impl DataDir {
     pub fn log_bytes(&self, engine: &Engine) -> u64 {
         let appended = engine.log().map_or(0, Log::appended_bytes);
         appended.saturating_sub(self.obsolete_bytes.load(Ordering::Acquire))
+    }
+
+    /// Whether the log is long enough to be replaced by a snapshot.
+    pub fn is_log_long(&self, engine: &Engine) -> bool {
+        self.log_bytes(engine) >= LOG_BYTES_MIN.max(self.saved_bytes())
     }
 
     /// Lets a snapshot that is under way, or begins now, end soon without having been taken.

@@ -6,7 +6,7 @@
 //! Arguments are views into that buffer. Rules and error texts are those of Redis 7.2
 //! `networking.c`, with the multibulk cap of Redis 6.2 (the looser one became CVE-2025-46686).
 
-use std::ops::Index;
+use std::ops::{Index, Range};
 
 use thiserror::Error;
 
@@ -134,6 +134,45 @@ impl Index<usize> for Args<'_> {
 
     fn index(&self, index: usize) -> &[u8] {
         self.at(index)
+    }
+}
+
+/// Where arguments are in bytes that lie there already: for who calls the engine without a request to
+/// decode, again and again.
+#[derive(Debug, Clone, Default)]
+pub struct ArgSpans {
+    spans: Vec<Span>,
+}
+
+impl ArgSpans {
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.spans.clear();
+    }
+
+    /// How many arguments there are.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Adds one that is at `range` in the bytes.
+    #[inline]
+    pub fn push(&mut self, range: Range<usize>) {
+        self.spans.push(Span { start: range.start as u32, end: range.end as u32 });
+    }
+
+    /// Some of the arguments, of which the first is the name of a command.
+    ///
+    /// # Panics
+    /// When there are not so many. Reading one that lies beyond `bytes` panics too.
+    #[inline]
+    pub fn view<'a>(&'a self, which: Range<usize>, bytes: &'a [u8]) -> Args<'a> {
+        Args { bytes, spans: &self.spans[which] }
     }
 }
 

@@ -40,6 +40,12 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one on a free port and a Unix socket; `None`, and a line, without redis.
     pub(crate) fn start(args: &[&str]) -> Option<Self> {
+        Self::start_with(|| args.iter().map(|&arg| arg.to_owned()).collect())
+    }
+
+    /// The same with arguments that are made anew for each attempt, since ports among them may be taken
+    /// like its own.
+    pub(crate) fn start_with(args: impl Fn() -> Vec<String>) -> Option<Self> {
         if !is_there("redis-server") {
             return None;
         }
@@ -49,7 +55,7 @@ impl Redis {
             let mut command = Command::new("redis-server");
             command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
             command.arg("--dir").arg(folder.path());
-            command.arg("--unixsocket").arg(folder.path().join("redis.sock")).args(args);
+            command.arg("--unixsocket").arg(folder.path().join("redis.sock")).args(args());
             command.stdout(Stdio::piped()).stderr(Stdio::null());
             let mut child = command.spawn().expect("it is installed");
             let lines = BufReader::new(child.stdout.take().expect("a piped stdout")).lines();

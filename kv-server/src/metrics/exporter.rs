@@ -2,19 +2,16 @@
 //! can keep the others waiting.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::net::{self, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::figures::{CONTENT_TYPE, Figures};
+use super::page::{CONTENT_TYPE, Page, WriteFigures};
 use super::request::{Asked, REQUEST_BYTES_MAX};
-use crate::shared::Shared;
-use crate::stream::is_local;
+use crate::shutdown::Shutdown;
 
 /// Connections at a time; with more, the oldest is closed that is not being answered.
 const VISITORS_MAX: usize = 16;
@@ -25,23 +22,43 @@ const EXCHANGE_TIME: Duration = Duration::from_secs(5);
 /// Pause after `accept` failed for want of something, such as file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Starts to answer on sockets that do not block; ends with the server.
-pub(crate) fn start(
-    shared: &Arc<Shared>,
+/// Whether who has come is to be answered.
+pub type Admit = Box<dyn Fn(&TcpStream) -> bool + Send>;
+
+/// The thread that answers.
+pub type Exporter = JoinHandle<()>;
+
+/// Answers scrapes on `listeners`, which must not block, on a thread of its own until `shutdown` is
+/// raised. `name` is that of the program, `admit` turns away whom it does not serve, and `write` is
+/// called once a second at most.
+///
+/// # Errors
+/// When no thread can be started.
+pub fn serve(
+    name: &'static str,
+    shutdown: Shutdown,
     listeners: Vec<TcpListener>,
-) -> io::Result<JoinHandle<()>> {
-    let shared = Arc::clone(shared);
-    let figures = Figures::new(Arc::clone(&shared));
-    let mut exporter = Exporter { shared, figures, listeners, visitors: Vec::new() };
-    thread::Builder::new().name("metrics".to_owned()).spawn(move || exporter.run())
+    admit: Admit,
+    write: WriteFigures,
+) -> io::Result<Exporter> {
+    let site = Site { name, page: Page::new(write) };
+    let mut service = Service { shutdown, site, admit, listeners, visitors: Vec::new() };
+    thread::Builder::new().name("metrics".to_owned()).spawn(move || service.run())
 }
 
-struct Exporter {
-    shared: Arc<Shared>,
-    figures: Figures,
+struct Service {
+    shutdown: Shutdown,
+    site: Site,
+    admit: Admit,
     listeners: Vec<TcpListener>,
     /// The oldest first.
     visitors: Vec<Visitor>,
+}
+
+/// What is shown.
+struct Site {
+    name: &'static str,
+    page: Page,
 }
 
 struct Visitor {
@@ -59,9 +76,9 @@ enum Stage {
     Parting,
 }
 
-impl Exporter {
+impl Service {
     fn run(&mut self) {
-        while !self.shared.shutdown.is_raised() {
+        while !self.shutdown.is_raised() {
             if let Err(errno) = self.turn() {
                 log::error!("no more metrics: {errno}");
                 return;
@@ -71,7 +88,7 @@ impl Exporter {
 
     /// Waits for something to do, and does it.
     fn turn(&mut self) -> Result<(), Errno> {
-        let mut fds = vec![PollFd::from_borrowed_fd(self.shared.shutdown.fd(), PollFlags::IN)];
+        let mut fds = vec![PollFd::from_borrowed_fd(self.shutdown.fd(), PollFlags::IN)];
         fds.extend(self.listeners.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         fds.extend(self.visitors.iter().map(|visitor| {
             let answering = matches!(visitor.stage, Stage::Answering(_));
@@ -90,10 +107,10 @@ impl Exporter {
         let (listeners, visitors) = ready[1..].split_at(self.listeners.len());
         let now = Instant::now();
         let mut ready = visitors.iter();
-        let figures = &mut self.figures;
+        let site = &mut self.site;
         self.visitors.retain_mut(|visitor| {
             let is_ready = ready.next().copied().unwrap_or(false);
-            visitor.deadline > now && (!is_ready || visitor.advance(figures))
+            visitor.deadline > now && (!is_ready || visitor.advance(site))
         });
         for (index, _) in listeners.iter().enumerate().filter(|(_, ready)| **ready) {
             self.accept(index);
@@ -112,15 +129,13 @@ impl Exporter {
                 return;
             }
         };
-        let settings = &self.shared.settings;
-        let open = settings.has_password() || !settings.protected_mode.load(Ordering::Relaxed);
         if stream.set_nonblocking(true).is_err() {
             return;
         }
-        let stage = if open || is_local(&stream) {
+        let stage = if (self.admit)(&stream) {
             Stage::Asking(Vec::new())
         } else {
-            Stage::Answering(Asked::FromAfar.answer(CONTENT_TYPE, String::new))
+            Stage::Answering(Asked::FromAfar.answer(self.site.name, CONTENT_TYPE, String::new))
         };
         if self.visitors.len() == VISITORS_MAX {
             let is_idle = |visitor: &Visitor| !matches!(visitor.stage, Stage::Answering(_));
@@ -133,34 +148,35 @@ impl Exporter {
 
 impl Visitor {
     /// Goes on as far as the socket allows; answers whether there is anything left to do.
-    fn advance(&mut self, figures: &mut Figures) -> bool {
-        match self.try_advance(figures) {
+    fn advance(&mut self, site: &mut Site) -> bool {
+        match self.try_advance(site) {
             Ok(goes_on) => goes_on,
             Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         }
     }
 
-    fn try_advance(&mut self, figures: &mut Figures) -> io::Result<bool> {
+    fn try_advance(&mut self, site: &mut Site) -> io::Result<bool> {
         let mut chunk = [0; REQUEST_BYTES_MAX];
         match &mut self.stage {
             Stage::Asking(request) => {
                 let room = REQUEST_BYTES_MAX - request.len();
-                let size = self.stream.read(&mut chunk[..room])?;
-                request.extend_from_slice(&chunk[..size]);
+                let received = self.stream.read(&mut chunk[..room])?;
+                request.extend_from_slice(&chunk[..received]);
                 let asked = Asked::of(request);
                 if asked == Asked::More {
-                    return Ok(size > 0);
+                    return Ok(received > 0);
                 }
-                self.stage =
-                    Stage::Answering(asked.answer(CONTENT_TYPE, || figures.page().to_owned()));
-                self.try_advance(figures)
+                self.stage = Stage::Answering(
+                    asked.answer(site.name, CONTENT_TYPE, || site.page.text().to_owned()),
+                );
+                self.try_advance(site)
             }
             Stage::Answering(answer) => {
                 while !answer.is_empty() {
                     let sent = self.stream.write(answer)?;
                     answer.drain(..sent);
                 }
-                self.stream.shutdown(Shutdown::Write)?;
+                self.stream.shutdown(net::Shutdown::Write)?;
                 self.stage = Stage::Parting;
                 Ok(true)
             }

@@ -2,71 +2,42 @@
 //! besides.
 
 use std::fmt;
+use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use kv_core::data_dir::DataDir;
 use kv_core::log::Log;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, text};
-use prometheus_client::registry::Registry;
 
+use super::exporter::{Exporter, serve};
 use super::process;
-use super::sheet::{Name, Sheet};
+use super::sheet::{Buckets, Name, Sheet};
 use crate::command_stats::CommandStats;
 use crate::info;
 use crate::shared::Shared;
+use crate::stream::is_local;
 
-/// The page that [`Figures::page`] makes is this.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// A page serves for so long. Making it takes locks that clients need, among them the allocator's,
-/// and who scrapes is not asked for a password.
-const PAGE_TIME: Duration = Duration::from_secs(1);
-
-/// The figures as they were within the last second.
-pub(super) struct Figures {
-    registry: Registry,
-    page: Option<(Instant, String)>,
+/// Starts to answer on sockets that do not block; ends with the server.
+pub(crate) fn start(shared: &Arc<Shared>, listeners: Vec<TcpListener>) -> io::Result<Exporter> {
+    let (figures, settings) = (Arc::clone(shared), Arc::clone(shared));
+    let admit = Box::new(move |stream: &_| {
+        let settings = &settings.settings;
+        let open = settings.has_password() || !settings.protected_mode.load(Ordering::Relaxed);
+        open || is_local(stream)
+    });
+    let write = Box::new(move |sheet: &mut Sheet<'_>| write(&figures, sheet));
+    serve("kv-server", shared.shutdown.clone(), listeners, admit, write)
 }
 
-impl Figures {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        let mut registry = Registry::default();
-        registry.register_collector(Box::new(Source(shared)));
-        Self { registry, page: None }
-    }
-
-    pub(super) fn page(&mut self) -> &str {
-        if self.page.as_ref().is_none_or(|(made, _)| made.elapsed() >= PAGE_TIME) {
-            let mut page = String::new();
-            text::encode(&mut page, &self.registry).expect("writing to memory");
-            self.page = Some((Instant::now(), page));
-        }
-        self.page.as_ref().map_or("", |(_, page)| page)
-    }
-}
-
-struct Source(Arc<Shared>);
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server")
-    }
-}
-
-impl Collector for Source {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let (shared, mut sheet) = (&*self.0, Sheet::new(encoder));
-        let version = ("version", env!("CARGO_PKG_VERSION"));
-        sheet.info(Name::new("kv_build", "The program"), version)?;
-        process::write(shared, &mut sheet)?;
-        clients(shared, &mut sheet)?;
-        commands(&shared.clients.command_stats(), &mut sheet)?;
-        keyspace(shared, &mut sheet)?;
-        durability(shared, &mut sheet)
-    }
+fn write(shared: &Shared, sheet: &mut Sheet<'_>) -> fmt::Result {
+    let version = ("version", env!("CARGO_PKG_VERSION"));
+    sheet.info(Name::new("kv_build", "The program"), version)?;
+    process::write(shared.started_at, sheet)?;
+    clients(shared, sheet)?;
+    commands(&shared.clients.command_stats(), sheet)?;
+    keyspace(shared, sheet)?;
+    durability(shared, sheet)
 }
 
 fn clients(shared: &Shared, sheet: &mut Sheet<'_>) -> fmt::Result {
@@ -131,7 +102,11 @@ fn commands(stats: &CommandStats, sheet: &mut Sheet<'_>) -> fmt::Result {
             "Time to run a command that reads, writes or does neither; the network and the wait \
              for durability are not in it",
         ),
-        stats.families().into_iter().map(|(family, stat)| (("family", family), stat)),
+        stats.families().into_iter().map(|(family, stat)| {
+            let counts = stat.latencies.buckets().to_vec();
+            let buckets = Buckets { sum: stat.time.as_secs_f64(), count: stat.calls, counts };
+            (("family", family), buckets)
+        }),
     )
 }
 

@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::fs;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::{Resource, getrlimit};
 
 use super::sheet::{Name, Sheet};
-use crate::shared::Shared;
 
 /// Fields of `/proc/self/stat`, counted from the one behind the name (proc(5)).
 const UTIME: usize = 11;
@@ -17,7 +16,8 @@ const THREADS: usize = 17;
 const VIRTUAL_BYTES: usize = 20;
 const RESIDENT_PAGES: usize = 21;
 
-pub(super) fn write(shared: &Shared, sheet: &mut Sheet<'_>) -> fmt::Result {
+/// Writes processor time, memory, descriptors and threads of this process, which began at `started_at`.
+pub fn write(started_at: Instant, sheet: &mut Sheet<'_>) -> fmt::Result {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // The name in parentheses may hold anything.
     let fields: Vec<u64> = stat.rsplit_once(") ").map_or_else(Vec::new, |(_, fields)| {
@@ -41,6 +41,6 @@ pub(super) fn write(shared: &Shared, sheet: &mut Sheet<'_>) -> fmt::Result {
         sheet.gauge(Name::new("process_max_fds", "Open file descriptors allowed"), limit)?;
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let began_s = now.saturating_sub(shared.started_at.elapsed()).as_secs_f64();
+    let began_s = now.saturating_sub(started_at.elapsed()).as_secs_f64();
     sheet.gauge(Name::seconds("process_start_time", "Unix time of the start"), began_s)
 }

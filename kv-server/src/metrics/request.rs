@@ -50,13 +50,19 @@ impl Asked {
         }
     }
 
-    /// The answer; `page` makes the figures in the format `content_type`.
-    pub(super) fn answer(self, content_type: &str, page: impl FnOnce() -> String) -> Vec<u8> {
+    /// The answer of the program called `name`; `page` makes the figures in the format
+    /// `content_type`.
+    pub(super) fn answer(
+        self,
+        name: &str,
+        content_type: &str,
+        page: impl FnOnce() -> String,
+    ) -> Vec<u8> {
         const TEXT: &str = "text/plain; charset=utf-8";
         let said = |text: &str| (TEXT, format!("{text}\n"));
         let (status, (kind, body)) = match self {
             Self::Metrics | Self::MetricsHead => ("200 OK", (content_type, page())),
-            Self::Root => ("200 OK", said("kv-server: the figures are at /metrics")),
+            Self::Root => ("200 OK", said(&format!("{name}: the figures are at /metrics"))),
             Self::Elsewhere => ("404 Not Found", said("the figures are at /metrics")),
             Self::AnotherMethod => ("405 Method Not Allowed", said("GET /metrics is all there is")),
             Self::FromAfar => (

@@ -8,48 +8,61 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use crate::command_stats::CommandStat;
-
 /// What is counted, in the unit that ends its name.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Name {
+pub struct Name {
     stem: &'static str,
     unit: Option<&'static Unit>,
     help: &'static str,
 }
 
 impl Name {
-    pub(super) const fn new(stem: &'static str, help: &'static str) -> Self {
+    /// Without a unit.
+    pub const fn new(stem: &'static str, help: &'static str) -> Self {
         Self { stem, unit: None, help }
     }
 
-    pub(super) const fn seconds(stem: &'static str, help: &'static str) -> Self {
+    /// In seconds, which end the name.
+    pub const fn seconds(stem: &'static str, help: &'static str) -> Self {
         Self { stem, unit: Some(&Unit::Seconds), help }
     }
 
-    pub(super) const fn bytes(stem: &'static str, help: &'static str) -> Self {
+    /// In bytes, which end the name.
+    pub const fn bytes(stem: &'static str, help: &'static str) -> Self {
         Self { stem, unit: Some(&Unit::Bytes), help }
     }
 }
 
 /// One label and its value.
-pub(super) type Label<'a> = (&'static str, &'a str);
+pub type Label<'a> = (&'static str, &'a str);
 
-pub(super) struct Sheet<'a>(DescriptorEncoder<'a>);
+/// A histogram.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Buckets {
+    pub sum: f64,
+    pub count: u64,
+    /// Each bucket's upper bound, and what is in it and in none before; the last bound is infinite.
+    pub counts: Vec<(f64, u64)>,
+}
+
+/// The page while it is written.
+pub struct Sheet<'a>(DescriptorEncoder<'a>);
 
 impl<'a> Sheet<'a> {
     pub(super) fn new(encoder: DescriptorEncoder<'a>) -> Self {
         Self(encoder)
     }
 
-    pub(super) fn counter<V>(&mut self, name: Name, value: V) -> fmt::Result
+    /// What only grows; `_total` ends its name.
+    pub fn counter<V>(&mut self, name: Name, value: V) -> fmt::Result
     where
         V: EncodeCounterValue + Copy,
     {
         count(&mut self.describe(name, MetricType::Counter)?, &value)
     }
 
-    pub(super) fn gauge<V>(&mut self, name: Name, value: V) -> fmt::Result
+    /// What goes up and down.
+    pub fn gauge<V>(&mut self, name: Name, value: V) -> fmt::Result
     where
         V: EncodeGaugeValue + Copy,
     {
@@ -57,11 +70,12 @@ impl<'a> Sheet<'a> {
     }
 
     /// A fact, in the labels of a figure that is always 1.
-    pub(super) fn info(&mut self, name: Name, label: Label<'_>) -> fmt::Result {
+    pub fn info(&mut self, name: Name, label: Label<'_>) -> fmt::Result {
         self.describe(name, MetricType::Info)?.encode_info(&[label])
     }
 
-    pub(super) fn counters<'l, V: EncodeCounterValue>(
+    /// One counter for each value of a label.
+    pub fn counters<'l, V: EncodeCounterValue>(
         &mut self,
         name: Name,
         values: impl Iterator<Item = (Label<'l>, V)>,
@@ -73,7 +87,8 @@ impl<'a> Sheet<'a> {
         Ok(())
     }
 
-    pub(super) fn gauges<'l, V: EncodeGaugeValue>(
+    /// One gauge for each value of a label.
+    pub fn gauges<'l, V: EncodeGaugeValue>(
         &mut self,
         name: Name,
         values: impl Iterator<Item = (Label<'l>, V)>,
@@ -85,19 +100,17 @@ impl<'a> Sheet<'a> {
         Ok(())
     }
 
-    pub(super) fn histograms<'l>(
+    /// One histogram for each value of a label.
+    pub fn histograms<'l>(
         &mut self,
         name: Name,
-        values: impl Iterator<Item = (Label<'l>, CommandStat)>,
+        values: impl Iterator<Item = (Label<'l>, Buckets)>,
     ) -> fmt::Result {
         let mut metric = self.describe(name, MetricType::Histogram)?;
-        for (label, stat) in values {
-            metric.encode_family(&[label])?.encode_histogram::<NoLabelSet>(
-                stat.time.as_secs_f64(),
-                stat.calls,
-                &stat.latencies.buckets(),
-                None,
-            )?;
+        for (label, Buckets { sum, count, counts }) in values {
+            metric
+                .encode_family(&[label])?
+                .encode_histogram::<NoLabelSet>(sum, count, &counts, None)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ const NOT_DUE: u64 = 0;
 
 impl<T: Target> Worker<T> {
     pub(super) fn begin_closed(&mut self, phase: &Phase, think: Duration) {
-        self.open = None;
+        (self.open, self.replay) = (None, None);
         self.thinking.begin(think.as_nanos() as u64);
         let per_worker = u64::from(self.shape.clients);
         let clients = self.shape.streams(&phase.schedule);

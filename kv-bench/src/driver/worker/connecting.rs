@@ -1,7 +1,6 @@
 //! A worker's connections, until they are ready.
 
 use std::io;
-use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use super::Worker;
@@ -17,21 +16,21 @@ impl<T: Target> Worker<T> {
     /// Opens every connection and waits until all are ready, or says which server refused and why.
     pub(in crate::driver) fn connect(&mut self) -> Result<(), String> {
         let together = (OPENING_MAX / self.shape.threads as usize).max(1);
-        for start in (0..self.connections.len()).step_by(together) {
-            let group = start..(start + together).min(self.connections.len());
+        let wanted = (0..self.connections.len()).filter(|id| self.wants(id % self.nodes));
+        for group in wanted.collect::<Vec<_>>().chunks(together) {
             self.now_ns = now_ns();
-            for id in group.clone() {
+            for &id in group {
                 self.try_open(id)?;
             }
             let due_ns = now_ns() + self.shape.timeout.as_nanos() as u64;
-            while self.connections[group.clone()].iter().any(|c| c.state != State::Ready) {
-                self.connect_step(group.clone(), due_ns)?;
+            while group.iter().any(|&id| self.connections[id].state != State::Ready) {
+                self.connect_step(group, due_ns)?;
             }
         }
         Ok(())
     }
 
-    fn connect_step(&mut self, group: Range<usize>, due_ns: u64) -> Result<(), String> {
+    fn connect_step(&mut self, group: &[usize], due_ns: u64) -> Result<(), String> {
         let events = self.poll.wait(None).map_err(|error| error.to_string())?;
         for index in 0..events {
             if let Ready::Connection { id, writable, closing } = self.poll.event(index) {
@@ -42,7 +41,7 @@ impl<T: Target> Worker<T> {
             return Err("interrupted while connecting".to_owned());
         }
         self.now_ns = now_ns();
-        for id in group {
+        for &id in group {
             let state = self.connections[id].state;
             if state != State::Ready && self.now_ns > due_ns {
                 return Err(self.blame(id, "it did not answer within --timeout"));
@@ -66,17 +65,21 @@ impl<T: Target> Worker<T> {
     }
 
     fn blame(&self, id: usize, reason: &str) -> String {
-        let Node { name, address } = &self.target.nodes()[id % self.nodes];
+        let Node { name, address } = self.target.node(id % self.nodes);
         let address = address.to_string();
-        let address = if *name == address { String::new() } else { format!(" ({address})") };
+        let address = if name == address { String::new() } else { format!(" ({address})") };
         format!("cannot connect to {name}{address}: {reason}")
     }
 
     pub(super) fn open(&mut self, id: usize) -> io::Result<()> {
         let node = id % self.nodes;
+        if let Some(caller) = self.target.caller() {
+            self.connections[id].call_instead(caller);
+            return Ok(());
+        }
         let handshake = self.target.handshake(node);
-        let address = &self.target.nodes()[node].address;
-        self.connections[id].open(address, handshake, &self.poll, self.now_ns)
+        let address = self.target.node(node).address;
+        self.connections[id].open(&address, handshake, &self.poll, self.now_ns)
     }
 
     /// Takes a connection that is not ready yet one step further.
@@ -104,6 +107,9 @@ impl<T: Target> Worker<T> {
                 // Before a phase nobody is a client yet, and the phase counts what is ready.
                 let client = self.clients.get(id / self.nodes);
                 let wanted = client.is_some_and(|client| !client.finished);
+                if connection.state == State::Ready && !was_ready {
+                    self.target.detours().inspect(|detours| detours.connected(id % self.nodes));
+                }
                 if connection.state == State::Ready && !was_ready && wanted {
                     self.reach.gain(id % self.nodes);
                 }

@@ -2,11 +2,13 @@
 
 use super::Worker;
 use super::following::fail;
+use super::rerouting::Retry;
 use crate::driver::Phase;
 use crate::driver::clock::now_ns;
 use crate::driver::connection::{InFlight, State};
 use crate::driver::following::Note;
 use crate::driver::outage::Held;
+use crate::driver::strays::Stray;
 use crate::recorder::{Failure, Unanswered};
 use crate::target::{Codec as _, Operation, Target};
 use crate::workload::Kind;
@@ -22,7 +24,7 @@ impl<T: Target> Worker<T> {
     pub(super) fn lose(&mut self, id: usize, first: Failure<'static>) {
         let now_ns = now_ns();
         let timeout_ns = self.timeout_ns;
-        let (client_id, node) = (id / self.nodes, id % self.nodes);
+        let (client_id, place) = (id / self.nodes, id % self.nodes);
         let why = match first {
             Failure::Timeout => Unanswered::TimedOut,
             _ if now_ns >= self.give_up_ns => Unanswered::BrokenOff,
@@ -31,34 +33,74 @@ impl<T: Target> Worker<T> {
         let connection = &mut self.connections[id];
         if connection.state == State::Ready && why != Unanswered::BrokenOff {
             if !self.clients[client_id].finished {
-                self.reach.lose(node, now_ns);
+                self.reach.lose(place, now_ns);
             }
             let lost = u64::from(why == Unanswered::Away);
-            self.recorder.counts.outages[node].connections_lost += lost;
+            self.recorder.counts.outages[place].connections_lost += lost;
+        }
+        if connection.state != State::Ready {
+            self.target.detours().inspect(|detours| detours.failed(place));
         }
         connection.close(now_ns);
+        let keeps_requests = self.target.keeps_requests();
+        self.target.topology().inspect(|topology| topology.doubt());
         if let Some((sent_ns, _)) = connection.waiting() {
-            self.reach.unheard(node, sent_ns, now_ns.min(self.deadline_ns));
+            self.reach.unheard(place, sent_ns, now_ns.min(self.deadline_ns));
         }
         if let Some(verifier) = &mut self.verifier {
             verifier.lose(id);
         }
         let mut failure = first;
-        let failed = connection.in_flight.len() as u32;
-        while let Some(operation) = connection.in_flight.pop_front() {
-            let failed = (operation, connection.take_note(&self.following, operation.kind));
-            let (recorder, following) = (&mut self.recorder, &mut self.following);
-            fail(recorder, following, failed, failure, now_ns);
-            self.recorder.lost(node, why, now_ns.min(self.deadline_ns));
-            self.clients[client_id].outstanding -= 1;
-            let next_sent_ns = connection.in_flight.front().map_or(now_ns, |next| next.sent_ns);
+        let mut retries = Vec::new();
+        let mut failed = 0;
+        while let Some(mut operation) = self.connections[id].in_flight.pop_front() {
+            let may_retry = keeps_requests && self.may_retry(id, failure);
+            let connection = &mut self.connections[id];
+            let note = connection.take_note(&self.following, operation.kind);
+            let stray = may_retry
+                .then(|| connection.trail.stray((client_id, place), operation, (note, None)));
+            if let Some(stray) = stray.flatten() {
+                retries.push(Retry { stray: Stray { is_retried: true, ..stray }, failure });
+            } else {
+                if keeps_requests {
+                    connection.trail.forget(&mut operation);
+                }
+                failed += 1;
+                self.fail_lost((client_id, place), (operation, note), (failure, why), now_ns);
+            }
+            let connection = &self.connections[id];
+            let next = connection.in_flight.front();
+            let next_sent_ns = next.map_or(now_ns, |next| connection.trail.since_ns(next.sent_ns));
             let timed_out = now_ns.saturating_sub(next_sent_ns) >= timeout_ns;
             failure = if timed_out { Failure::Timeout } else { Failure::Connection };
         }
         self.now_ns = now_ns;
+        if !retries.is_empty() {
+            for Retry { stray, failure } in self.retry(place, retries) {
+                failed += 1;
+                let lost = (stray.operation, stray.note);
+                self.fail_lost((client_id, place), lost, (failure, why), now_ns);
+            }
+            self.flush();
+        }
         self.think(client_id, failed);
         self.pause(client_id);
         self.settle(client_id);
+    }
+
+    /// An operation of a connection that is lost has its outcome.
+    fn fail_lost(
+        &mut self,
+        (client_id, node): (usize, usize),
+        lost: (InFlight, Option<Note>),
+        (failure, why): (Failure<'static>, Unanswered),
+        now_ns: u64,
+    ) {
+        self.clients[client_id].fail(lost.0.kind);
+        let (recorder, following) = (&mut self.recorder, &mut self.following);
+        fail(recorder, following, lost, failure, now_ns);
+        self.recorder.lost(node, why, now_ns.min(self.deadline_ns));
+        self.clients[client_id].outstanding -= 1;
     }
 
     /// The client waits with the operation whose key is at hand: its connection is down.
@@ -70,14 +112,27 @@ impl<T: Target> Worker<T> {
         (kind, value): (Kind, &[u8]),
         (due_ns, note): (u64, Note),
     ) {
-        let since_ns = now_ns();
-        self.recorder.counts.first_send_ns.get_or_insert(since_ns);
         let mut request = Vec::new();
         let operation = Operation { request: kind.request(), key: self.key.bytes(), value };
         self.codec.encode(operation, &mut request);
+        self.hold_request(client_id, connection, (kind, request), (due_ns, note));
+    }
+
+    /// The same with an operation whose request is ready.
+    #[cold]
+    pub(super) fn hold_request(
+        &mut self,
+        client_id: usize,
+        connection: usize,
+        (kind, request): (Kind, Vec<u8>),
+        (due_ns, note): (u64, Note),
+    ) {
+        let since_ns = now_ns();
+        self.recorder.counts.first_send_ns.get_or_insert(since_ns);
         let operation = InFlight { kind, sent_ns: since_ns, due_ns };
         let note = self.following.is_noted(kind).then_some(note);
-        let held = Held { operation, note, connection, request };
+        let key = self.target.detours().map_or(Vec::new(), |_| self.key.bytes().to_vec());
+        let held = Held { operation, note, connection, request, key };
         let client = &mut self.clients[client_id];
         client.held = Some(held);
         client.outstanding += 1;
@@ -89,6 +144,7 @@ impl<T: Target> Worker<T> {
     /// it has waited too long. False when it waits on.
     #[cold]
     fn release(&mut self, client_id: usize) -> bool {
+        self.reroute_held(client_id);
         let Some(held) = &self.clients[client_id].held else { return true };
         let (id, waited_ns) = (held.connection, self.now_ns.saturating_sub(held.operation.sent_ns));
         match self.connections[id].state {
@@ -107,15 +163,19 @@ impl<T: Target> Worker<T> {
 
     /// Whether who waits for a connection waits in vain. In an open loop the end of the time is the
     /// end of what becomes due, and not of what is to be done.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         let is_broken_off = self.give_up_ns < u64::MAX;
-        self.now_ns >= self.deadline_ns && (self.open.is_none() || is_broken_off)
+        self.now_ns >= self.deadline_ns && (!self.is_timed || is_broken_off)
     }
 
     fn send_held(&mut self, client_id: usize) {
         let Some(held) = self.clients[client_id].held.take() else { return };
-        let Held { operation, note, connection: id, request } = held;
+        let Held { operation, note, connection: id, request, .. } = held;
         let connection = &mut self.connections[id];
+        if self.target.keeps_requests() {
+            // It has waited for two servers: it is tried at no third one.
+            connection.trail.keep(&request, (id % self.nodes) as u16);
+        }
         connection.outgoing.extend_from_slice(&request);
         connection.in_flight.push_back(operation);
         connection.notes.extend(note);
@@ -131,6 +191,7 @@ impl<T: Target> Worker<T> {
         let client = &mut self.clients[client_id];
         let Some(held) = client.held.take() else { return };
         client.outstanding -= 1;
+        client.fail(held.operation.kind);
         if let Some(verifier) = &mut self.verifier {
             verifier.dropped(client_id);
         }
@@ -177,6 +238,7 @@ impl<T: Target> Worker<T> {
 
     pub(super) fn reopen(&mut self, id: usize) {
         if self.open(id).is_err() {
+            self.target.detours().inspect(|detours| detours.failed(id % self.nodes));
             self.connections[id].close(self.now_ns);
         }
     }

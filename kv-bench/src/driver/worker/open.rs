@@ -20,6 +20,7 @@ impl<T: Target> Worker<T> {
         let clients = self.shape.clients as usize;
         self.clients.extend((0..clients).map(|_| Client::new(None, u64::MAX)));
         let begin = (phase.start_ns, clients);
+        self.replay = None;
         self.open = Some(Box::new(OpenLoop::new(plan, end, (worker, workers), stream, begin)));
         self.thinking.begin(0);
     }
@@ -73,7 +74,10 @@ impl<T: Target> Worker<T> {
 
     /// Ends the run for all workers when too many operations wait for a client with room.
     pub(super) fn check_backlog(&mut self) {
-        if self.open.as_mut().is_some_and(|open| open.overflows(self.now_ns)) {
+        let now_ns = self.now_ns;
+        if self.open.as_mut().is_some_and(|open| open.overflows(now_ns))
+            || self.replay.as_ref().is_some_and(|part| part.overflows(now_ns))
+        {
             self.recorder.counts.overflowed = true;
             self.stop.store(true, Ordering::Relaxed);
         }

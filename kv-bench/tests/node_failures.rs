@@ -1,0 +1,304 @@
+//! `--on-node-fail`: servers that are away, and others that stand in for them.
+
+#[path = "../../kv-core/tests/peer/mod.rs"]
+mod peer;
+mod program;
+mod run;
+#[allow(dead_code, reason = "other tests need more of it")]
+mod scripted;
+
+use std::ops::ControlFlow;
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kv_bench::driver::{Fleet, Measured, Until};
+use kv_bench::recorder::Time;
+use kv_bench::report;
+use kv_bench::result::{Ejected, NodeFailures, RunResult};
+use kv_bench::target::{
+    Address, Credentials, Detours, Ejection, Endpoint, OnNodeFail, Protocol, Rerouted, Resp,
+};
+use kv_core::ring::{Ring, RingMode};
+use program::{assert_refused, kv_bench, stderr, wait_for};
+use run::{Run, VALUE_SIZE, assert_accounted};
+use scripted::{Answer, Server};
+use tempfile::TempDir;
+
+/// Attempts that fail before a server is taken for down.
+const FAILURES: usize = 3;
+
+fn names(count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("server_{number}")).collect()
+}
+
+fn detours(rule: OnNodeFail, mode: RingMode, count: usize) -> Detours {
+    Detours::new(rule, mode, &names(count)).expect("a ring")
+}
+
+fn fail(detours: &Detours, node: usize) {
+    (0..FAILURES).for_each(|_| detours.failed(node));
+}
+
+#[test]
+fn keys_of_a_server_that_is_ejected_go_where_the_ring_without_it_has_them() {
+    for mode in [RingMode::Slots, RingMode::Ketama, RingMode::Uhashring] {
+        let detours = detours(OnNodeFail::Eject, mode, 4);
+        (0..FAILURES - 1).for_each(|_| detours.failed(1));
+        detours.review(5);
+        assert!(!detours.is_ejected(1), "it may be a moment's");
+        detours.connected(1);
+        detours.failed(1);
+        detours.review(6);
+        assert!(!detours.is_ejected(1), "not in a row");
+        fail(&detours, 1);
+        detours.review(7);
+        assert!(detours.is_ejected(1) && !detours.is_ejected(0));
+        let left = ["server_1", "server_3", "server_4"];
+        let ring = Ring::new(mode, &left).expect("a ring");
+        let around = detours.around();
+        for number in 0..1000 {
+            let key = format!("key:{number:012}");
+            let expected = left[ring.owner(key.as_bytes())];
+            assert_eq!(names(4)[around.owner(key.as_bytes())], expected, "{mode}");
+        }
+        detours.connected(1);
+        detours.review(9);
+        assert!(!detours.is_ejected(1), "it is back");
+        let ejection = Ejection { node: 1, from_ns: 7, until_ns: Some(9) };
+        assert_eq!(detours.ejections(), [ejection]);
+    }
+}
+
+#[test]
+fn the_last_server_is_never_ejected() {
+    let detours = detours(OnNodeFail::Eject, RingMode::Slots, 3);
+    (0..3).for_each(|node| fail(&detours, node));
+    detours.review(1);
+    let ejected: Vec<_> = (0..3).filter(|&node| detours.is_ejected(node)).collect();
+    assert_eq!(ejected.len(), 2);
+    // Somebody else can answer: now the one that had stayed goes.
+    detours.connected(ejected[0]);
+    detours.review(2);
+    let now: Vec<_> = (0..3).filter(|&node| detours.is_ejected(node)).collect();
+    assert_eq!(now.len(), 2);
+    assert!(!now.contains(&ejected[0]), "{now:?}");
+}
+
+/// Keys whose last digit is even belong to the first of two servers.
+fn measure(rule: OnNodeFail, servers: [&Server; 2], run: &Run, operations: u64) -> Measured {
+    let endpoint = |server: &&Server| Endpoint {
+        name: server.address.to_string(),
+        address: Address::Tcp(server.address),
+        protocol: Protocol::Resp,
+        credentials: Credentials::default(),
+    };
+    let endpoints: Vec<Endpoint> = servers.iter().map(endpoint).collect();
+    let owner = Box::new(|key: &[u8]| usize::from(key[key.len() - 1] - b'0') % 2);
+    let key_size = run.keys().buffer().bytes().len();
+    let resp = Resp::new(&endpoints, owner, key_size, VALUE_SIZE);
+    let target = Rerouted::new(resp, Arc::new(detours(rule, RingMode::Slots, 2)));
+    let mut fleet = Fleet::launch(&Arc::new(target), run.shape).expect("they accept");
+    let watch = |_: &_| ControlFlow::Continue(());
+    let until = Until::Operations(operations);
+    let measured = fleet.run(&run.workload(), &run.schedule, until, watch).expect("an event loop");
+    assert_accounted(&measured, operations);
+    measured
+}
+
+fn a_run() -> Run {
+    Run::against(&[]).shape(1, 1, 4).mix("get=1,put=1")
+}
+
+fn normal() -> Server {
+    Server::start(|_, _| Answer::Normal)
+}
+
+#[test]
+fn what_is_in_flight_to_a_server_that_hangs_up_is_done_by_the_next_one() {
+    let first = Server::start(|number, _| match number {
+        20 => Answer::Close,
+        _ => Answer::Normal,
+    });
+    let second = normal();
+    let measured = measure(OnNodeFail::Next, [&first, &second], &a_run(), 400);
+    assert_eq!(measured.counts.failed(), 0, "{:?}", measured.counts.errors);
+    let [retried, elsewhere] = [measured.counts.retried, measured.counts.elsewhere[0]];
+    assert!((1..=4).contains(&retried), "{retried}");
+    assert!(elsewhere >= retried, "{elsewhere}");
+    // Each was answered once; the first server had seen those that it did not answer.
+    let seen = [&first, &second].map(|server| server.seen.lock().expect("unpoisoned").len() as u64);
+    assert!(seen[0] + seen[1] <= 400 + retried && seen[0] + seen[1] > 400, "{seen:?}");
+    assert_eq!(measured.counts.elsewhere[1], 0);
+
+    let first = Server::start(|number, _| match number {
+        20 => Answer::Close,
+        _ => Answer::Normal,
+    });
+    let measured = measure(OnNodeFail::Error, [&first, &second], &a_run(), 400);
+    assert!((1..=4).contains(&measured.counts.failed()), "by default, they are errors");
+    assert_eq!((measured.counts.retried, measured.counts.elsewhere[0]), (0, 0));
+}
+
+#[test]
+fn the_time_of_an_operation_that_is_tried_again_has_both_tries_in_it() {
+    let first = Server::start(|_, _| Answer::Never);
+    let second = normal();
+    for open in [false, true] {
+        let mut run = a_run().shape(1, 1, 1).timeout(Duration::from_millis(200));
+        if open {
+            let process = kv_bench::schedule::Process::Constant;
+            run = run.at_rate("100", process, Until::Operations(10));
+        }
+        let measured = measure(OnNodeFail::Next, [&first, &second], &run, 10);
+        assert_eq!(measured.counts.failed(), 0, "{:?}", measured.counts.errors);
+        assert!(measured.counts.retried > 0);
+        let time = if open { Time::Response } else { Time::Service };
+        assert!(measured.latencies.successes(time).max() >= 199_000_000);
+    }
+}
+
+#[test]
+fn an_operation_that_fails_twice_is_one_error() {
+    let [first, second] = [(), ()].map(|()| Server::start(|_, _| Answer::Close));
+    let run = a_run().shape(1, 1, 1).timeout(Duration::from_millis(300));
+    let measured = measure(OnNodeFail::Next, [&first, &second], &run, 10);
+    assert_eq!(measured.counts.failed(), 10);
+    assert_eq!(measured.counts.errors.connection, 10, "{:?}", measured.counts.errors);
+}
+
+/// A run of three spawned servers in `dir`.
+fn spawned(dir: &TempDir, words: &[&str]) -> (Output, RunResult) {
+    let out = dir.path().join("results");
+    let output = kv_bench(&["run", "--warmup", "0", "--threads", "2", "--clients", "2"])
+        .args(["--servers", "3", "--keys", "1000", "--mix", "get=100", "--out"])
+        .arg(&out)
+        .args(words)
+        .env("TMPDIR", dir.path())
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    (output, report::json::load(&out.join("result.json")).expect("written"))
+}
+
+fn failures(result: &RunResult) -> &NodeFailures {
+    result.node_failures.as_ref().expect("a rule was given")
+}
+
+#[test]
+fn a_killed_server_is_ejected_until_it_is_back() {
+    let dir = TempDir::new().expect("a folder");
+    let faults = ["--chaos", "kill:2@500ms, restart:2@1500ms", "--duration", "3s"];
+    let rate = ["--rate", "2k"];
+    for words in [&faults[..], &[&faults[..], &rate].concat()] {
+        let (output, result) = spawned(&dir, &[words, &["--on-node-fail", "eject"]].concat());
+        // What was in flight when it was killed, or on its way before it was found down.
+        assert!(result.headline.errors <= 4, "{:?}", result.errors);
+        let [failure] = &failures(&result).servers[..] else { panic!("{:?}", failures(&result)) };
+        assert!(failure.server.starts_with("server_2"), "{failure:?}");
+        let [Ejected { time, is_back: true }] = failure.ejections[..] else {
+            panic!("{failure:?}")
+        };
+        assert!(time.start_s >= 0.5 && time.start_s + time.length_s >= 1.5, "{time:?}");
+        assert!(failure.sent_elsewhere > 0 && failures(&result).retried == 0);
+        // Its keys are not there, and not with itself any more, which had promised nothing.
+        assert!(result.headline.misses >= failure.sent_elsewhere, "{:?}", result.headline);
+        let told = result.warnings.iter().any(|warning| {
+            warning.contains("ejected") && warning.contains("of its operations went to others")
+        });
+        assert!(told, "{:?}", result.warnings);
+        assert_eq!(result.scenario.on_node_fail, "eject");
+        let all = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(all.contains("went to others"), "{all}");
+    }
+}
+
+#[test]
+fn the_next_server_is_asked_while_one_is_away() {
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--chaos", "kill:2@500ms", "--duration", "2s", "--on-node-fail", "next"];
+    let (_, result) = spawned(&dir, &words);
+    assert_eq!(result.headline.errors, 0, "{:?}", result.errors);
+    let [failure] = &failures(&result).servers[..] else { panic!("{:?}", failures(&result)) };
+    assert!(failure.server.starts_with("server_2") && failure.ejections.is_empty(), "{failure:?}");
+    assert_eq!(failures(&result).sent_elsewhere, failure.sent_elsewhere);
+    assert_eq!(result.headline.misses, failure.sent_elsewhere, "those, and no others");
+    // As many as before: nobody waits for it.
+    let before = result.servers[1].operations;
+    assert!(failure.sent_elsewhere > before / 10, "{failure:?}, {before} before");
+
+    let words = ["--chaos", "kill:2@500ms", "--duration", "2s", "--timeout", "200ms"];
+    let (_, result) = spawned(&dir, &words);
+    assert!(result.headline.errors > 0 && result.headline.misses == 0);
+    assert!(result.node_failures.is_none());
+}
+
+/// A running server that dies and stays away ends no run that was told what to do then.
+#[test]
+fn a_run_goes_on_without_a_running_server_that_dies() {
+    let Some((one, other)) = peer::Redis::start(&[]).zip(peer::Redis::start(&[])) else { return };
+    for rule in ["eject", "next"] {
+        let Some(dying) = peer::Redis::start(&[]) else { return };
+        // What the run before had put there would be found.
+        for redis in [&one, &other] {
+            redis.ask(&["flushall"]);
+        }
+        let dir = TempDir::new().expect("a folder");
+        let out = dir.path().join("results");
+        let all = [&one, &other, &dying].map(|redis| redis.address().to_string());
+        let run = kv_bench(&["run", "--servers", &all.join(","), "--on-node-fail", rule])
+            .args(["--warmup", "0", "--requests", "30000", "--rate", "6k", "--timeout", "500ms"])
+            .args(["--threads", "1", "--keys", "1000", "--preload", "--out"])
+            .arg(&out)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        wait_for(|| {
+            let stats = dying.ask(&["info", "stats"]);
+            stats
+                .lines()
+                .any(|line| {
+                    line.trim().len() > "keyspace_hits:1".len() && line.starts_with("keyspace_hits")
+                })
+                .then_some(())
+        });
+        let dead = dying.address().to_string();
+        drop(dying);
+        let output = run.wait_with_output().expect("it was ours");
+        assert!(output.status.success(), "{rule}: {}", stderr(&output));
+        let result = report::json::load(&out.join("result.json")).expect("written");
+        assert_eq!(result.headline.operations, 30000);
+        assert!(!result.partial);
+        let [failure] = &failures(&result).servers[..] else { panic!("{:?}", failures(&result)) };
+        assert_eq!(failure.server, dead);
+        assert_eq!(result.headline.misses, failure.sent_elsewhere, "{rule}");
+        if rule == "eject" {
+            assert!(matches!(failure.ejections[..], [Ejected { is_back: false, .. }]));
+        }
+    }
+}
+
+#[test]
+fn rules_that_make_no_sense_are_refused_in_one_line() {
+    let two = ["--servers", "2"];
+    assert_refused(&[
+        (
+            &[&two[..], &["--on-node-fail", "retry"]].concat(),
+            "--on-node-fail retry: no such rule (valid: error, eject, next)",
+        ),
+        (&["--on-node-fail", "eject"], "there is one server, and nobody to stand in for it"),
+        (
+            &[&two[..], &["--on-node-fail", "next", "--verify", "--mix", "get=1,put=1"]].concat(),
+            "what --verify finds says nothing of the servers",
+        ),
+        (
+            &["--target", "redis-cluster://127.0.0.1:7", "--on-node-fail", "eject"],
+            "a Redis Cluster fails over by itself",
+        ),
+    ]);
+    let output =
+        kv_bench(&["--servers", "2", "--on-node-fail", "eject"]).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("kv-bench run --on-node-fail eject"), "{}", stderr(&output));
+}
