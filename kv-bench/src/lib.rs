@@ -30,6 +30,7 @@ pub mod fairness;
 pub mod find_max;
 mod in_process;
 mod interrupt;
+pub mod interval_log;
 mod machine;
 mod measurement;
 mod metrics;

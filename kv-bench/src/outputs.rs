@@ -8,8 +8,9 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 
 use crate::args::OutputArgs;
+use crate::interval_log::IntervalLog;
 use crate::report;
-use crate::result::{Interval, RunResult};
+use crate::result::RunResult;
 use crate::scenario::ScenarioError;
 
 /// Refuses places that nobody can have meant: a folder of other things, which results would bury, or
@@ -111,7 +112,7 @@ impl Outputs {
     pub(crate) fn begin(
         &self,
         result: &RunResult,
-        intervals: &[Interval],
+        intervals: &IntervalLog,
         is_first: bool,
     ) -> anyhow::Result<()> {
         let removed = if is_first { report::remove_earlier(&self.dir) } else { Ok(()) };
@@ -147,7 +148,7 @@ impl Outputs {
     pub(crate) fn write(
         &self,
         result: &RunResult,
-        intervals: &[Interval],
+        intervals: &IntervalLog,
     ) -> anyhow::Result<&Path> {
         let extra = self.json.as_ref().map_or(Ok(()), |file| report::json::write(result, file));
         report::write_all(result, intervals, &self.dir, self.plots)?;

@@ -4,18 +4,19 @@
 //! several are not mixed, since the percentiles of one have nothing to do with the throughput of
 //! another. The others stand beside it, so that a reader sees how far they lie apart.
 
-use crate::result::{Interval, Repeat, RunResult};
+use crate::interval_log::IntervalLog;
+use crate::result::{Repeat, RunResult};
 
 /// The measurements of a run so far, with their latencies over time.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     results: Vec<RunResult>,
-    intervals: Vec<Vec<Interval>>,
+    intervals: Vec<IntervalLog>,
 }
 
 impl Repeats {
     /// Adds one and returns the name of its file.
-    pub(crate) fn push(&mut self, result: RunResult, intervals: Vec<Interval>) -> String {
+    pub(crate) fn push(&mut self, result: RunResult, intervals: IntervalLog) -> String {
         self.results.push(result);
         self.intervals.push(intervals);
         file(self.results.len())
@@ -26,7 +27,7 @@ impl Repeats {
     }
 
     /// The median, which lists all of `asked` that there are, when there were to be several.
-    pub(crate) fn into_median(mut self, asked: u32) -> Option<(RunResult, Vec<Interval>)> {
+    pub(crate) fn into_median(mut self, asked: u32) -> Option<(RunResult, IntervalLog)> {
         let index = median(&self.results)?;
         let list = if asked > 1 { list(&self.results) } else { Vec::new() };
         let mut result = self.results.swap_remove(index);

@@ -428,9 +428,10 @@ fn a_search_leaves_its_probes_and_what_it_found() {
         assert_eq!(Some(probe.rate_asked_ops_s), point.rate_asked_ops_s);
         assert_eq!(probe.beyond_shares.len(), 2);
     }
-    let first = &found.probes[0];
-    assert_eq!(first.outcome, ProbeOutcome::Kept, "half of what a closed loop did: {shown}");
-    assert!(found.kept_ops_s >= Some(first.rate_asked_ops_s));
+    let kept = found.probes.iter().filter(|probe| probe.outcome == ProbeOutcome::Kept);
+    let highest = kept.map(|probe| probe.rate_asked_ops_s).max_by(f64::total_cmp);
+    assert!(highest.is_some(), "so loose an objective is kept at some rate: {shown}");
+    assert_eq!(found.kept_ops_s, highest);
     let headline = result.headline.rate_asked_ops_s.unwrap();
     assert!(found.probes.iter().any(|probe| probe.outcome == ProbeOutcome::Kept
         && (probe.rate_asked_ops_s - headline).abs() < 1e-6));

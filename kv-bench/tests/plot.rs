@@ -6,6 +6,7 @@ mod sample;
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use kv_bench::interval_log::IntervalLog;
 use kv_bench::plot::{self, Figure, Histograms};
 use kv_bench::report;
 use kv_bench::result::{Percentiles, Point, RunResult, Series, SeriesInterval, Verdict};
@@ -225,6 +226,6 @@ proptest! {
         }
         report::text::summary(&result);
         let dir = tempfile::TempDir::new().unwrap();
-        report::write_all(&result, &[], dir.path(), false).unwrap();
+        report::write_all(&result, &IntervalLog::default(), dir.path(), false).unwrap();
     }
 }

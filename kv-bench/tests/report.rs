@@ -6,6 +6,7 @@ mod sample;
 use std::fs;
 
 use hdrhistogram::Histogram;
+use kv_bench::interval_log::IntervalLog;
 use kv_bench::percentiles::{QUANTILES, thin_kinds_warning, thin_quantiles, thin_warning};
 use kv_bench::report;
 use kv_bench::result::{CurvePlan, Limit, Part, Percentiles, RunResult, Verdict};
@@ -42,7 +43,7 @@ fn results_of_newer_and_older_writers_load() {
     fs::write(&path, json.to_string()).unwrap();
     let result = report::json::load(&path).unwrap();
     assert!(result.histograms.is_empty());
-    report::write_all(&result, &[], dir.path(), false).unwrap();
+    report::write_all(&result, &IntervalLog::default(), dir.path(), false).unwrap();
 }
 
 /// A machine that was taken away at single points looked like a server that is slow there.
@@ -145,10 +146,11 @@ fn a_tag_cannot_write_outside_its_folder_or_break_the_log() {
     result.histograms.insert("../../GET service".to_owned(), histogram);
     let outer = TempDir::new().unwrap();
     let dir = outer.path().join("a/b/c");
-    report::write_all(&result, &[], &dir, false).unwrap();
+    report::write_all(&result, &IntervalLog::default(), &dir, false).unwrap();
     assert!(dir.join("______GET_service_us.hgrm").exists());
     let error = report::write_all(&result, &sample::intervals(&result), &dir, false).unwrap_err();
-    assert!(error.to_string().contains("comma, space or newline"), "{error}");
+    let text = format!("{error:#}");
+    assert!(text.contains("latency.hlog") && text.contains("comma, space or newline"), "{text}");
 }
 
 #[test]
@@ -157,7 +159,8 @@ fn a_file_that_cannot_be_written_is_named_and_spares_the_others() {
     for name in ["points.csv", "GET-service_us.hgrm"] {
         fs::create_dir(dir.path().join(name)).unwrap();
     }
-    let error = report::write_all(&sample::result(), &[], dir.path(), false).unwrap_err();
+    let error = report::write_all(&sample::result(), &IntervalLog::default(), dir.path(), false)
+        .unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains("points.csv: "), "{text}");
     assert!(text.ends_with("; nor could 1 other file be written"), "{text}");

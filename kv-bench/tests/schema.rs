@@ -7,6 +7,7 @@ use std::env;
 use std::fs;
 use std::path::PathBuf;
 
+use kv_bench::interval_log::IntervalLog;
 use kv_bench::report;
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ fn published() -> PathBuf {
 
 fn written_result() -> Value {
     let dir = tempfile::TempDir::new().unwrap();
-    report::write_all(&sample::result(), &[], dir.path(), false).unwrap();
+    report::write_all(&sample::result(), &IntervalLog::default(), dir.path(), false).unwrap();
     let text = fs::read_to_string(dir.path().join("result.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }

@@ -8,6 +8,7 @@ use super::Effort;
 use super::handover::{Batch, INTERVAL};
 use super::series::SeriesMaker;
 use super::slices::Slice;
+use crate::interval_log::IntervalLog;
 use crate::metrics::Spreads;
 use crate::recorder::{Latencies, Tally, Time};
 use crate::report::encode_histogram;
@@ -45,7 +46,7 @@ pub(super) struct Collector {
     reached: Vec<u64>,
     /// What each worker had counted when it last handed over.
     tallies: Vec<Tally>,
-    closed: Vec<Interval>,
+    closed: IntervalLog,
     slices: BTreeMap<u64, Slice>,
     series: SeriesMaker,
     end_ns: u64,
@@ -70,7 +71,7 @@ impl Collector {
             open: BTreeMap::new(),
             reached: vec![0; workers],
             tallies: vec![Tally::default(); workers],
-            closed: Vec::new(),
+            closed: IntervalLog::default(),
             slices: BTreeMap::new(),
             series: SeriesMaker::new(),
             end_ns: start_ns,
@@ -141,7 +142,7 @@ impl Collector {
         self.series.add(begin_ns, &latencies, &tally);
         let length_ns = end_ns.saturating_sub(self.start_ns + begin_ns);
         for (tag, histogram) in latencies.tagged() {
-            self.closed.push(Interval {
+            self.closed.push(&Interval {
                 tag,
                 start_s: begin_ns as f64 / 1e9,
                 length_s: length_ns as f64 / 1e9,
@@ -194,9 +195,7 @@ impl Collector {
     }
 
     /// Closes every interval and returns the totals with them, and with the run over time.
-    pub(super) fn finish(
-        mut self,
-    ) -> (Box<Latencies>, Vec<Interval>, BTreeMap<u64, Slice>, Series) {
+    pub(super) fn finish(mut self) -> (Box<Latencies>, IntervalLog, BTreeMap<u64, Slice>, Series) {
         while let Some((interval, open)) = self.open.pop_first() {
             self.close(interval, open);
         }

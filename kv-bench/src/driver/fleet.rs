@@ -26,10 +26,11 @@ use super::verifier::Verify;
 use super::worker::Worker;
 use super::{Effort, Message, Outcome, Phase, Shape, Until};
 use crate::interrupt;
+use crate::interval_log::IntervalLog;
 use crate::metrics::Spreads;
 use crate::number::grouped;
 use crate::recorder::{Counts, Latencies, Tally};
-use crate::result::{Interval, Series};
+use crate::result::Series;
 use crate::schedule::Schedule;
 use crate::target::Target;
 use crate::workload::{Kind, Workload};
@@ -83,7 +84,7 @@ pub struct Live {
 pub struct Measured {
     pub counts: Counts,
     pub latencies: Box<Latencies>,
-    pub intervals: Vec<Interval>,
+    pub intervals: IntervalLog,
     /// Of an open loop, if they were wanted ([`Fleet::count_slices`]): each that anything ended in,
     /// with its number.
     pub slices: BTreeMap<u64, Slice>,

@@ -120,8 +120,10 @@ impl State {
             return;
         }
         self.trust = trust.or_else(|| self.trust.take());
-        self.now.operations = self.now.operations.max(live.attempted);
-        self.now.failed = self.now.failed.max(live.failed);
+        // Workers hand over and publish one after the other: either may be the newer.
+        let handed_over = live.tally.nodes.iter().sum();
+        self.now.operations = self.now.operations.max(live.attempted).max(handed_over);
+        self.now.failed = self.now.failed.max(live.failed).max(live.tally.errors.total());
         self.now.errors = live.tally.errors.clone();
         self.now.servers = named(&live.tally.nodes, name);
         self.now.workers_cpu_s = cpu_s(live.efforts.iter());

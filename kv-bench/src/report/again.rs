@@ -9,6 +9,7 @@ use super::file::{self, STANDARD_OUTPUT};
 use super::{csv, decode_all, draw_all, file_stem, hgrm, hlog, json, markdown};
 use super::{memtier, redis_benchmark, text, ycsb};
 use crate::args::{Format, ReportArgs};
+use crate::interval_log::IntervalLog;
 use crate::percentiles::add;
 use crate::plot::{self, Histograms};
 use crate::recorder::histogram;
@@ -55,7 +56,7 @@ fn render(result: &RunResult, args: &ReportArgs, folder: &Path) -> anyhow::Resul
         Format::RedisBenchmark => redis_benchmark::table(result)?,
         Format::Ycsb => ycsb::text(result).into_bytes(),
         Format::Hgrm => hgrm::text(&distribution(result, args.tag.as_deref())?).into_bytes(),
-        Format::Hlog => hlog::text(&whole(result)?, &result.started_at)?.into_bytes(),
+        Format::Hlog => hlog_of(result)?,
     })
 }
 
@@ -100,8 +101,8 @@ fn all(histograms: &Histograms) -> Option<Histogram<u64>> {
     of("response").or_else(|| of("service"))
 }
 
-/// Each distribution as one interval that lasts all of the run.
-fn whole(result: &RunResult) -> anyhow::Result<Vec<Interval>> {
+/// The log with each distribution as one interval that lasts all of the run.
+fn hlog_of(result: &RunResult) -> anyhow::Result<Vec<u8>> {
     let interval = |(tag, histogram): (String, Histogram<u64>)| Interval {
         histogram: result.histograms[&tag].clone(),
         tag,
@@ -109,5 +110,8 @@ fn whole(result: &RunResult) -> anyhow::Result<Vec<Interval>> {
         length_s: result.headline.duration_s,
         max_ns: histogram.max(),
     };
-    Ok(decode_all(result)?.into_iter().map(interval).collect())
+    let intervals: IntervalLog = decode_all(result)?.into_iter().map(interval).collect();
+    let mut out = Vec::new();
+    hlog::write(&mut out, &intervals, &result.started_at)?;
+    Ok(out)
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::Path;
 
 /// Lets `write` make a file beside `path` and moves it into place, so that a reader never meets
@@ -28,22 +28,50 @@ pub(super) fn replace(
     moved.map_err(|error| refused(error, path))
 }
 
+fn kind(error: &anyhow::Error) -> Option<ErrorKind> {
+    error.downcast_ref::<io::Error>().map(io::Error::kind)
+}
+
 fn refused(error: anyhow::Error, path: &Path) -> anyhow::Error {
-    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    let fix = if kind == Some(ErrorKind::FileTooLarge) { " (raise `ulimit -f`)" } else { "" };
+    let fix =
+        if kind(&error) == Some(ErrorKind::FileTooLarge) { " (raise `ulimit -f`)" } else { "" };
     error.context(format!("cannot write {}{fix}", path.display()))
 }
 
-/// [`replace`] with bytes that are already made; what [`is_stream`] gets them as they are.
+/// [`replace`] with bytes that are already made.
 pub(super) fn replace_with(path: &Path, bytes: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    if is_stream(path) {
-        return match pass(path, bytes.as_ref()) {
-            // Nobody reads it any more: that is their choice, not our failure.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            passed => passed.map_err(|error| refused(error.into(), path)),
-        };
+    write(path, |out| Ok(out.write_all(bytes.as_ref())?))
+}
+
+/// [`replace`] with what `fill` writes; what [`is_stream`] gets it as it comes.
+pub(super) fn write(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if !is_stream(path) {
+        return replace(path, |temporary| flushed(fs::File::create(temporary)?, fill));
     }
-    replace(path, |temporary| Ok(fs::write(temporary, bytes)?))
+    let passed = if is_standard_output(path) {
+        // Opened anew, a file would be written from its start, over what is printed already.
+        flushed(io::stdout().lock(), fill)
+    } else {
+        let open = fs::OpenOptions::new().append(true).open(path);
+        open.map_err(Into::into).and_then(|out| flushed(out, fill))
+    };
+    match passed {
+        // Nobody reads it any more: that is their choice, not our failure.
+        Err(error) if kind(&error) == Some(ErrorKind::BrokenPipe) => Ok(()),
+        passed => passed.map_err(|error| refused(error, path)),
+    }
+}
+
+fn flushed(
+    out: impl Write,
+    fill: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(out);
+    fill(&mut out)?;
+    Ok(out.flush()?)
 }
 
 /// What `-` stands for where a file is named.
@@ -60,15 +88,6 @@ pub(crate) fn is_stream(path: &Path) -> bool {
     let is_open = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
     is_open.iter().any(|open| path.starts_with(open))
         || fs::metadata(path).is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
-}
-
-fn pass(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if is_standard_output(path) {
-        // Opened anew, a file would be written from its start, over what is printed already.
-        let mut out = io::stdout().lock();
-        return out.write_all(bytes).and_then(|()| out.flush());
-    }
-    fs::OpenOptions::new().append(true).open(path)?.write_all(bytes)
 }
 
 /// Where a link leads, also one to a file that is not there yet; any other path as it is.

@@ -33,6 +33,7 @@ mod ycsb;
 pub(crate) use again::run as again;
 pub(crate) use file::{STANDARD_OUTPUT, followed, is_standard_output, is_stream};
 pub use histogram::{decode_histogram, encode_histogram};
+pub(crate) use hlog::interval_line;
 pub(crate) use verification::wrong_reads;
 
 use std::fs;
@@ -41,8 +42,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use rayon::prelude::*;
 
+use crate::interval_log::IntervalLog;
 use crate::plot;
-use crate::result::{Interval, RunResult};
+use crate::result::RunResult;
 use crate::scenario::plural;
 
 const LATENCIES: &str = "latency.hlog";
@@ -58,7 +60,7 @@ const LATENCIES: &str = "latency.hlog";
 /// histogram that could not be read.
 pub fn write_all(
     result: &RunResult,
-    intervals: &[Interval],
+    intervals: &IntervalLog,
     dir: &Path,
     plots: bool,
 ) -> anyhow::Result<Vec<PathBuf>> {
@@ -119,13 +121,13 @@ fn is_distribution(name: &str) -> bool {
 /// Writes the latencies over time alone: they cannot be made again from `result`.
 ///
 /// # Errors
-/// Names the file that could not be written, or the interval whose tag the format cannot hold.
+/// Names the file that could not be written, and says why the intervals are not all there.
 pub fn write_latencies(
     result: &RunResult,
-    intervals: &[Interval],
+    intervals: &IntervalLog,
     dir: &Path,
 ) -> anyhow::Result<()> {
-    file::replace_with(&dir.join(LATENCIES), hlog::text(intervals, &result.started_at)?)
+    file::write(&dir.join(LATENCIES), |out| hlog::write(out, intervals, &result.started_at))
 }
 
 /// Draws each figure in both forms; answers the names of the files, and whether they were written.

@@ -13,6 +13,7 @@ use crate::args::LoadArgs;
 use crate::cluster::{AnyTarget, Cluster};
 use crate::driver::{self, Live, Measured, Until};
 use crate::find_max::{Ask, Decision, Finding, Probe, Search, Slice};
+use crate::interval_log::IntervalLog;
 use crate::machine;
 use crate::measurement::Measurement;
 use crate::objective::{Bound, Objective};
@@ -21,8 +22,7 @@ use crate::progress::complain;
 use crate::record::record;
 use crate::report::search as describe;
 use crate::result::{
-    FindMax, Interval, Limit, Part, Point, ProbeOutcome, ProbeRecord, RunResult, SearchLimit,
-    Trust, Verdict,
+    FindMax, Limit, Part, Point, ProbeOutcome, ProbeRecord, RunResult, SearchLimit, Trust, Verdict,
 };
 use crate::scenario::{FindMaxPlan, Scenario};
 use crate::trust::is_disturbed;
@@ -75,7 +75,7 @@ struct Hunt<'a> {
     probes: Vec<ProbeRecord>,
     limits: Vec<SearchLimit>,
     /// The headline: of the highest rate that was kept, or the last one, and its rate if it was.
-    best: Option<(Option<f64>, RunResult, Vec<Interval>)>,
+    best: Option<(Option<f64>, RunResult, IntervalLog)>,
     /// It was decided and not cut short.
     outcome: Option<Ask>,
 }
@@ -303,7 +303,7 @@ impl Hunt<'_> {
     }
 
     /// All that is known, as a result.
-    fn result(&self, partial: bool) -> anyhow::Result<(RunResult, Vec<Interval>)> {
+    fn result(&self, partial: bool) -> anyhow::Result<(RunResult, IntervalLog)> {
         let (_, result, intervals) = self.best.as_ref().context("nothing was measured")?;
         let Finding { kept_ops_s, missed_ops_s, estimate } = self.search.finding();
         let found_ops_s = estimate.map(|estimate| estimate.rate_ops_s);

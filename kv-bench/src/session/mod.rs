@@ -23,6 +23,7 @@ use crate::curve::{self, Ladder, Level};
 use crate::driver::Shape;
 use crate::fairness;
 use crate::interrupt::Interrupt;
+use crate::interval_log::IntervalLog;
 use crate::machine;
 use crate::measurement::Measurement;
 use crate::metrics::Metrics;
@@ -33,9 +34,7 @@ use crate::progress::{Progress, complain};
 use crate::record::record;
 use crate::repeats::Repeats;
 use crate::report::{describe, encode_histogram, text};
-use crate::result::{
-    CurvePlan, Environment, Interval, Part, RunResult, SCHEMA, ScenarioRecord, Verdict,
-};
+use crate::result::{CurvePlan, Environment, Part, RunResult, SCHEMA, ScenarioRecord, Verdict};
 use crate::scenario::{Place, Scenario};
 use crate::scratch::Scratch;
 use crate::target::redacted;
@@ -106,7 +105,7 @@ struct Session<'a> {
     ledger: Option<Arc<Ledger>>,
     /// The first wrong reads of any measurement.
     wrong_reads: Option<String>,
-    intervals: Vec<Interval>,
+    intervals: IntervalLog,
     /// A measurement that takes longer is broken off.
     limit: Option<Duration>,
     metrics: Option<Metrics>,
@@ -195,7 +194,7 @@ impl<'a> Session<'a> {
             probing: None,
             ledger: None,
             wrong_reads: None,
-            intervals: Vec::new(),
+            intervals: IntervalLog::default(),
             limit: None,
             metrics,
         };
@@ -266,7 +265,7 @@ impl Session<'_> {
         target: &AnyTarget,
         cluster: &mut Cluster,
         (scenario, frame): (&Scenario, &Frame),
-    ) -> anyhow::Result<(RunResult, Vec<Interval>)> {
+    ) -> anyhow::Result<(RunResult, IntervalLog)> {
         self.faults = scenario.chaos.clone().map(Faults::new);
         let measured = self.measure(step, target, cluster, scenario)?;
         let findings = measured.0.measured.counts.findings.clone();
@@ -284,7 +283,7 @@ impl Session<'_> {
         (measurement, workload, started_at): (Measurement, Arc<Workload>, Timestamp),
         target: &AnyTarget,
         (scenario, frame): (&Scenario, &Frame),
-    ) -> anyhow::Result<(RunResult, Vec<Interval>)> {
+    ) -> anyhow::Result<(RunResult, IntervalLog)> {
         if let (Some(halt), 0) = (&self.halt, measurement.measured.counts.attempted()) {
             let why = halt.loss().unwrap_or("interrupted while warming up");
             bail!("{why}; nothing was measured");

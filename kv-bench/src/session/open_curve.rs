@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use super::{Frame, Halt, Session, check_room, warnings};
 use crate::args::LoadArgs;
 use crate::cluster::{AnyTarget, Cluster};
+use crate::interval_log::IntervalLog;
 use crate::machine;
 use crate::open_curve::knee::{self, Load};
 use crate::open_curve::saturation::saturation;
@@ -17,9 +18,7 @@ use crate::open_curve::{CALIBRATION, IDLE, order};
 use crate::outputs::Outputs;
 use crate::record::record;
 use crate::report::{open_curve as describe, search};
-use crate::result::{
-    CurveKnee, CurvePlan, CurveSaturation, Interval, OpenCurve, Part, Point, RunResult,
-};
+use crate::result::{CurveKnee, CurvePlan, CurveSaturation, OpenCurve, Part, Point, RunResult};
 use crate::scenario::{RatesPlan, Scenario};
 
 /// Part of what a closed loop achieves that the warm-up of a point asks for at most: what it leaves to
@@ -37,7 +36,7 @@ struct Climb<'a> {
     points: Vec<Point>,
     warnings: Vec<String>,
     /// The headline: its load if that was kept up, and what it left.
-    best: Option<(Option<u64>, RunResult, Vec<Interval>)>,
+    best: Option<(Option<u64>, RunResult, IntervalLog)>,
 }
 
 /// Measures the curve, writes the results and says what they are.
@@ -295,7 +294,7 @@ impl Climb<'_> {
     }
 
     /// All that is known, as a result.
-    fn result(&self, partial: bool) -> anyhow::Result<(RunResult, Vec<Interval>)> {
+    fn result(&self, partial: bool) -> anyhow::Result<(RunResult, IntervalLog)> {
         let (_, result, intervals) = self.best.as_ref().context("nothing was measured")?;
         let points = self.loads.len() as u32 * self.plan.repeats;
         let mut warnings = result.warnings.clone();

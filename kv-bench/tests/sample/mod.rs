@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kv_bench::interval_log::IntervalLog;
 use kv_bench::report;
 use kv_bench::result::{Interval, RunResult};
 
@@ -22,7 +23,7 @@ pub(crate) fn open_loop() -> RunResult {
 
 /// The sample's distributions as if each had been recorded in the half second from 0.5 s.
 #[allow(dead_code, reason = "tests of results alone have no intervals")]
-pub(crate) fn intervals(result: &RunResult) -> Vec<Interval> {
+pub(crate) fn intervals(result: &RunResult) -> IntervalLog {
     let interval = |(tag, text): (&String, &String)| Interval {
         tag: tag.clone(),
         start_s: 0.5,
