@@ -144,6 +144,12 @@ impl Connection {
         self.state = State::Ready;
     }
 
+    /// Whether the last call brought something that nobody has looked at. Its time would be lost
+    /// with the next one.
+    pub(super) fn has_returned(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// Makes the calls that are encoded. Their replies are read as any others are.
     fn call(&mut self) {
         let (Some(caller), Some(last)) = (&mut self.caller, self.in_flight.back()) else { return };

@@ -147,6 +147,12 @@ impl Reach {
         was_there
     }
 
+    /// A call has returned: that no tick came meanwhile was the target's doing, not the worker's
+    /// absence.
+    pub(super) fn called(&mut self, returned_ns: u64) {
+        self.ticked_ns = self.ticked_ns.max(returned_ns);
+    }
+
     /// What the worker heard of each node, and last of all together; and the longest time in which it
     /// did not run.
     pub(super) fn take_hearing(&mut self) -> (Vec<Hearing>, Span) {

@@ -109,6 +109,8 @@ pub(super) struct Worker<T: Target> {
     touched: Vec<usize>,
     /// Of a target that is called: connections whose calls have returned, in that order.
     returned: VecDeque<usize>,
+    /// Those of them with another call to make, once what the last one brought has been looked at.
+    uncalled: Vec<usize>,
     key: KeyBuffer,
     following: Following,
     /// New keys are inserted.
@@ -168,6 +170,7 @@ impl<T: Target> Worker<T> {
             ends: Vec::new(),
             touched: Vec::new(),
             returned: VecDeque::new(),
+            uncalled: Vec::new(),
             key: KeyBuffer::default(),
             following: Following::default(),
             grows: false,
@@ -464,14 +467,22 @@ impl<T: Target> Worker<T> {
     #[inline]
     fn flush(&mut self) {
         while let Some(id) = self.touched.pop() {
+            if T::IS_CALLED && self.connections[id].has_returned() {
+                self.uncalled.push(id);
+                continue;
+            }
             let now_ns = now_ns();
             self.recorder.counts.first_send_ns.get_or_insert(now_ns);
             if self.connections[id].flush(now_ns, &self.poll).is_err() {
                 self.lose(id, Failure::Connection);
             }
             if T::IS_CALLED {
+                self.reach.called(self.connections[id].returned_ns);
                 self.returned.push_back(id);
             }
+        }
+        if T::IS_CALLED {
+            std::mem::swap(&mut self.touched, &mut self.uncalled);
         }
     }
 

@@ -96,7 +96,7 @@ fn mode_refused(text: &str, mode: &str) -> ScenarioError {
     )
 }
 
-/// Refuses commands that only a server runs.
+/// Refuses a command that only a server runs, or that nobody does.
 ///
 /// # Errors
 ///
@@ -105,9 +105,10 @@ pub(super) fn check_commands(place: &Place, commands: &[Command]) -> Result<(), 
     if !matches!(place, Place::InProcess { .. }) {
         return Ok(());
     }
-    InProcess::check(commands).map_err(|problem| ScenarioError::Value {
-        flag: "command",
-        value: String::new(),
-        problem: format!("{problem}; in process only commands on keys can be measured"),
-    })
+    let refused = |command: &Command| {
+        let problem = InProcess::check(std::slice::from_ref(command)).err()?;
+        let value = format!("'{}'", command.text);
+        Some(ScenarioError::Value { flag: "command", value, problem })
+    };
+    commands.iter().find_map(refused).map_or(Ok(()), Err)
 }

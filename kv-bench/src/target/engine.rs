@@ -84,7 +84,9 @@ fn spec(words: &[Word]) -> Result<&'static Spec, String> {
     let spec = spec.narrow(&args).map_err(|error| error.to_string())?;
     match spec.run {
         Run::Data(_) => Ok(spec),
-        _ => Err(format!("{name} is for a server to run, and engine: is none")),
+        _ => Err(format!(
+            "{name} is for a server to run, and engine: is none: it runs commands on keys"
+        )),
     }
 }
 
