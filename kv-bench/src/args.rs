@@ -153,7 +153,10 @@ pub struct ServeArgs {
     mut_arg("think_time", |arg| arg.hide(true)),
     mut_arg("repeat", |arg| arg.hide(true)),
     mut_arg("chaos", |arg| arg.hide(true)),
-    mut_arg("verify", |arg| arg.hide(true))
+    mut_arg("verify", |arg| arg.hide(true)),
+    mut_arg("trace", |arg| arg.hide(true)),
+    mut_arg("trace_format", |arg| arg.hide(true)),
+    mut_arg("trace_speed", |arg| arg.hide(true))
 )]
 pub struct FindMaxArgs {
     /// What is promised: a percentile of response times, or a share of errors; repeat it for several.

@@ -257,6 +257,11 @@ impl Cluster {
         if name == address { address } else { format!("{name} ({address})") }
     }
 
+    /// Its name alone, which is the same from one cluster to the next.
+    pub(crate) fn label(&self, index: usize) -> String {
+        self.endpoint(index).name
+    }
+
     fn endpoint(&self, index: usize) -> Endpoint {
         match (&self.topology, self.endpoints.first()) {
             // It joined later.

@@ -390,6 +390,7 @@ impl Measurement {
             duration_s: self.duration_s(),
             rate_asked_ops_s: self.rate_asked_ops_s,
             throughput_ops_s: self.throughput_ops_s(),
+            achieved_ops_s: self.rate_asked_ops_s.map(|_| self.drawn_ops_s()),
             service_us: self.percentiles(Time::Service),
             response_us: self.percentiles(Time::Response),
             lateness_us: self.percentiles(Time::Lateness),

@@ -227,6 +227,10 @@ pub struct Point {
     pub rate_asked_ops_s: Option<f64>,
     /// Successes per second of `duration_s`.
     pub throughput_ops_s: f64,
+    /// The same of what was asked for: without the puts that fill a cache after misses. `null` in a
+    /// closed loop.
+    #[serde(default)]
+    pub achieved_ops_s: Option<f64>,
     /// Of successes: sent → reply. An operation whose connection was down counts from when its
     /// client wanted to send it.
     pub service_us: Option<Percentiles>,
@@ -247,6 +251,14 @@ pub struct Point {
     pub broken_off: bool,
     /// Whether this point can be believed.
     pub trust: Trust,
+}
+
+impl Point {
+    /// What came of the rate that was asked for, in operations per second.
+    pub fn achieved_ops_s(&self) -> f64 {
+        // Older results do not tell fills apart.
+        self.achieved_ops_s.unwrap_or(self.throughput_ops_s)
+    }
 }
 
 /// A latency distribution in microseconds.

@@ -136,6 +136,26 @@ fn a_running_measurement_is_seen_in_figures_that_add_up() {
     assert!(seen.lock().unwrap().len() as u64 > result.headline.operations, "which there was");
 }
 
+/// Puts that fill a cache were left out while a run went on, and counted at its end: each point of a
+/// curve looked as if the load had leapt.
+#[test]
+fn operations_are_the_same_figure_while_a_run_goes_on_and_at_its_end() {
+    let is_miss = |words: &[String]| words[0] == "GET";
+    let server = Server::start(move |_, words| match is_miss(words) {
+        true => Answer::Raw(b"$-1\r\n"),
+        false => Answer::Normal,
+    });
+    for workload in [["--workload", "cache"], ["--mix", "rmw"]] {
+        let run = Run::start(&server, &[&LONG[..], &workload].concat());
+        let times = "kv_bench_latency_seconds_count{time=\"service\"}";
+        let page = run.page_where(|page| page.contains(times) && figure(page, times) > 500.0);
+        let operations = figure(&page, "kv_bench_operations_total");
+        assert!(operations >= figure(&page, times), "{workload:?}: {page}");
+        let result = run.interrupt();
+        assert!(operations <= result.headline.operations as f64, "{workload:?}: {operations}");
+    }
+}
+
 #[test]
 fn figures_of_a_curve_never_fall_from_point_to_point() {
     let server = Server::start(|_, _| Answer::Normal);

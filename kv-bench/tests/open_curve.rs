@@ -9,7 +9,9 @@ mod scripted;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kv_bench::open_curve::knee::{Load, knee};
@@ -212,7 +214,7 @@ fn the_help_of_a_curve_offers_only_what_it_takes() {
         String::from_utf8(output.stdout).unwrap()
     };
     for curve in [help(&["curve", "--help"]), help(&["curve", "-h"]), help(&["--help"])] {
-        for refused in ["--rate <", "--chaos <", "--on-node-fail <", "--verify\n"] {
+        for refused in ["--rate <", "--chaos <", "--on-node-fail <", "--verify\n", "--trace <"] {
             assert!(!curve.contains(refused), "{refused}: {curve}");
         }
         assert!(curve.contains("--rates <LOADS>"), "{curve}");
@@ -324,6 +326,72 @@ fn check_outputs(result: &RunResult, dir: &Path) {
     let again = kv_bench(&["report", "--plots"]).arg(dir).output().unwrap();
     assert!(again.status.success(), "{}", stderr(&again));
     assert!(pictures.map(|file| fs::read(file).unwrap()) == before, "from the result alone");
+}
+
+/// The limit of a point's time was applied to its warm-up: each point was broken off before it began,
+/// and the curve said that nothing was achieved at any load.
+#[test]
+fn a_warm_up_may_take_longer_than_its_point() {
+    let server = Server::start(|_, _| Answer::Normal);
+    let dir = TempDir::new().unwrap();
+    let words = ["--rates", "50,100", "--repeat", "1", "--warmup", "2500ms", "--curve-time", "11s"];
+    let output = curve_of(&server, dir.path(), &words).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = result_in(dir.path());
+    assert!(result.open_curve.unwrap().length_s * 2.0 < 2.5);
+    for point in result.points {
+        assert!(!point.broken_off && point.operations > 10, "{point:?}");
+    }
+}
+
+/// Puts that fill a cache were counted as what had been asked for: of 100 operations per second 200 were
+/// achieved.
+#[test]
+fn what_is_achieved_of_a_load_does_not_count_the_fills_after_misses() {
+    let server = Server::start(|_, words| match words[0].as_str() {
+        "GET" => Answer::Raw(b"$-1\r\n"),
+        _ => Answer::Normal,
+    });
+    let dir = TempDir::new().unwrap();
+    let words =
+        ["--workload", "cache", "--rates", "100,200", "--repeat", "1", "--curve-time", "4s"];
+    let output = curve_of(&server, dir.path(), &words).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    for point in result_in(dir.path()).points {
+        let (asked, achieved) = (point.rate_asked_ops_s.unwrap(), point.achieved_ops_s.unwrap());
+        assert!(achieved < asked * 1.1, "{point:?}");
+        assert!((point.throughput_ops_s / achieved - 2.0).abs() < 0.1, "{point:?}");
+    }
+}
+
+/// A server that hung was told as the end of what it can do.
+#[test]
+fn a_server_that_is_lost_is_no_saturation() {
+    let hangs = Arc::new(AtomicBool::new(false));
+    let is_hung = Arc::clone(&hangs);
+    let server = Server::start(move |_, _| match is_hung.load(Ordering::SeqCst) {
+        true => Answer::Never,
+        false => Answer::Normal,
+    });
+    let dir = TempDir::new().unwrap();
+    let words = ["--rates", "100,200", "--curve-time", "7s"];
+    let mut curve = curve_of(&server, dir.path(), &words);
+    let curve = curve.stderr(Stdio::piped()).spawn().unwrap();
+    let path = dir.path().join("result.json");
+    wait_for(|| report::json::load(&path).ok().filter(|result| !result.points.is_empty()));
+    // Behind the next point's warm-up, and before its end.
+    let seen = || server.seen.lock().unwrap().len();
+    let before = seen();
+    wait_for(|| (seen() > before + 60).then_some(()));
+    server.refuse();
+    hangs.store(true, Ordering::SeqCst);
+    let output = curve.wait_with_output().unwrap();
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("does not answer any more"), "{told}");
+    let result = result_in(dir.path());
+    assert!(result.partial && result.open_curve.unwrap().saturation.is_none());
+    assert_eq!(result.points.len(), 1);
 }
 
 #[test]

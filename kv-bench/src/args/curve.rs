@@ -29,13 +29,20 @@ result marks the knee of p99 and the load from which on less is achieved than \
 offered. --threads and --clients are as with --rate. Examples: --rates auto; \
 --rates 1k..100k/10 --repeat 3 --curve-time 1m";
 
+const CURVE_EXIT_CODES: &str = "\
+Exit codes: 0 fine; 1 the run failed or was cut short; 2 wrong usage; 5 untrusted under --strict.";
+
 // What a curve refuses is not offered: it is hidden, and told by name to who types it all the same.
 #[derive(Debug, Clone, Args)]
 #[command(
+    after_help = CURVE_EXIT_CODES,
     mut_arg("rate", |arg| arg.hide(true)),
     mut_arg("chaos", |arg| arg.hide(true)),
     mut_arg("on_node_fail", |arg| arg.hide(true)),
-    mut_arg("verify", |arg| arg.hide(true))
+    mut_arg("verify", |arg| arg.hide(true)),
+    mut_arg("trace", |arg| arg.hide(true)),
+    mut_arg("trace_format", |arg| arg.hide(true)),
+    mut_arg("trace_speed", |arg| arg.hide(true))
 )]
 pub struct CurveArgs {
     #[command(flatten)]

@@ -55,7 +55,10 @@ pub enum LaunchError {
 /// What a running phase looks like from outside.
 #[derive(Debug, Clone)]
 pub struct Live {
+    /// Of those that were drawn, as a phase is asked for so many.
     pub attempted: u64,
+    /// Puts that were attempted after gets that found nothing.
+    pub fills: u64,
     pub failed: u64,
     /// Operations without an outcome.
     pub outstanding: u64,
@@ -334,6 +337,7 @@ impl Fleet {
             waiting_since_ns.map_or(now_ns, |since_ns| since_ns.max(last_reply_ns));
         Live {
             attempted: sum(|p| p.attempted.load(Ordering::Relaxed)),
+            fills: sum(|p| p.fills.load(Ordering::Relaxed)),
             failed: sum(|p| p.failed.load(Ordering::Relaxed)),
             outstanding: sum(|p| p.outstanding.load(Ordering::Relaxed)),
             backlog: sum(|p| p.backlog.load(Ordering::Relaxed)),

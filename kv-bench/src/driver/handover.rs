@@ -21,6 +21,7 @@ pub(super) const INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Published {
     pub(super) attempted: AtomicU64,
+    pub(super) fills: AtomicU64,
     pub(super) failed: AtomicU64,
     /// Operations without an outcome.
     pub(super) outstanding: AtomicU64,
@@ -45,6 +46,7 @@ impl Published {
     pub(super) fn reset(&self) {
         let figures = [
             &self.attempted,
+            &self.fills,
             &self.failed,
             &self.outstanding,
             &self.backlog,
@@ -179,6 +181,7 @@ impl Handover {
     pub(super) fn publish(&self, counts: &Counts, load: Load, reach: &Reach) {
         let published = &self.published[self.worker];
         published.attempted.store(counts.drawn(), Ordering::Relaxed);
+        published.fills.store(counts.fills().attempted, Ordering::Relaxed);
         published.failed.store(counts.failed(), Ordering::Relaxed);
         published.outstanding.store(load.outstanding, Ordering::Relaxed);
         published.backlog.store(load.backlog, Ordering::Relaxed);

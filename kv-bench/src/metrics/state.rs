@@ -102,7 +102,8 @@ impl State {
         trust: Option<Trust>,
         name: &dyn Fn(usize) -> String,
     ) {
-        let succeeded = live.attempted.saturating_sub(live.failed);
+        let attempted = live.attempted + live.fills;
+        let succeeded = attempted.saturating_sub(live.failed);
         // A warm-up and the measurement after it each begin at nothing.
         if live.elapsed < self.mark.0 || succeeded < self.mark.1 {
             self.mark = (Duration::ZERO, 0);
@@ -120,9 +121,8 @@ impl State {
             return;
         }
         self.trust = trust.or_else(|| self.trust.take());
+        self.now.operations = self.now.operations.max(attempted);
         // Workers hand over and publish one after the other: either may be the newer.
-        let handed_over = live.tally.nodes.iter().sum();
-        self.now.operations = self.now.operations.max(live.attempted).max(handed_over);
         self.now.failed = self.now.failed.max(live.failed).max(live.tally.errors.total());
         self.now.errors = live.tally.errors.clone();
         self.now.servers = named(&live.tally.nodes, name);

@@ -236,5 +236,5 @@ impl Field {
 
 /// A throughput that may stand on an axis.
 pub(super) fn achieved(point: &result::Point) -> Option<f64> {
-    from_zero(point.throughput_ops_s)
+    from_zero(point.achieved_ops_s())
 }

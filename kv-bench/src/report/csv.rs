@@ -64,6 +64,7 @@ pub(super) fn of(result: &RunResult) -> anyhow::Result<Vec<u8>> {
         duration_s: headline.duration_s,
         rate_asked_ops_s: headline.rate_asked_ops_s,
         throughput_ops_s: headline.throughput_ops_s,
+        achieved_ops_s: None,
         service_us: headline.service_us,
         response_us: headline.response_us,
         lateness_us: headline.lateness_us,

@@ -38,7 +38,7 @@ pub(crate) fn point(point: &Point) -> String {
         Some(true) => ", saturated",
         _ => "",
     };
-    format!("{asked} ops/s: achieved {}{latency}{end}", ops_s(point.throughput_ops_s))
+    format!("{asked} ops/s: achieved {}{latency}{end}", ops_s(point.achieved_ops_s()))
 }
 
 /// What was found, in a sentence.
@@ -135,7 +135,7 @@ pub(super) fn table(points: &[Point], medium: Medium) -> String {
         let us = |value: Option<f64>| value.map_or_else(|| NOTHING.to_owned(), table_us);
         let mut row = vec![
             decimal(point.rate_asked_ops_s.unwrap_or(f64::NAN), 0),
-            decimal(point.throughput_ops_s, 0),
+            decimal(point.achieved_ops_s(), 0),
         ];
         row.extend(tables::shown_percentiles(point_latency(point), samples));
         row.push(us(point.lateness_us.as_ref().map(late)));

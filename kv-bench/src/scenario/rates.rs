@@ -80,6 +80,7 @@ fn check_flags(load: &LoadArgs) -> Result<(), ScenarioError> {
         ("chaos", load.chaos.clone()),
         ("on-node-fail", (load.on_node_fail != "error").then(|| load.on_node_fail.clone())),
         ("verify", callers.verify.then(String::new)),
+        ("trace", load.trace.trace.as_ref().map(|trace| trace.display().to_string())),
     ];
     if let Some((flag, value)) = typed.into_iter().find_map(|(flag, value)| Some((flag, value?))) {
         let problem = "a curve over --rates measures each load for a time of its own, in an open \

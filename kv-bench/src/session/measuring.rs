@@ -77,7 +77,6 @@ impl Session<'_> {
             measurement.chaos = faults.events(&measurement.measured, name);
         }
         let (outages, lost) = self.outages(&mut measurement, cluster);
-        // What piled up before a server that is lost is told by that.
         if let (None, Some(text)) = (&self.halt, measurement.overflow()) {
             self.halt = Some(Halt::Overflowed(text));
         }
@@ -88,7 +87,7 @@ impl Session<'_> {
         measurement.trust = with_outages(trust, &outages);
         measurement.outages = outages;
         if let Some(metrics) = &self.metrics {
-            metrics.settle(&measurement, &|node| cluster.name(node));
+            metrics.settle(&measurement, &|node| cluster.label(node));
         }
         if let Some(faults) = self.faults.take() {
             measurement.outages.extend(faults.missed().map(|fault| {
@@ -123,7 +122,7 @@ impl Session<'_> {
         let note = patience::waited_for(live, until, timeout, name);
         self.progress.show(scene, until, note, &name);
         if let Some(metrics) = &mut self.metrics {
-            metrics.show(scene, &name);
+            metrics.show(scene, &|node| cluster.label(node));
         }
         let faults = self.faults.as_mut().filter(|_| !live.warmup && self.halt.is_none());
         if let Some(Err(error)) = faults.map(|faults| faults.act(live.elapsed, cluster)) {
@@ -137,7 +136,8 @@ impl Session<'_> {
                 .filter(|given_up| !is_excused(given_up.node))
                 .map(Halt::GivenUp);
             let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
-            let limit = self.limit.filter(|&limit| live.elapsed > limit).map(broken_off);
+            let limit = self.limit.filter(|&limit| !live.warmup && live.elapsed > limit);
+            let limit = limit.map(broken_off);
             let lost = cluster.obituary().map(Halt::ServerLost);
             self.halt = lost.or(given_up).or(interrupted).or(limit);
         }
@@ -170,7 +170,9 @@ impl Session<'_> {
         for (node, outage) in outages.iter().enumerate().take(cluster.known()) {
             let name = cluster.name(node);
             let end = self.end_of(node, outage, cluster);
-            if end == End::Lost && self.halt.is_none() {
+            // What piled up before a server that is lost is told by that.
+            let is_free = self.halt.as_ref().is_none_or(|h| matches!(h, Halt::Overflowed(_)));
+            if end == End::Lost && is_free {
                 let told = cluster.obituary().unwrap_or_else(|| {
                     format!(
                         "{name} does not answer any more: see whether it runs and what its log \

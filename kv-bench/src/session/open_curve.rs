@@ -201,6 +201,9 @@ impl Session<'_> {
             return Ok(());
         }
         let measurement = &measured.0;
+        if measurement.measured.counts.attempted() == 0 {
+            bail!("{name}: no operation of it had an outcome");
+        }
         let told = measurement.outages.iter().map(|text| format!("{name}: {text}"));
         climb.warnings.extend(told);
         let falls_short = measurement.achieved(length).falls_short();
@@ -284,7 +287,7 @@ impl Climb<'_> {
         let beyond = self.points.iter().filter(|point| {
             point.operations > 0 && point.rate_asked_ops_s >= Some(found.from_ops_s)
         });
-        let mut achieved: Vec<f64> = beyond.map(|point| point.throughput_ops_s).collect();
+        let mut achieved: Vec<f64> = beyond.map(Point::achieved_ops_s).collect();
         achieved.sort_by(f64::total_cmp);
         Some(CurveSaturation {
             from_ops_s: found.from_ops_s,
