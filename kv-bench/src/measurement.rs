@@ -191,12 +191,12 @@ impl Use {
 /// What is known of a measurement while it goes on.
 fn so_far(plan: &Plan, live: &Live, before: &Use) -> Facts {
     let (mut facts, _) = facts(plan, &live.efforts, before, &Use::read(plan));
-    let asked = plan.rate_asked_ops_s().zip(live.keeping);
-    facts.pace = asked.map(|(asked_ops_s, keeping)| Pace {
+    let asked_ops_s = plan.rate_asked_ops_s();
+    facts.pace = live.keeping.map(|keeping| Pace {
         asked_ops_s,
         // What a ramp asks for by now is not what it does on average: it is kept until shown
         // otherwise by lateness.
-        achieved_ops_s: asked_ops_s,
+        achieved_ops_s: asked_ops_s.unwrap_or(0.0),
         lateness_p99_us: keeping.lateness_p99_ns as f64 / 1e3,
         response_p50_us: keeping.response_p50_ns as f64 / 1e3,
         waited_share: 0.0,
@@ -287,13 +287,15 @@ impl Measurement {
 
     /// How an open loop kept its schedule; `None` of a closed one, and where nothing succeeded.
     fn pace(&self) -> Option<Pace> {
-        let asked_ops_s = self.rate_asked_ops_s?;
+        if !self.measured.latencies.is_open() {
+            return None;
+        }
         let counts = &self.measured.counts;
         // What a cache puts is due when it is wanted, and never late.
         let lateness = self.measured.latencies.all_drawn(Time::Lateness);
         let response = self.measured.latencies.drawn_successes(Time::Response);
         (!response.is_empty()).then(|| Pace {
-            asked_ops_s,
+            asked_ops_s: self.rate_asked_ops_s,
             achieved_ops_s: self.drawn_ops_s(),
             lateness_p99_us: lateness.value_at_quantile(0.99) as f64 / 1e3,
             response_p50_us: response.value_at_quantile(0.5) as f64 / 1e3,
@@ -471,11 +473,14 @@ impl Measurement {
 
     /// Why the run was broken off, when more was due than could wait.
     pub(crate) fn overflow(&self) -> Option<String> {
-        let asked_ops_s = self.rate_asked_ops_s.filter(|_| self.measured.counts.overflowed)?;
+        if !self.measured.counts.overflowed {
+            return None;
+        }
         let achieved_ops_s = self.drawn_ops_s();
         if let Some(speed) = self.facts.trace_speed {
-            return Some(trace_overflow(speed, asked_ops_s, achieved_ops_s));
+            return Some(trace_overflow(speed, self.rate_asked_ops_s, achieved_ops_s));
         }
+        let asked_ops_s = self.rate_asked_ops_s?;
         let (answered, fix) = if achieved_ops_s >= 1.0 {
             let [achieved, asked] =
                 [achieved_ops_s, asked_ops_s].map(|ops_s| grouped(ops_s as u64));

@@ -39,7 +39,8 @@ const LATENESS_SHARE_MAX: f64 = 0.10;
 /// How an open loop kept its schedule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
-    pub asked_ops_s: f64,
+    /// `None` where it is not known before the end, as of a trace on standard input.
+    pub asked_ops_s: Option<f64>,
     pub achieved_ops_s: f64,
     /// Of all operations.
     pub lateness_p99_us: f64,

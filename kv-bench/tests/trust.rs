@@ -304,7 +304,7 @@ fn a_kernel_that_does_not_count_waiting_is_not_taken_for_no_waiting() {
 /// An open loop that kept its schedule.
 fn on_time() -> Pace {
     Pace {
-        asked_ops_s: 10_000.0,
+        asked_ops_s: Some(10_000.0),
         achieved_ops_s: 9_990.0,
         lateness_p99_us: 10.0,
         response_p50_us: 100.0,
@@ -438,10 +438,22 @@ fn workers_that_wait_for_a_trace_to_be_read_measure_the_reader() {
     assert!(reasons.contains("a plain file is read faster than a compressed one"), "{reasons}");
 }
 
+/// What a trace on standard input asks for is known when it is over.
+#[test]
+fn an_open_loop_of_no_known_rate_is_judged_by_its_lateness_too() {
+    let unknown = Pace { asked_ops_s: None, achieved_ops_s: 500.0, ..on_time() };
+    assert_eq!(paced(unknown, calm()).0, Verdict::Trusted);
+    let late = Pace { lateness_p99_us: 1e6, waited_share: 0.5, ..unknown };
+    let (word, limit, reasons) = paced(late, calm());
+    assert_eq!((word, limit), (Verdict::Untrusted, Limit::Schedule));
+    assert!(reasons.contains("50.0 % of the operations waited for a client"), "{reasons}");
+    assert!(!reasons.contains("asked for"), "{reasons}");
+}
+
 #[test]
 fn a_trace_that_servers_do_not_keep_up_with_is_advised_a_lower_speed() {
     let pace = Pace {
-        asked_ops_s: 1000.0,
+        asked_ops_s: Some(1000.0),
         achieved_ops_s: 500.0,
         lateness_p99_us: 1e6,
         response_p50_us: 1e5,

@@ -59,14 +59,23 @@ impl Measurement {
 }
 
 /// Why the run was broken off, when operations waited for too long.
-pub(super) fn trace_overflow(speed: f64, asked_ops_s: f64, achieved_ops_s: f64) -> String {
-    let lower = speed * SUSTAINED * (achieved_ops_s / asked_ops_s).min(1.0);
+pub(super) fn trace_overflow(speed: f64, asked_ops_s: Option<f64>, achieved_ops_s: f64) -> String {
+    let achieved = grouped(achieved_ops_s as u64);
+    let (answered, slower) = match asked_ops_s {
+        Some(asked_ops_s) => {
+            let lower = speed * SUSTAINED * (achieved_ops_s / asked_ops_s).min(1.0);
+            (
+                format!(
+                    "{achieved} of the {} ops/s that it has at this speed",
+                    grouped(asked_ops_s as u64)
+                ),
+                format!("--trace-speed {}", decimal(lower.max(0.001), 3)),
+            )
+        }
+        None => (format!("{achieved} ops/s"), "a lower --trace-speed".to_owned()),
+    };
     format!(
         "operations of the trace had waited for more than 10 s, and no more could: the servers answered \
-         {} of the {} ops/s that it has at this speed; ask for --trace-speed {}, or, if the servers are \
-         not busy, for more --clients or a --pipeline",
-        grouped(achieved_ops_s as u64),
-        grouped(asked_ops_s as u64),
-        decimal(lower.max(0.001), 3)
+         {answered}; ask for {slower}, or, if the servers are not busy, for more --clients or a --pipeline"
     )
 }

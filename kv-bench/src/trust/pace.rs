@@ -40,8 +40,10 @@ pub(super) fn late(facts: &Facts, pace: &Pace) -> Option<(Limit, Vec<String>)> {
     }
     let (limit, mut why) = if facts.in_process || pace.waited_share < WAITED_SHARE_MIN {
         late_generator(facts)
-    } else if pace.achieved_ops_s < pace.asked_ops_s * ACHIEVED_SHARE_MIN {
-        saturated(facts, pace)
+    } else if let Some(asked_ops_s) =
+        pace.asked_ops_s.filter(|asked| pace.achieved_ops_s < asked * ACHIEVED_SHARE_MIN)
+    {
+        saturated(facts, (asked_ops_s, pace.achieved_ops_s))
     } else {
         too_few_clients(facts, pace)
     };
@@ -50,21 +52,21 @@ pub(super) fn late(facts: &Facts, pace: &Pace) -> Option<(Limit, Vec<String>)> {
 }
 
 /// The servers answered too slowly for the rate, whatever the number of clients.
-fn saturated(facts: &Facts, pace: &Pace) -> (Limit, Vec<String>) {
+fn saturated(facts: &Facts, (asked_ops_s, achieved_ops_s): (f64, f64)) -> (Limit, Vec<String>) {
     let used_up = used_up(facts);
     let limit = if used_up.is_some() { Limit::Server } else { Limit::Schedule };
-    let sustained_ops_s = (pace.achieved_ops_s * SUSTAINED).max(1.0);
+    let sustained_ops_s = (achieved_ops_s * SUSTAINED).max(1.0);
     let rate = match facts.trace_speed {
         Some(speed) => {
-            let lower = speed * sustained_ops_s / pace.asked_ops_s;
+            let lower = speed * sustained_ops_s / asked_ops_s;
             format!("--trace-speed {}", decimal(lower.max(0.001), 3))
         }
         None => format!("--rate {}", sustained_ops_s as u64),
     };
     let mut why = vec![format!(
         "the servers answered {} of the {} ops/s asked for, and the rest waited",
-        grouped(pace.achieved_ops_s as u64),
-        grouped(pace.asked_ops_s as u64)
+        grouped(achieved_ops_s as u64),
+        grouped(asked_ops_s as u64)
     )];
     why.extend(used_up);
     why.push(format!("likely trusted: {}", command(&facts.arguments, &[&rate])));

@@ -1,0 +1,102 @@
+//! Traces that come on standard input, of which nobody knows how much there is and when it comes.
+
+mod program;
+#[allow(dead_code, reason = "other tests need more of it")]
+mod scripted;
+mod server;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Output, Stdio};
+
+use kv_bench::report;
+use kv_bench::result::RunResult;
+use program::{kv_bench, stderr, wait_for};
+use scripted::Answer;
+use server::Server;
+use tempfile::TempDir;
+
+/// A run that reads a trace from a pipe.
+struct Piped {
+    child: Child,
+    /// Open until it is dropped: more may come.
+    stdin: Option<ChildStdin>,
+    out: PathBuf,
+}
+
+impl Piped {
+    fn start(target: &str, dir: &Path, words: &[&str]) -> Self {
+        let out = dir.join("results");
+        let mut command = kv_bench(&["run", "--threads", "1", "--trace", "-", "--target", target]);
+        command.args(words).arg("--out").arg(&out);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        let stdin = child.stdin.take();
+        Self { child, stdin, out }
+    }
+
+    fn write(&mut self, lines: &str) {
+        let stdin = self.stdin.as_mut().expect("it is open");
+        // It may be over before it has read all.
+        drop(stdin.write_all(lines.as_bytes()));
+    }
+
+    /// Waits for its end, with the pipe as it is.
+    fn end(mut self) -> (Output, Option<RunResult>) {
+        wait_for(|| self.child.try_wait().expect("it is ours"));
+        let result = report::json::load(&self.out.join("result.json"));
+        (self.child.wait_with_output().expect("it has ended"), result.ok())
+    }
+}
+
+/// Gets as MONITOR prints them, one every `gap_us`.
+fn gets(count: u64, gap_us: u64) -> String {
+    let mut lines = String::new();
+    for number in 0..count {
+        let at_us = number * gap_us;
+        let (seconds, micros) = (1000 + at_us / 1_000_000, at_us % 1_000_000);
+        writeln!(lines, "{seconds}.{micros:06} [0 127.0.0.1:1] \"get\" \"key:{}\"", number % 100)
+            .expect("memory");
+    }
+    lines
+}
+
+/// More was due than could wait, and the run was broken off for it: but it ended as if all were well,
+/// because an overflow was told by the rate that was asked for, and nobody knows that of a pipe. The same
+/// held for a file of one moment.
+#[test]
+fn a_backlog_of_a_trace_without_a_rate_is_an_error_too() {
+    let server = scripted::Server::start(|_, words| match words[0].as_str() {
+        "get" => Answer::Never,
+        _ => Answer::Normal,
+    });
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--timeout", "60s", "--duration", "40s"];
+    let mut run = Piped::start(&server.address.to_string(), dir.path(), &words);
+    run.write(&gets(45_000, 0));
+    let (output, result) = run.end();
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("operations of the trace had waited for more than 10 s"), "{told}");
+    assert!(told.contains("answered 0 ops/s; ask for a lower --trace-speed"), "{told}");
+    assert!(result.expect("what was measured").partial);
+}
+
+/// Whether it kept its schedule was asked only where the rate was known: one from a pipe was trusted
+/// however late it was.
+#[test]
+fn a_timed_trace_from_a_pipe_is_judged_by_its_lateness() {
+    let server = Server::ready();
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--duration", "10s"];
+    let mut run = Piped::start(&server.address.to_string(), dir.path(), &words);
+    run.write(&gets(3000, 100));
+    run.stdin = None;
+    let (output, result) = run.end();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = result.expect("a result");
+    assert_eq!((result.headline.operations, result.headline.rate_asked_ops_s), (3000, None));
+    let evidence = "99 % of operations were sent within";
+    assert!(result.trust.reasons.iter().any(|r| r.contains(evidence)), "{:?}", result.trust);
+}
