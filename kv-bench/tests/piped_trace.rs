@@ -100,3 +100,25 @@ fn a_timed_trace_from_a_pipe_is_judged_by_its_lateness() {
     let evidence = "99 % of operations were sent within";
     assert!(result.trust.reasons.iter().any(|r| r.contains(evidence)), "{:?}", result.trust);
 }
+
+/// A pipe that nobody writes to and nobody closes held up a run beyond its time, and beyond the number of
+/// operations that it had asked for: its reader looked at both when the next line had come.
+#[test]
+fn a_run_ends_though_its_pipe_stays_open() {
+    let server = Server::ready();
+    let dir = TempDir::new().expect("a folder");
+    let cases: [(&[&str], u64); 3] = [
+        (&["--duration", "1s"], 3000),
+        (&["--requests", "3000"], 3000),
+        (&["--trace-speed", "max", "--requests", "2900"], 2900),
+    ];
+    for (words, operations) in cases {
+        let mut run = Piped::start(&server.address.to_string(), dir.path(), words);
+        run.write(&gets(operations, 100));
+        let (output, result) = run.end();
+        assert!(output.status.success(), "{words:?}: {}", stderr(&output));
+        let result = result.expect("a result");
+        assert_eq!(result.headline.operations, operations, "{words:?}");
+        assert!(!result.partial, "{words:?}");
+    }
+}

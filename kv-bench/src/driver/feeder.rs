@@ -34,6 +34,8 @@ pub(super) struct Status {
     pub(super) horizon_ns: AtomicU64,
     /// It waits for a worker to make room: nobody waits for it.
     pub(super) is_waiting: AtomicBool,
+    /// It waits for a pipe, and has handed out all that came.
+    pub(super) is_dry: AtomicBool,
     is_unwanted: AtomicBool,
     report: Mutex<Replayed>,
 }
@@ -149,14 +151,7 @@ impl Dealer {
         let (mut spread, mut requests) = (replay.spread(), replay.requests());
         let read = reading.each(|tally, step| match step {
             Step::Entry(entry) => self.take(tally, entry, replay, (&mut spread, &mut requests)),
-            Step::Wait => {
-                self.hand_out();
-                // Who has something begins with it.
-                if self.operations > 0 {
-                    self.started = None;
-                }
-                if self.is_unwanted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            }
+            Step::Wait => self.dry_up(),
         });
         if reading.is_hopeless() {
             failure = Some(too_bad(&reading.tally, replay.format));
@@ -179,10 +174,8 @@ impl Dealer {
         let stream = u64::from(Requests::hash(&entry.action)) % streams;
         let worker = (stream / u64::from(self.clients)) as usize;
         let client = (stream % u64::from(self.clients)) as u32;
+        self.status.is_dry.store(false, Ordering::Relaxed);
         for _ in 0..entry.times {
-            if self.operations >= replay.operations {
-                return ControlFlow::Break(());
-            }
             if replay.is_timed() {
                 self.due_ns = spread.due_ns(entry.at_ns);
                 if u128::from(self.due_ns) >= replay.before.as_nanos() {
@@ -191,7 +184,9 @@ impl Dealer {
             }
             requests.push(&entry.action, &mut self.blocks[worker], client, self.due_ns);
             self.operations += 1;
-            if self.blocks[worker].is_full() && !self.send(worker, tally) {
+            let is_wanted = !self.blocks[worker].is_full() || self.send(worker, tally);
+            // Before the next line is looked for, which a pipe may never have.
+            if !is_wanted || self.operations >= replay.operations {
                 return ControlFlow::Break(());
             }
         }
@@ -215,7 +210,8 @@ impl Dealer {
         is_sent
     }
 
-    /// Waits until a worker takes its block, and hands out what others get room for meanwhile.
+    /// Waits until a worker takes its block, and hands out what others get room for meanwhile. False when
+    /// the worker is gone, or nobody wants any more.
     fn wait(&mut self, worker: usize, mut block: Block) -> bool {
         loop {
             match self.senders[worker].send_timeout(block, LOOK_EVERY) {
@@ -232,19 +228,42 @@ impl Dealer {
         self.status.is_unwanted.load(Ordering::Relaxed)
     }
 
+    /// Hands out all there is before it waits for a pipe: nobody knows for how long.
+    fn dry_up(&mut self) -> ControlFlow<()> {
+        self.hand_out();
+        // Who has something begins with it.
+        if self.operations > 0 {
+            self.started = None;
+        }
+        self.status.is_waiting.store(true, Ordering::Relaxed);
+        let is_wanted = (0..self.blocks.len()).all(|worker| self.hand_over(worker));
+        self.status.is_waiting.store(false, Ordering::Relaxed);
+        self.hand_out();
+        self.status.is_dry.store(true, Ordering::Release);
+        if is_wanted && !self.is_unwanted() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }
+
     /// Hands out what is left.
     fn finish(&mut self) {
         self.hand_out();
         self.started = None;
         self.status.is_waiting.store(true, Ordering::Relaxed);
         for worker in 0..self.blocks.len() {
-            let block = self.swap(worker);
-            if !block.records.is_empty() {
-                // One that is gone wants nothing.
-                let _ = self.wait(worker, block);
-            }
+            // One that is gone wants nothing.
+            let _ = self.hand_over(worker);
             self.senders[worker] = bounded(0).0;
         }
+    }
+
+    /// Hands over a worker's block, if there is anything in it, as soon as there is room. False as of
+    /// [`Dealer::wait`].
+    fn hand_over(&mut self, worker: usize) -> bool {
+        let block = self.swap(worker);
+        block.records.is_empty() || self.wait(worker, block)
     }
 
     /// Hands out blocks that are not full, to all who have room for them. When that is all of them, there

@@ -216,6 +216,15 @@ impl Part {
         self.is_over && self.fresh.is_empty() && self.waiting == 0
     }
 
+    /// The time is over: what a pipe has not brought by now is no part of it. Returns whether there is
+    /// nothing more to begin.
+    pub(super) fn expire(&mut self) -> bool {
+        // In this order: what came was handed out before.
+        let is_dry = self.feed.status.is_dry.load(Ordering::Acquire);
+        self.is_over |= is_dry && self.fresh.is_empty() && self.feed.blocks.is_empty();
+        self.is_done()
+    }
+
     /// When to look again.
     pub(super) fn wake_ns(&mut self, now_ns: u64) -> Option<u64> {
         if let Some(&slot) = self.fresh.front() {

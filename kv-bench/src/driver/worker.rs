@@ -538,7 +538,7 @@ impl<T: Target> Worker<T> {
                 let load = self.load();
                 self.recorder.counts.outstanding_at_end = load.outstanding + load.backlog;
             }
-            if !self.is_timed {
+            if !self.is_timed || self.replay.as_mut().is_some_and(|part| part.expire()) {
                 self.finish();
             }
         }
