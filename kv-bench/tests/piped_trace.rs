@@ -120,5 +120,8 @@ fn a_run_ends_though_its_pipe_stays_open() {
         let result = result.expect("a result");
         assert_eq!(result.headline.operations, operations, "{words:?}");
         assert!(!result.partial, "{words:?}");
+        // What its reader says of itself, it says before it waits.
+        let trace = result.trace.expect("a trace");
+        assert_eq!((trace.operations, trace.lines), (operations, operations), "{words:?}");
     }
 }

@@ -151,7 +151,7 @@ impl Dealer {
         let (mut spread, mut requests) = (replay.spread(), replay.requests());
         let read = reading.each(|tally, step| match step {
             Step::Entry(entry) => self.take(tally, entry, replay, (&mut spread, &mut requests)),
-            Step::Wait => self.dry_up(),
+            Step::Wait => self.dry_up(tally),
         });
         if reading.is_hopeless() {
             failure = Some(too_bad(&reading.tally, replay.format));
@@ -229,7 +229,8 @@ impl Dealer {
     }
 
     /// Hands out all there is before it waits for a pipe: nobody knows for how long.
-    fn dry_up(&mut self) -> ControlFlow<()> {
+    fn dry_up(&mut self, tally: &Tally) -> ControlFlow<()> {
+        self.note(tally);
         self.hand_out();
         // Who has something begins with it.
         if self.operations > 0 {
@@ -296,9 +297,6 @@ impl Dealer {
     /// What is known so far, for who does not wait for the end.
     fn note(&self, tally: &Tally) {
         let mut report = self.status.report.lock().unwrap_or_else(PoisonError::into_inner);
-        report.operations = self.operations;
-        if report.tally.lines + 100_000 < tally.lines || report.tally.bad != tally.bad {
-            report.tally = tally.clone();
-        }
+        *report = Replayed { tally: tally.clone(), operations: self.operations, failure: None };
     }
 }
