@@ -125,3 +125,20 @@ fn a_run_ends_though_its_pipe_stays_open() {
         assert_eq!((trace.operations, trace.lines), (operations, operations), "{words:?}");
     }
 }
+
+/// The due time of a line that a pipe brought was beyond what nanoseconds in 64 bits hold, and the worker
+/// that was to wait for it panicked.
+#[test]
+fn a_time_more_than_a_year_away_ends_the_trace_with_an_error() {
+    let server = Server::ready();
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--trace-speed", "0.1", "--requests", "1m"];
+    let mut run = Piped::start(&server.address.to_string(), dir.path(), &words);
+    run.write(&gets(3000, 10));
+    run.write("9999999999.000000 [0 127.0.0.1:1] \"get\" \"late\"\n");
+    let (output, result) = run.end();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let told = "standard input: the time of line 3001 is more than a year away";
+    assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    assert_eq!(result.expect("what was measured").headline.operations, 3000);
+}

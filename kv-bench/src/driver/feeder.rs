@@ -15,7 +15,8 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
 
 use crate::trace::{
-    Block, Entry, Payload, Reading, Replay, Requests, Spread, Step, Tally, describe, too_bad,
+    Block, Entry, LENGTH_MAX, Payload, Reading, Replay, Requests, Spread, Step, Tally, describe,
+    too_bad,
 };
 
 /// Blocks that wait for one worker at most.
@@ -105,6 +106,7 @@ impl Feeder {
             clients,
             operations: 0,
             due_ns: 0,
+            failure: None,
         };
         let replay = Arc::clone(replay);
         let thread = std::thread::Builder::new().name("trace".to_owned()).spawn(move || {
@@ -143,23 +145,23 @@ struct Dealer {
     operations: u64,
     /// The last operation's.
     due_ns: u64,
+    failure: Option<String>,
 }
 
 impl Dealer {
     fn deal(&mut self, replay: &Replay, mut reading: Reading) -> Replayed {
-        let mut failure = None;
         let (mut spread, mut requests) = (replay.spread(), replay.requests());
         let read = reading.each(|tally, step| match step {
             Step::Entry(entry) => self.take(tally, entry, replay, (&mut spread, &mut requests)),
             Step::Wait => self.dry_up(tally),
         });
         if reading.is_hopeless() {
-            failure = Some(too_bad(&reading.tally, replay.format));
+            self.failure = Some(too_bad(&reading.tally, replay.format));
         }
         self.finish();
         let failed = read.err().map(|error| describe(&error));
         let name = replay.source.name();
-        let failure = failed.or(failure).map(|why| format!("{name}: {why}"));
+        let failure = failed.or(self.failure.take()).map(|why| format!("{name}: {why}"));
         Replayed { tally: reading.tally.clone(), operations: self.operations, failure }
     }
 
@@ -179,6 +181,11 @@ impl Dealer {
             if replay.is_timed() {
                 self.due_ns = spread.due_ns(entry.at_ns);
                 if u128::from(self.due_ns) >= replay.before.as_nanos() {
+                    return ControlFlow::Break(());
+                }
+                if u128::from(self.due_ns) > LENGTH_MAX.as_nanos() {
+                    let why = format!("the time of line {} is more than a year away", tally.lines);
+                    self.failure = Some(why);
                     return ControlFlow::Break(());
                 }
             }

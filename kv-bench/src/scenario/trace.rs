@@ -9,13 +9,12 @@ use super::place::{Place, trace_prefix};
 use crate::args::LoadArgs;
 use crate::driver::Until;
 use crate::target::{Protocol, redacted};
-use crate::trace::{Format, Replay, Speed, Wish};
+use crate::trace::{Format, LENGTH_MAX, Replay, Speed, Wish};
 
 /// More operations than any trace has.
 const REQUESTS_MAX: u64 = 1_000_000_000_000;
 /// The last operation is due within the run.
 const LAST: Duration = Duration::from_millis(1);
-const LENGTH_MAX: Duration = Duration::from_hours(365 * 24);
 
 const OWN_CONTENT: &str = "a trace says itself which operations there are, on which keys, and of which \
                            sizes: leave it out, or --trace";

@@ -34,7 +34,7 @@ pub use input::{Checksum, Lines, Source};
 pub use meta::Columns;
 pub use monitor::Monitor;
 pub use reading::{Fit, Reading, Step};
-pub use replay::{Replay, Wish, describe};
+pub use replay::{LENGTH_MAX, Replay, Wish, describe};
 pub use requests::Requests;
 pub use spread::{Seconds, Spread};
 pub use survey::{Cut, Survey};

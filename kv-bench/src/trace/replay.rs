@@ -21,6 +21,8 @@ use crate::workload::{COMMANDS_MAX, Command, Kind, Mix};
 
 /// What commands are counted as that have no name of their own.
 const OTHERS: &str = "others";
+/// No run takes longer.
+pub const LENGTH_MAX: Duration = Duration::from_hours(365 * 24);
 
 /// A trace that has been looked at, and how it is replayed.
 #[derive(Debug, Clone)]
