@@ -94,7 +94,7 @@ fn trace(args: &LoadArgs, replay: &Replay) -> TraceRecord {
         compressed: replay.is_compressed,
         bytes: replay.bytes,
         sha256: replay.sha256.clone(),
-        operations: is_whole.then(|| survey.operations()),
+        operations: replay.operations(),
         length_s: (is_whole && survey.has_times).then(|| survey.length.as_secs_f64()),
     }
 }

@@ -1,4 +1,4 @@
-//! Traces: what their lines mean, when their operations are due, and what is refused.
+//! Traces as a whole: what is in them, when their operations are due, and what is refused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,243 +9,12 @@ use std::time::Duration;
 use kv_bench::schedule::Process;
 use kv_bench::target::Protocol;
 use kv_bench::trace::{
-    Action, Block, Columns, Entry, Format, KEY_BYTES_MAX, Key, Line, Monitor, Payload, Replay,
-    Requests, Speed, Spread, Step, Unlike, Wish, parse_twitter,
+    Action, Block, Format, Key, Payload, Replay, Requests, Speed, Spread, Step, Wish,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-fn entry(at_s: u64, action: Action<'_>) -> Result<Line<'_>, Unlike> {
-    Ok(Line::Entry(Entry { at_ns: at_s * 1_000_000_000, times: 1, action }))
-}
-
-fn key(text: &str) -> Key<'_> {
-    Key { text: text.as_bytes(), bytes: text.len() }
-}
-
-/// What is wrong with a line.
-fn problem(line: Result<Line<'_>, Unlike>) -> String {
-    line.expect_err("a bad line").0
-}
-
-#[test]
-fn a_line_of_twitters_is_an_operation_with_its_sizes_and_its_time_to_live() {
-    let put = |ttl_s| Action::Put { key: key("ab"), value_bytes: 213, ttl_s };
-    assert_eq!(parse_twitter(b"12,ab,2,213,7,set,3600"), entry(12, put(Some(3600))));
-    for name in ["add", "replace", "cas", "append", "prepend"] {
-        let line = format!("12,ab,2,213,7,{name},0");
-        assert_eq!(parse_twitter(line.as_bytes()), entry(12, put(None)), "{name}");
-    }
-    for name in ["get", "gets"] {
-        let line = format!("0,ab,2,0,7,{name},0");
-        assert_eq!(parse_twitter(line.as_bytes()), entry(0, Action::Get { key: key("ab") }));
-    }
-    assert_eq!(parse_twitter(b"1,ab,2,0,7,delete,0"), entry(1, Action::Delete { key: key("ab") }));
-    assert_eq!(parse_twitter(b"1,ab,2,0,7,incr,0"), entry(1, Action::Increment { key: key("ab") }));
-    assert_eq!(parse_twitter(b"1,ab,2,0,7,decr,0"), entry(1, Action::Decrement { key: key("ab") }));
-    // A key that was longer than its anonymized text, and one with commas in it.
-    let long = Key { text: b"ab", bytes: 20 };
-    assert_eq!(parse_twitter(b"1,ab,20,0,7,get,0"), entry(1, Action::Get { key: long }));
-    assert_eq!(parse_twitter(b"1,a,b,3,0,7,get,0"), entry(1, Action::Get { key: key("a,b") }));
-    assert_eq!(parse_twitter(b""), Ok(Line::Nothing));
-}
-
-#[test]
-fn a_bad_line_tells_what_was_expected() {
-    let cases: [(&[u8], &str); 9] = [
-        (b"nonsense", "expected timestamp,key,key size"),
-        (b"1,ab,2,0,7,get", "expected timestamp,key,key size"),
-        (b"x,ab,2,0,7,get,0", "'x' where the time in seconds, a whole number, is expected"),
-        (b"-1,ab,2,0,7,get,0", "'-1' where the time in seconds"),
-        (b"1,,0,0,7,get,0", "an empty key"),
-        (b"1,a\0b,3,0,7,get,0", "a zero byte in the key"),
-        (b"1,ab,65537,0,7,get,0", "the key's size 65537, where 65536 is the most"),
-        (b"1,ab,2,5000000000,7,set,0", "the value's size 5000000000, where 536870912 is the most"),
-        (b"1,ab,2,0,7,peek,0", "the operation 'peek', which is none of get, gets, set"),
-    ];
-    for (line, expected) in cases {
-        let problem = problem(parse_twitter(line));
-        assert!(problem.contains(expected), "{}: {problem}", line.escape_ascii());
-    }
-    let long = format!("1,{},2,0,7,get,0", "k".repeat(KEY_BYTES_MAX + 1));
-    assert!(problem(parse_twitter(long.as_bytes())).contains("a key of 65537 bytes"));
-}
-
-#[test]
-fn columns_of_metas_are_known_by_their_names() {
-    let columns =
-        Columns::read(b"op_time,key,key_size,op,op_count,size,cache_hits,ttl").expect("2022");
-    let key = Key { text: b"1668", bytes: 31 };
-    let put = Action::Put { key, value_bytes: 520, ttl_s: Some(60) };
-    assert_eq!(
-        columns.parse(b"5,1668,31,SET,3,520,0,60"),
-        Ok(Line::Entry(Entry { at_ns: 5_000_000_000, times: 3, action: put }))
-    );
-    assert_eq!(columns.parse(b"5,1668,31,GET_LEASE,1,0,1,0"), entry(5, Action::Get { key }));
-    assert_eq!(columns.parse(b"5,1668,31,DELETE,1,0,1,0"), entry(5, Action::Delete { key }));
-    // Of 2024, and one of the first ones, in another order and without a time.
-    let later = b"op_time,key,key_size,op,op_count,size,cache_hits,ttl,usecase,sub_usecase";
-    let later = Columns::read(later).expect("2024");
-    assert_eq!(later.parse(b"5,1668,31,GET,1,0,1,0,u,s"), entry(5, Action::Get { key }));
-    let first = Columns::read(b"key,op,size,op_count,key_size").expect("the first");
-    assert!(!first.has_times());
-    assert_eq!(first.parse(b"1668,GET,9,1,31"), entry(0, Action::Get { key }));
-    // Files that were put together.
-    assert_eq!(first.parse(b"key,op,size,op_count,key_size"), Ok(Line::Nothing));
-    assert_eq!(Columns::read(b"op_time,key,op"), None);
-    for (line, expected) in [
-        (b"1668,GET,9,1".as_slice(), "4 fields, and the header has 5"),
-        (b"1668,GET,9,0,31", "op_count 0, where 1 is the least"),
-        (b"1668,GET,9,1000001,31", "op_count 1000001, where 1000000 is the most"),
-        (b"1668,POKE,9,1,31", "the operation 'POKE', which is none of GET, GET_LEASE"),
-    ] {
-        assert!(problem(first.parse(line)).contains(expected), "{}", line.escape_ascii());
-    }
-}
-
-/// The words of a line of `MONITOR`'s, or the name by which it is left out.
-fn words(line: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    match Monitor::default().parse(line) {
-        Ok(Line::Entry(Entry { action: Action::Command(words), .. })) => {
-            Ok(words.iter().map(<[u8]>::to_vec).collect())
-        }
-        Ok(Line::LeftOut(name)) => Err(format!("left out: {name}")),
-        other => Err(format!("{other:?}")),
-    }
-}
-
-#[test]
-fn a_line_of_monitors_is_a_command_with_its_own_words() {
-    let lines: [(&[u8], &[&[u8]]); 4] = [
-        (br#"1460100081.165665 [0 127.0.0.1:51706] "set" "k" "v""#, &[b"set", b"k", b"v"]),
-        (
-            br#"+1460100081.165665 [0 [::1]:51706] "GET" "a\"\\\x00\n\r\t\a\b\xff""#,
-            &[b"GET", b"a\"\\\0\n\r\t\x07\x08\xff"],
-        ),
-        (br#"1460100081.165665 [0 unix:/tmp/a] b.sock] "incr" "k""#, &[b"incr", b"k"]),
-        (br#"1460100081.165665 [0 lua] "set" "" "v""#, &[b"set", b"", b"v"]),
-    ];
-    for (line, expected) in lines {
-        // The empty key is refused, and told as such.
-        if expected[1].is_empty() {
-            assert!(words(line).expect_err("bad").contains("an empty key"));
-            continue;
-        }
-        assert_eq!(words(line).expect("a command"), expected, "{}", line.escape_ascii());
-    }
-    let mut monitor = Monitor::default();
-    let line = br#"1460100081.165665 [0 127.0.0.1:1] "get" "k""#;
-    let Ok(Line::Entry(entry)) = monitor.parse(line) else { panic!("an operation") };
-    assert_eq!(entry.at_ns, 1_460_100_081_165_665_000);
-    assert_eq!(monitor.parse(b"OK"), Ok(Line::Nothing));
-    // Of another database than the first line's.
-    let other = br#"1460100081.165665 [3 127.0.0.1:1] "get" "k""#;
-    assert_eq!(monitor.parse(other), Ok(Line::LeftOut("database 3")));
-}
-
-#[test]
-fn commands_that_are_not_known_to_touch_their_keys_alone_are_left_out_by_name() {
-    let left_out = [
-        "flushall",
-        "shutdown",
-        "config|get",
-        "subscribe",
-        "blpop",
-        "multi",
-        "exec",
-        "eval",
-        "select",
-        "keys",
-        "script",
-        "debug",
-        "monitor",
-        "replicaof",
-        "ft.search",
-        "copy",
-    ];
-    for name in left_out {
-        let line = format!(
-            "1.000000 [0 127.0.0.1:1] \"{}\" \"a\" \"b\" \"DB\" \"1\"",
-            name.to_uppercase()
-        );
-        assert_eq!(words(line.as_bytes()), Err(format!("left out: {name}")));
-    }
-}
-
-#[test]
-fn lines_that_are_none_of_monitors_are_told() {
-    for (line, expected) in [
-        (b"nonsense".as_slice(), "expected 1460100081.165665 [0"),
-        (br#"1.5 [0 127.0.0.1:1] "get" "k""#, "six places behind its point"),
-        (br#"1.000000 [0 127.0.0.1:1] "get" "k"#, "the line ends before its last quote"),
-        (br#"1.000000 [0 127.0.0.1:1] "get" "k"x"#, "a blank and a quote behind each word"),
-        (br#"1.000000 [0 127.0.0.1:1] "get" "\xg0""#, "two hex digits behind"),
-        (br#"1.000000 [0 127.0.0.1:1] "get" "\q""#, "before what needs none"),
-        (b"1.000000 [0 127.0.0.1:1] \"get\" \"\0\"", "a zero byte, which is written"),
-        (br#"1.000000 [0 127.0.0.1:1] "g t" "k""#, "is no name of a command"),
-    ] {
-        let told = words(line).expect_err("bad");
-        assert!(told.contains(expected), "{}: {told}", line.escape_ascii());
-    }
-}
-
-/// As Redis quotes what it prints.
-fn quoted(word: &[u8]) -> Vec<u8> {
-    let mut text = vec![b'"'];
-    for &byte in word {
-        match byte {
-            b'\\' | b'"' => text.extend([b'\\', byte]),
-            b'\n' => text.extend(b"\\n"),
-            b'\r' => text.extend(b"\\r"),
-            b'\t' => text.extend(b"\\t"),
-            7 => text.extend(b"\\a"),
-            8 => text.extend(b"\\b"),
-            b' '..=b'~' => text.push(byte),
-            _ => text.extend(format!("\\x{byte:02x}").bytes()),
-        }
-    }
-    text.push(b'"');
-    text
-}
-
 proptest! {
-    /// Whatever the bytes, they are a line, none, or a bad one.
-    #[test]
-    fn no_bytes_are_too_much_for_a_parser(line in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parse_twitter(&line);
-        let columns = Columns::read(b"op_time,key,key_size,op,op_count,size,ttl").expect("a header");
-        let _ = columns.parse(&line);
-        let mut monitor = Monitor::default();
-        let _ = monitor.parse(&line);
-        let framed = [br#"1.000000 [0 127.0.0.1:1] "set" ""#.as_slice(), &line, b"\""].concat();
-        let _ = monitor.parse(&framed);
-    }
-
-    /// Near misses of real lines, which get further.
-    #[test]
-    fn no_changed_byte_is_too_much_for_a_parser(at in 0_usize..60, byte in any::<u8>()) {
-        for line in [
-            b"12,abc,3,213,7,set,3600".as_slice(),
-            br#"1460100081.165665 [0 127.0.0.1:51706] "zunionstore" "d" "2" "a" "b""#,
-        ] {
-            let mut line = line.to_vec();
-            let at = at % line.len();
-            line[at] = byte;
-            let _ = parse_twitter(&line);
-            let _ = Monitor::default().parse(&line);
-        }
-    }
-
-    /// What Redis quotes is read as it was, and as redis-cli reads it.
-    #[test]
-    fn words_are_unescaped_as_they_were(value in prop::collection::vec(any::<u8>(), 0..100)) {
-        let line = [b"1.000000 [0 127.0.0.1:1] \"set\" \"k\" ".as_slice(), &quoted(&value)].concat();
-        let read = words(&line).expect("a command");
-        prop_assert_eq!(&read, &[b"set".to_vec(), b"k".to_vec(), value.clone()]);
-        let typed = [b"set k ".as_slice(), &quoted(&value)].concat();
-        prop_assert_eq!(Ok(read), kv_core::resp::split_line(&typed));
-    }
-
     /// Operations stay in their order and in their second.
     #[test]
     fn operations_are_spread_over_their_own_second(
@@ -354,6 +123,52 @@ fn a_trace_is_looked_at_before_it_is_replayed() {
         wish.duration = Some(Duration::from_secs(1));
     });
     assert_eq!(cut.expect("a trace").survey.operations(), 3, "those before 7");
+}
+
+/// A thousand operations in each of two seconds.
+fn thousands() -> Vec<u8> {
+    let lines = (0..2000).map(|number| format!("{},k,1,0,1,get,0\n", 5 + number / 1000));
+    lines.collect::<String>().into_bytes()
+}
+
+/// A run that ended within a second took the operations up to there for all of it, and spread them over
+/// all of it: a hundred at the pace of a thousand became a hundred a second.
+#[test]
+fn a_second_within_which_a_run_ends_is_as_dense_as_it_was() {
+    let replay = trace(&thousands(), |wish| {
+        wish.operations = Some(1500);
+        wish.speed = Speed::Times(2.0);
+        wish.process = Some(Process::Constant);
+    });
+    let replay = replay.expect("a trace");
+    assert_eq!((replay.operations(), replay.survey.tally.lines), (Some(1500), 1500));
+    assert_eq!(replay.rate_ops_s(), Some(2000.0));
+    let mut spread = replay.spread();
+    let seconds = [5_u64; 1000].into_iter().chain([6; 500]);
+    let last_ns = seconds.map(|second| spread.due_ns(second * 1_000_000_000)).last();
+    assert_eq!(last_ns, Some(749_500_000), "1.499 s at twice the speed");
+}
+
+/// The operations of a second that the run's time had only half of were all counted as asked for.
+#[test]
+fn a_time_that_ends_within_a_second_asks_for_the_part_before() {
+    let within = |duration: Duration| {
+        let timed = trace(&thousands(), |wish| {
+            wish.duration = Some(duration);
+            wish.speed = Speed::Times(1.0);
+        });
+        timed.expect("a trace")
+    };
+    for milliseconds in [500, 1500] {
+        let replay = within(Duration::from_millis(milliseconds));
+        assert_eq!((replay.rate_ops_s(), replay.operations()), (Some(1000.0), None));
+        assert!(replay.headline().starts_with("trace /"), "{}", replay.headline());
+        assert!(replay.headline().contains("(twitter) at its own speed"), "{}", replay.headline());
+    }
+    for (seconds, operations) in [(1, 1000), (2, 2000), (9, 2000)] {
+        let replay = within(Duration::from_secs(seconds));
+        assert_eq!((replay.rate_ops_s(), replay.operations()), (Some(1000.0), Some(operations)));
+    }
 }
 
 #[test]
@@ -538,7 +353,8 @@ fn values_have_the_size_that_is_asked_for_and_short_ones_are_numbers() {
     let payload = Payload::new(1);
     for size in [0_u32, 1, 18, 19, 1000, 3_000_000] {
         let mut block = Block::default();
-        let action = Action::Put { key: key("k"), value_bytes: size, ttl_s: None };
+        let action =
+            Action::Put { key: Key { text: b"k", bytes: 1 }, value_bytes: size, ttl_s: None };
         Requests::new(Protocol::Resp, "", &[]).push(&action, &mut block, 0, 0);
         let mut out = Vec::new();
         block.encode(&block.records[0], &payload, &mut out);

@@ -20,7 +20,8 @@ pub struct TraceRecord {
     pub bytes: Option<u64>,
     /// Of the bytes as they are stored, in hex; `null` of standard input.
     pub sha256: Option<String>,
-    /// Operations that were to be replayed; `null` of standard input.
+    /// Operations that were to be replayed; `null` of standard input, and where the time ends within a
+    /// second, of which it is not known which of its operations are before that.
     pub operations: Option<u64>,
     /// From the first of them to the last in the trace's own time, or to the end of its second; `null`
     /// without times.

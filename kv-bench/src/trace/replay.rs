@@ -165,9 +165,42 @@ impl Replay {
 
     /// How many operations per second are due, on average.
     pub fn rate_ops_s(&self) -> Option<f64> {
-        let length_s = self.length().as_secs_f64();
-        let is_known = self.is_timed() && self.source.is_whole() && length_s > 0.0;
-        is_known.then(|| self.survey.operations() as f64 / length_s)
+        let Speed::Times(times) = self.speed else { return None };
+        let survey = &self.survey;
+        let (operations, length_s) = match survey.seconds.as_deref() {
+            Some(seconds) => self.due_within(seconds),
+            None => (survey.operations() as f64, survey.length.as_secs_f64()),
+        };
+        let is_known = self.source.is_whole() && length_s > 0.0;
+        is_known.then(|| operations * times / length_s)
+    }
+
+    /// How many operations there are to replay. Not known of standard input, nor where the time ends
+    /// within a second: at which times of it they are due is drawn while it runs.
+    pub fn operations(&self) -> Option<u64> {
+        let is_known = self.source.is_whole() && self.last_second() >= 1.0;
+        is_known.then(|| self.survey.operations())
+    }
+
+    /// Of `seconds` of which the last may not be replayed to its end: how many operations that is on
+    /// average, and how much of the trace's time.
+    fn due_within(&self, seconds: &[(u64, u32)]) -> (f64, f64) {
+        let all: u64 = seconds.iter().map(|&(_, count)| u64::from(count)).sum();
+        let last = f64::from(seconds.last().map_or(1, |&(_, count)| count));
+        let behind = all.saturating_sub(self.survey.operations()) as f64;
+        let rest = (1.0 - self.last_second()).max(behind / last);
+        (all as f64 - last * rest, self.survey.length.as_secs_f64() - rest)
+    }
+
+    /// The part of the last second that is within the time, where times are in seconds.
+    fn last_second(&self) -> f64 {
+        match (self.speed, &self.survey.seconds) {
+            (Speed::Times(times), Some(_)) if self.before < Duration::MAX => {
+                let before_s = self.before.as_secs_f64() * times;
+                (before_s + 1.0 - self.survey.length.as_secs_f64()).min(1.0)
+            }
+            _ => 1.0,
+        }
     }
 
     /// Whether a run that ends so may end before it does.
@@ -245,11 +278,8 @@ impl Replay {
 
     /// As a run begins with it: `trace web.zst (twitter, 1,000 operations) at 2 times its speed`.
     pub fn headline(&self) -> String {
-        let count = if self.source.is_whole() {
-            format!(", {} operations", grouped(self.survey.operations()))
-        } else {
-            String::new()
-        };
+        let told = |operations| format!(", {} operations", grouped(operations));
+        let count = self.operations().map(told).unwrap_or_default();
         let speed = match self.speed {
             Speed::Max => "as fast as replies come".to_owned(),
             Speed::Times(1.0) => format!("at its own speed ({})", self.spread_told()),

@@ -11,7 +11,7 @@ use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::schedule::Process;
 
-const SECOND_NS: u64 = 1_000_000_000;
+pub(super) const SECOND_NS: u64 = 1_000_000_000;
 /// Sets these random numbers apart from others of the same seed.
 const SPREAD: u64 = 0x0074_7261_6365_7321;
 

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::entry::{Action, Entry};
 use super::reading::{Reading, Step};
-use super::spread::Seconds;
+use super::spread::{SECOND_NS, Seconds};
 use super::tally::Tally;
 
 /// Distinct commands that are told apart before they are counted together.
@@ -45,7 +45,7 @@ pub struct Survey {
     /// From the first time to the last, of which each second is a whole one where it is all that is known.
     pub length: Duration,
     pub has_times: bool,
-    /// Where times are in seconds.
+    /// Where times are in seconds; of the last one also what is not replayed.
     pub seconds: Option<Seconds>,
     /// Of the beginning of the operations.
     pub digest: [u8; 32],
@@ -72,8 +72,13 @@ impl Survey {
     pub fn of(mut reading: Reading, is_coarse: bool, is_whole: bool, cut: Cut) -> io::Result<Self> {
         let mut surveyor = Surveyor::new(reading.has_times());
         let before_ns = u64::try_from(cut.before.as_nanos()).unwrap_or(u64::MAX);
+        // That of what is replayed, once more is read.
+        let mut tally_at_cut = None;
         let read = reading.each(|tally, step| {
             let Step::Entry(entry) = step else { return ControlFlow::Continue(()) };
+            if tally_at_cut.is_some() {
+                return surveyor.count_behind(entry);
+            }
             let first_ns = *surveyor.first_ns.get_or_insert(entry.at_ns);
             if entry.at_ns - first_ns >= before_ns {
                 return ControlFlow::Break(());
@@ -81,13 +86,13 @@ impl Survey {
             let before = tally.operations - u64::from(entry.times);
             let times = u64::from(entry.times).min(cut.operations.saturating_sub(before));
             surveyor.count(entry, times, is_coarse);
-            if tally.operations >= cut.operations {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
+            if tally.operations < cut.operations {
+                return ControlFlow::Continue(());
             }
+            tally_at_cut = Some(tally.clone());
+            surveyor.count_behind(Entry { times: entry.times - times as u32, ..entry })
         });
-        let tally = reading.tally.clone();
+        let tally = tally_at_cut.unwrap_or_else(|| reading.tally.clone());
         if is_whole {
             read.and_then(|()| reading.drain())?;
         } else if let Err(error) = read
@@ -159,7 +164,7 @@ impl Surveyor {
     fn note(&mut self, entry: Entry<'_>, times: u64, is_coarse: bool) {
         self.last_ns = entry.at_ns;
         if is_coarse && self.seconds.len() < SECONDS_MAX {
-            let at_s = entry.at_ns / 1_000_000_000;
+            let at_s = entry.at_ns / SECOND_NS;
             match self.seconds.last_mut().filter(|last| last.0 == at_s) {
                 Some(last) => last.1 = last.1.saturating_add(times as u32),
                 None => self.seconds.push((at_s, times as u32)),
@@ -171,11 +176,22 @@ impl Surveyor {
         }
     }
 
+    /// What is behind the last operation: its second goes on, and is as long as it was.
+    fn count_behind(&mut self, entry: Entry<'_>) -> ControlFlow<()> {
+        let at_s = entry.at_ns / SECOND_NS;
+        let has_times = self.survey.has_times;
+        match self.seconds.last_mut().filter(|last| has_times && last.0 == at_s) {
+            Some(last) => last.1 = last.1.saturating_add(entry.times),
+            None => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+
     fn finish(mut self, tally: Tally, is_coarse: bool) -> Survey {
         let mut commands: Vec<_> = self.names.into_iter().collect();
         commands.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then(a.cmp(b)));
         self.survey.commands = commands;
-        let second_ns = if is_coarse && self.survey.has_times { 1_000_000_000 } else { 0 };
+        let second_ns = if is_coarse && self.survey.has_times { SECOND_NS } else { 0 };
         let length_ns = self.first_ns.map_or(0, |first| self.last_ns - first + second_ns);
         self.survey.length = Duration::from_nanos(length_ns);
         self.survey.seconds = is_coarse.then(|| self.seconds.into());
