@@ -26,8 +26,11 @@ impl Cost {
     pub(super) fn since(&self, begun: &Self) -> Effort {
         Effort {
             cpu_ns: self.cpu_ns.saturating_sub(begun.cpu_ns),
-            run_queue_wait_ns: self.wait_ns.zip(begun.wait_ns).map(|(end, begin)| end - begin),
-            wall_ns: self.at_ns - begun.at_ns,
+            run_queue_wait_ns: self
+                .wait_ns
+                .zip(begun.wait_ns)
+                .map(|(end, begin)| end.saturating_sub(begin)),
+            wall_ns: self.at_ns.saturating_sub(begun.at_ns),
         }
     }
 

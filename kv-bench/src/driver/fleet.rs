@@ -38,6 +38,8 @@ use crate::workload::{Kind, Workload};
 /// How often the watcher is called.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
+const ENDED_EARLY: &str = "a worker ended early";
+
 /// Why the workers could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {
@@ -196,14 +198,28 @@ impl Fleet {
             match self.messages.recv_timeout(WATCH_EVERY) {
                 Ok(Message::Connected) => waiting -= 1,
                 Ok(Message::Refused(reason)) => return Err(LaunchError::Refused(reason)),
-                Err(RecvTimeoutError::Timeout) if !interrupt::has_come() => {}
-                Err(RecvTimeoutError::Timeout) => {
+                Err(RecvTimeoutError::Timeout) if interrupt::has_come() => {
                     return Err(LaunchError::Refused("interrupted while connecting".to_owned()));
                 }
-                _ => return Err(LaunchError::Refused("a worker ended early".to_owned())),
+                Err(RecvTimeoutError::Timeout) if !self.misses_worker() => {}
+                // Who was refused says so and ends.
+                _ => return Err(LaunchError::Refused(self.refusal())),
             }
         }
         Ok(())
+    }
+
+    fn refusal(&self) -> String {
+        let told = self.messages.try_iter().find_map(|message| match message {
+            Message::Refused(reason) => Some(reason),
+            _ => None,
+        });
+        told.unwrap_or_else(|| ENDED_EARLY.to_owned())
+    }
+
+    /// Whether a worker panicked: the others still hold the channel of messages open.
+    fn misses_worker(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
     }
 
     /// Has the replies of the next phases verified, or no longer.
@@ -253,15 +269,16 @@ impl Fleet {
                     outcomes.push((*outcome)?);
                 }
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(io::Error::other("a worker ended early"));
-                }
+                Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other(ENDED_EARLY)),
             }
             let elapsed_ns = now_ns() - start_ns;
             let elapsed = Duration::from_nanos(elapsed_ns);
             let is_appointed = appointments.next_if(|&at| at <= elapsed).is_some();
             if is_appointed || start_ns + elapsed_ns - watched_ns >= WATCH_EVERY.as_nanos() as u64 {
                 watched_ns = start_ns + elapsed_ns;
+                if self.misses_worker() {
+                    return Err(io::Error::other(ENDED_EARLY));
+                }
                 let live = self.live(start_ns, watched_ns, &collector);
                 if watch(&live).is_break() {
                     self.stop.store(true, Ordering::Relaxed);
@@ -321,7 +338,7 @@ impl Fleet {
         let phase = Arc::new(phase);
         self.published.iter().for_each(|published| published.reset());
         for inbox in &self.phases {
-            // A worker that is gone is missed below, where its outcome is awaited.
+            // A worker that is gone is missed where its outcome is awaited.
             let _ = inbox.send(Arc::clone(&phase));
         }
     }

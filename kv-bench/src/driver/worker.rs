@@ -236,7 +236,7 @@ impl<T: Target> Worker<T> {
             effort: cost.since(&begun),
             involuntary_switches: involuntary_switches()
                 .zip(switched)
-                .map(|(now, then)| now - then),
+                .map(|(now, then)| now.saturating_sub(then)),
             hearing,
             availability,
             absence,
