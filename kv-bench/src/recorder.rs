@@ -300,15 +300,30 @@ pub struct Outage {
     pub broken_off: u64,
     /// A worker had no connection to it at the end.
     pub lasts: bool,
+    /// When the first and the last of all that happened.
+    pub first_ns: Option<u64>,
+    pub last_ns: Option<u64>,
 }
 
 impl Outage {
+    pub fn lose_connection(&mut self, now_ns: u64) {
+        self.connections_lost += 1;
+        self.note(now_ns);
+    }
+
+    fn note(&mut self, at_ns: u64) {
+        self.first_ns = self.first_ns.into_iter().chain([at_ns]).min();
+        self.last_ns = self.last_ns.max(Some(at_ns));
+    }
+
     fn add(&mut self, other: &Self) {
         self.connections_lost += other.connections_lost;
         self.failed += other.failed;
         self.timed_out += other.timed_out;
         self.broken_off += other.broken_off;
         self.lasts |= other.lasts;
+        self.first_ns = self.first_ns.into_iter().chain(other.first_ns).min();
+        self.last_ns = self.last_ns.max(other.last_ns);
     }
 }
 
@@ -487,6 +502,7 @@ impl Recorder {
     #[cold]
     pub fn lost(&mut self, node: usize, why: Unanswered, at_ns: u64) {
         let outage = &mut self.counts.outages[node];
+        outage.note(at_ns);
         match why {
             Unanswered::TimedOut => outage.timed_out += 1,
             Unanswered::Away => outage.failed += 1,

@@ -229,8 +229,9 @@ fn replies_that_are_errors_are_no_service() {
     });
     let measured = Run::against(&[&server]).shape(2, 1, 1).run(Until::Elapsed(loading * 3));
     assert!(measured.counts.errors.server["LOADING"] > 0);
-    let longest_ns =
-        measured.unserved[0].iter().map(|gap| gap.end_ns.min(measured.end_ns) - gap.begin_ns);
+    let longest_ns = measured.unserved[0]
+        .iter()
+        .map(|gap| gap.span.end_ns.min(measured.end_ns) - gap.span.begin_ns);
     let longest_ns = longest_ns.max().expect("a gap");
     assert!(longest_ns >= 250_000_000, "{longest_ns}");
     assert!(measured.silence.length_ns() < longest_ns, "errors are replies");

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use kv_bench::report;
 use kv_bench::result::{Limit, Part, RunResult, Verdict};
 use processes::{cpu_ticks, script, servers_in, signal};
-use program::{kv_bench, stderr, wait_for};
+use program::{Running, kv_bench, stderr, wait_for};
 use scripted::Answer;
 use server::Server;
 use tempfile::TempDir;
@@ -42,20 +42,14 @@ fn is_idle(pid: u32) -> bool {
 }
 
 /// A run of `words` with its results in `dir`.
-fn start(dir: &Path, words: &[&str]) -> Child {
-    kv_bench(&["run", "--warmup", "0", "--threads", "2", "--clients", "2"])
-        .args(words)
-        .arg("--out")
-        .arg(dir.join("results"))
-        .env("TMPDIR", dir)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs")
+fn start(dir: &Path, words: &[&str]) -> Running {
+    let mut command = kv_bench(&["run", "--warmup", "0", "--threads", "2", "--clients", "2"]);
+    command.args(words).arg("--out").arg(dir.join("results"));
+    Running::start(command.env("TMPDIR", dir))
 }
 
-fn finish(run: Child, dir: &Path) -> (Output, RunResult) {
-    let output = run.wait_with_output().expect("it was ours");
+fn finish(run: Running, dir: &Path) -> (Output, RunResult) {
+    let output = run.end();
     let result = report::json::load(&dir.join("results/result.json"));
     let result = result.unwrap_or_else(|error| panic!("{error:?} {}", stderr(&output)));
     (output, result)
@@ -406,14 +400,10 @@ fn what_other_processes_use_is_told() {
 #[test]
 fn a_curve_that_is_cut_short_leaves_its_headline_whole() {
     let dir = TempDir::new().expect("a folder");
-    let run = kv_bench(&["--servers", "1", "--threads", "2", "--requests", "1000", "--keys", "1k"])
-        .args(["--curve-time", "10m", "--out"])
-        .arg(dir.path().join("results"))
-        .env("TMPDIR", dir.path())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs");
+    let words = ["--servers", "1", "--threads", "2", "--requests", "1000", "--keys", "1k"];
+    let mut command = kv_bench(&words);
+    command.args(["--curve-time", "10m", "--out"]).arg(dir.path().join("results"));
+    let run = Running::start(command.env("TMPDIR", dir.path()));
     let file = dir.path().join("results/result.json");
     wait_for(|| report::json::load(&file).ok());
     signal(run.id(), "INT");

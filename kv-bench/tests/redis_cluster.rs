@@ -10,13 +10,12 @@ mod program;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Stdio};
 
 use certificates::Certificates;
 use kv_bench::report;
 use kv_bench::result::{Redirects, RunResult, ServerShare};
 use nodes::Nodes;
-use program::{assert_refused, kv_bench, stderr, wait_for};
+use program::{Running, assert_refused, kv_bench, stderr, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -33,19 +32,15 @@ fn measure(target: &str, words: &[&str]) -> RunResult {
 }
 
 /// A run that goes on while the test does something.
-fn begin(target: &str, dir: &Path, words: &[&str]) -> Child {
-    kv_bench(&["run", "--warmup", "0", "--threads", "2", "--target", target, "--out"])
-        .arg(dir.join("results"))
-        .args(words)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it runs")
+fn begin(target: &str, dir: &Path, words: &[&str]) -> Running {
+    let mut command =
+        kv_bench(&["run", "--warmup", "0", "--threads", "2", "--target", target, "--out"]);
+    Running::start(command.arg(dir.join("results")).args(words))
 }
 
 /// Waits for its end: whether it was well, what it said, and what it measured.
-fn end(run: Child, dir: &Path) -> (bool, String, RunResult) {
-    let output = run.wait_with_output().expect("it was ours");
+fn end(run: Running, dir: &Path) -> (bool, String, RunResult) {
+    let output = run.end();
     let result = report::json::load(&dir.join("results/result.json"));
     (output.status.success(), stderr(&output), result.expect("written"))
 }
@@ -221,6 +216,24 @@ fn a_cluster_that_is_down_fails_operations_by_that_name_and_the_run_ends() {
     assert_eq!((codes, result.errors.connection), (vec!["CLUSTERDOWN"], 0), "{message}");
 }
 
+/// A connection that was lost while nobody waited for anything was an outage as long as nobody asked,
+/// and without an end at the end.
+#[test]
+fn a_time_in_which_nobody_asked_is_no_outage() {
+    let Some(nodes) = Nodes::start(1, false) else { return };
+    let dir = TempDir::new().expect("a folder");
+    let words = ["--duration", "5s", "--rate", "1", "--arrivals", "constant", "--keys", "10"];
+    let run = begin(&nodes.target(0), dir.path(), &[&words[..], &["--preload"]].concat());
+    await_load(&nodes, 0);
+    let killed = nodes.ask(0, &["client", "kill", "type", "normal"]);
+    assert_ne!(killed, "0", "it is connected");
+    let (succeeded, message, result) = end(run, dir.path());
+    assert!(succeeded, "{message}");
+    let [recovery] = &result.recoveries[..] else { panic!("{:?}", result.recoveries) };
+    assert!(recovery.recovered && !recovery.replaced, "{recovery:?}");
+    assert!(recovery.unserved.is_none_or(|wait| wait.length_s < 0.9), "{recovery:?}");
+}
+
 /// Nobody takes over for a node without a replica, until it is there again.
 #[test]
 fn a_cluster_that_was_down_is_measured_on_and_its_recovery_is_told() {
@@ -303,7 +316,7 @@ fn limits_and_curves_are_found_of_a_cluster_too() {
         let out = dir.path().join(command);
         let mut program = kv_bench(&[command, "--keys", "100", "--preload", "--threads", "2"]);
         program.args(["--target", &nodes.target(0), "--out"]).arg(&out).args(words);
-        let output = program.output().expect("it runs");
+        let output = Running::start(&mut program).end();
         assert!(output.status.success(), "{}", stderr(&output));
         report::json::load(&out.join("result.json")).expect("written")
     };

@@ -12,7 +12,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use crossbeam::utils::CachePadded;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::availability;
+use super::availability::{self, Gap};
 use super::clock::now_ns;
 use super::collector::{Collector, Keeping, Percentile};
 use super::feeder::{Feeder, Feeds, Replayed};
@@ -106,7 +106,7 @@ pub struct Measured {
     pub silences: Vec<Span>,
     /// Of each server, when it served nobody for 10 ms and longer, in order; the last has no end
     /// (`u64::MAX`).
-    pub unserved: Vec<Vec<Span>>,
+    pub unserved: Vec<Vec<Gap>>,
     pub silence: Span,
     /// Of a trace.
     pub replayed: Option<Replayed>,
@@ -385,7 +385,7 @@ impl Fleet {
 }
 
 /// Of each server, when it served nobody.
-fn unserved(outcomes: &[Outcome]) -> Vec<Vec<Span>> {
+fn unserved(outcomes: &[Outcome]) -> Vec<Vec<Gap>> {
     let count = outcomes.first().map_or(0, |outcome| outcome.availability.len());
     let of =
         |node: usize| availability::unserved(outcomes.iter().map(move |o| &o.availability[node]));

@@ -28,7 +28,7 @@ mod thinking;
 mod verifier;
 mod worker;
 
-pub use availability::Availability;
+pub use availability::{Availability, Gap};
 pub use collector::{Keeping, Percentile};
 pub use feeder::Replayed;
 pub use fleet::{Fleet, LaunchError, Live, Measured};

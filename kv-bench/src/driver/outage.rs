@@ -117,10 +117,11 @@ impl Reach {
         self.hearing[all].reply(sent_ns, listening_ns, now_ns);
     }
 
-    /// What `node` replied had a success in it.
+    /// What `node` replied had a success in it; the oldest operation that it replied to was sent at
+    /// `sent_ns`.
     #[inline]
-    pub(super) fn served(&mut self, node: usize, now_ns: u64) {
-        self.availability[node].success(now_ns);
+    pub(super) fn served(&mut self, node: usize, sent_ns: u64, now_ns: u64) {
+        self.availability[node].success(sent_ns, now_ns);
     }
 
     /// An operation of `sent_ns` failed without a reply from `node`, which was waited for until
@@ -129,6 +130,7 @@ impl Reach {
         let all = self.nodes.len();
         self.hearing[node].failure(sent_ns, at_ns);
         self.hearing[all].failure(sent_ns, at_ns);
+        self.availability[node].failure(sent_ns, at_ns);
     }
 
     /// Since when it had waited with the first operation that failed after the last reply.

@@ -14,7 +14,7 @@ pub struct Recovery {
     pub replaced: bool,
     /// Whether anybody served what it had before the end, so that `unserved` is the time to recovery.
     pub recovered: bool,
-    /// The longest time in which nobody served what it had, as its callers saw it; `null` when none was
-    /// as long as 10 ms.
+    /// The longest time in which callers waited for what it had and nobody served it; `null` when none
+    /// was as long as 10 ms, or nobody waited any more when others took over.
     pub unserved: Option<Silence>,
 }

@@ -191,7 +191,7 @@ fn longest_gap(
 ) -> Option<Silence> {
     let at_ns = |at: Duration| measured.start_ns + at.as_nanos() as u64;
     let fault = Span { begin_ns: at_ns(from), end_ns: until.map_or(measured.end_ns, at_ns) };
-    let gaps = measured.unserved.get(node)?.iter().map(|gap| gap.overlap(whole(measured)));
+    let gaps = measured.unserved.get(node)?.iter().map(|gap| gap.span.overlap(whole(measured)));
     let gap =
         gaps.filter(|gap| gap.overlap(fault).length_ns() > 0).max_by_key(|gap| gap.length_ns())?;
     Some(Silence {
@@ -203,7 +203,8 @@ fn longest_gap(
 /// From `from` to the first success after it; `None` when there was none.
 fn recovery_s(measured: &Measured, node: usize, from: Duration) -> Option<f64> {
     let from_ns = measured.start_ns + from.as_nanos() as u64;
-    let gap = measured.unserved.get(node)?.iter().find(|gap| gap.end_ns > from_ns)?;
+    let gap =
+        measured.unserved.get(node)?.iter().map(|gap| gap.span).find(|gap| gap.end_ns > from_ns)?;
     // It had not stopped serving, or not for long enough to tell.
     if gap.begin_ns > from_ns {
         return Some(0.0);

@@ -1,6 +1,10 @@
 //! The real program, for the tests that run it.
 #![allow(dead_code, reason = "every test file is a crate of its own and needs another part")]
 
+mod running;
+
+pub(crate) use running::Running;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -46,12 +50,10 @@ pub(crate) fn assert_refused(cases: &[(&[&str], &str)]) {
 /// its result if there is one. It leaves its folder below `dir`.
 pub(crate) fn run(target: &str, dir: &Path, words: &[&str]) -> (Output, Option<RunResult>) {
     let out = dir.join("results");
-    let output = kv_bench(&["run", "--warmup", "0", "--target", target, "--out"])
-        .arg(&out)
-        .args(if words.contains(&"--threads") { &[][..] } else { &["--threads", "1"] })
-        .args(words)
-        .output()
-        .expect("it runs");
+    let mut command = kv_bench(&["run", "--warmup", "0", "--target", target, "--out"]);
+    command.arg(&out);
+    command.args(if words.contains(&"--threads") { &[][..] } else { &["--threads", "1"] });
+    let output = Running::start(command.args(words)).end();
     let result = report::json::load(&out.join("result.json"));
     (output, result.ok())
 }

@@ -35,8 +35,9 @@ impl<T: Target> Worker<T> {
             if !self.clients[client_id].finished {
                 self.reach.lose(place, now_ns);
             }
-            let lost = u64::from(why == Unanswered::Away);
-            self.recorder.counts.outages[place].connections_lost += lost;
+            if why == Unanswered::Away {
+                self.recorder.counts.outages[place].lose_connection(now_ns);
+            }
         }
         if connection.state != State::Ready {
             self.target.detours().inspect(|detours| detours.failed(place));

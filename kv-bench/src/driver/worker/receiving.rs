@@ -49,7 +49,7 @@ impl<T: Target> Worker<T> {
                         self.reach.heard(node, sent_ns, now_ns);
                         let failed = self.recorder.latencies.failures().len() - failures;
                         if outcomes as u64 > failed {
-                            self.reach.served(node, now_ns);
+                            self.reach.served(node, sent_ns, now_ns);
                         }
                         let followed = self.following.wanted.len() - wanted;
                         self.think(id / self.nodes, outcomes.saturating_sub(followed) as u32);
@@ -125,7 +125,7 @@ impl<T: Target> Worker<T> {
                 let first = connection.trail.forget(&mut operation);
                 if let Some(first) = first.filter(|_| topology.is_some() && !reply.is_error()) {
                     // Somebody served what that one had.
-                    self.reach.served(first, self.now_ns);
+                    self.reach.served(first, operation.sent_ns, self.now_ns);
                 }
             }
             client.outstanding -= 1;
