@@ -31,6 +31,8 @@ const BACKLOG_SHOWN_MIN: u64 = 1_000;
 pub(crate) struct GivenUp {
     /// The server that stays away; `None` when nobody answers.
     pub(crate) node: Option<usize>,
+    /// The run was to have ended a while ago.
+    pub(crate) is_overdue: bool,
     pub(crate) text: String,
 }
 
@@ -66,7 +68,8 @@ pub(crate) enum End {
 
 /// Why the run gives up, if it does: nobody answers any more, or one server is away and there is a
 /// number of operations to get through, each of which would wait for it until the timeout. A run of
-/// a given time has its end, and goes on while anybody answers.
+/// a given time goes on until its end while anybody answers; after it, what became due in an open
+/// loop is such a number of operations.
 pub(crate) fn given_up(
     live: &Live,
     until: Until,
@@ -75,8 +78,12 @@ pub(crate) fn given_up(
 ) -> Option<GivenUp> {
     let patience = timeout.saturating_mul(TIMEOUTS).max(PATIENCE_MIN);
     let away = live.away.filter(|&(_, away)| away > patience);
+    let (is_counted, is_overdue) = match until {
+        Until::Operations(_) => (true, false),
+        Until::Elapsed(time) => (false, live.elapsed > time.saturating_add(patience)),
+    };
     let (node, who) = match away {
-        Some((node, _)) if matches!(until, Until::Operations(_)) => (Some(node), name(node)),
+        Some((node, _)) if is_counted || is_overdue => (Some(node), name(node)),
         _ if live.silent > patience => {
             (None, live.away.map_or("no server".to_owned(), |(n, _)| name(n)))
         }
@@ -85,7 +92,7 @@ pub(crate) fn given_up(
     let how_long = away.map_or(live.silent, |(_, away)| away).as_secs_f64();
     let verb = if live.away.is_some() { "has not answered" } else { "has answered" };
     let text = format!("{who} {verb} for {how_long:.1} s, and the run was given up");
-    Some(GivenUp { node, text })
+    Some(GivenUp { node, is_overdue, text })
 }
 
 impl GivenUp {

@@ -11,7 +11,7 @@ mod run;
 mod scripted;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use kv_bench::driver::Until;
 use kv_bench::report;
 use kv_bench::result::{ChaosEvent, RunResult};
 use processes::{servers_in, signal};
-use program::{assert_refused, kv_bench, stderr, wait_for};
+use program::{Running, assert_refused, kv_bench, stderr, wait_for};
 use run::Run;
 use scripted::{Answer, Server};
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ fn result_in(dir: &Path, output: &Output) -> RunResult {
 
 /// The result of a run that went to its end.
 fn whole(dir: &Path, words: &[&str]) -> (RunResult, Output) {
-    let output = run_in(dir, words).output().expect("it runs");
+    let output = Running::start(&mut run_in(dir, words)).end();
     assert!(output.status.success(), "{}", stderr(&output));
     let result = result_in(dir, &output);
     assert!(!result.partial);
@@ -175,6 +175,27 @@ fn faults_for_which_there_was_no_time_are_told() {
     assert_eq!(result.warnings.iter().filter(told).count(), 2, "{:?}", result.warnings);
 }
 
+/// It had no end: each of the operations that were due held a client for a whole timeout, and a
+/// server that was away by order was never given up.
+#[test]
+fn a_given_rate_over_a_given_time_ends_though_servers_stay_dead_by_order() {
+    let words = ["--rate", "1k", "--duration", "1s"];
+    let one = ["--servers", "3", "--chaos", "kill:2@500ms"];
+    let both = ["--servers", "2", "--chaos", "kill:1@500ms,kill:2@600ms"];
+    for faults in [&one[..], &[&both[..], &["--on-node-fail", "eject"]].concat()] {
+        let dir = TempDir::new().expect("a folder");
+        let command = [&words[..], faults].concat();
+        let output = Running::start(&mut run_in(dir.path(), &command)).end();
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains("has not answered for "), "{message}");
+        let result = result_in(dir.path(), &output);
+        assert!(result.partial, "{:?}", result.headline);
+        let told = |text: &String| text.contains(" due and not sent when the run ended");
+        assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+    }
+}
+
 /// Three seconds without an answer are more than a run waits for a server.
 #[test]
 fn a_server_that_is_stopped_by_order_is_not_given_up() {
@@ -201,15 +222,14 @@ fn a_foreign_server_is_stopped_killed_and_started_again() {
 fn an_interrupt_while_a_server_is_stopped_leaves_no_process() {
     let dir = TempDir::new().expect("a folder");
     let words = ["--duration", "1m", "--chaos", "pause:1@100ms+1h"];
-    let mut command = run_in(dir.path(), &words);
-    let run = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let run = Running::start(&mut run_in(dir.path(), &words));
     let stopped = |pid: &u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.rsplit_once(')').is_some_and(|(_, state)| state.trim_start().starts_with('T'))
     };
     wait_for(|| servers_in(dir.path()).iter().any(stopped).then_some(()));
     signal(run.id(), "INT");
-    let output = run.wait_with_output().expect("it was ours");
+    let output = run.end();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert_eq!(servers_in(dir.path()), Vec::<u32>::new());
     let result = result_in(dir.path(), &output);

@@ -8,7 +8,7 @@ mod run;
 mod scripted;
 
 use std::ops::ControlFlow;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use kv_bench::target::{
     Address, Credentials, Detours, Ejection, Endpoint, OnNodeFail, Protocol, Rerouted, Resp,
 };
 use kv_core::ring::{Ring, RingMode};
-use program::{assert_refused, kv_bench, stderr, wait_for};
+use program::{Running, assert_refused, kv_bench, stderr, wait_for};
 use run::{Run, VALUE_SIZE, assert_accounted};
 use scripted::{Answer, Server};
 use tempfile::TempDir;
@@ -170,13 +170,10 @@ fn an_operation_that_fails_twice_is_one_error() {
 /// A run of three spawned servers in `dir`.
 fn spawned(dir: &TempDir, words: &[&str]) -> (Output, RunResult) {
     let out = dir.path().join("results");
-    let output = kv_bench(&["run", "--warmup", "0", "--threads", "2", "--clients", "2"])
-        .args(["--servers", "3", "--keys", "1000", "--mix", "get=100", "--out"])
-        .arg(&out)
-        .args(words)
-        .env("TMPDIR", dir.path())
-        .output()
-        .expect("it runs");
+    let mut command = kv_bench(&["run", "--warmup", "0", "--threads", "2", "--clients", "2"]);
+    command.args(["--servers", "3", "--keys", "1000", "--mix", "get=100", "--out"]);
+    command.arg(&out).args(words).env("TMPDIR", dir.path());
+    let output = Running::start(&mut command).end();
     assert!(output.status.success(), "{}", stderr(&output));
     (output, report::json::load(&out.join("result.json")).expect("written"))
 }
@@ -233,6 +230,16 @@ fn the_next_server_is_asked_while_one_is_away() {
     assert!(result.node_failures.is_none());
 }
 
+/// Waits until a server has been asked for some keys.
+fn await_load(redis: &peer::Redis) {
+    let is_many = |line: &str| {
+        let (name, count) = line.trim().split_once(':')?;
+        Some(name.starts_with("keyspace_") && count.parse::<u64>().ok()? >= 10)
+    };
+    let asked = |line: &str| is_many(line).unwrap_or(false);
+    wait_for(|| redis.ask(&["info", "stats"]).lines().any(asked).then_some(()));
+}
+
 /// A running server that dies and stays away ends no run that was told what to do then.
 #[test]
 fn a_run_goes_on_without_a_running_server_that_dies() {
@@ -246,26 +253,14 @@ fn a_run_goes_on_without_a_running_server_that_dies() {
         let dir = TempDir::new().expect("a folder");
         let out = dir.path().join("results");
         let all = [&one, &other, &dying].map(|redis| redis.address().to_string());
-        let run = kv_bench(&["run", "--servers", &all.join(","), "--on-node-fail", rule])
-            .args(["--warmup", "0", "--requests", "30000", "--rate", "6k", "--timeout", "500ms"])
-            .args(["--threads", "1", "--keys", "1000", "--preload", "--out"])
-            .arg(&out)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        wait_for(|| {
-            let stats = dying.ask(&["info", "stats"]);
-            stats
-                .lines()
-                .any(|line| {
-                    line.trim().len() > "keyspace_hits:1".len() && line.starts_with("keyspace_hits")
-                })
-                .then_some(())
-        });
+        let mut run = kv_bench(&["run", "--servers", &all.join(","), "--on-node-fail", rule]);
+        run.args(["--warmup", "0", "--requests", "30000", "--rate", "6k", "--timeout", "500ms"]);
+        run.args(["--threads", "1", "--keys", "1000", "--preload", "--out"]).arg(&out);
+        let run = Running::start(&mut run);
+        await_load(&dying);
         let dead = dying.address().to_string();
         drop(dying);
-        let output = run.wait_with_output().expect("it was ours");
+        let output = run.end();
         assert!(output.status.success(), "{rule}: {}", stderr(&output));
         let result = report::json::load(&out.join("result.json")).expect("written");
         assert_eq!(result.headline.operations, 30000);
@@ -277,6 +272,23 @@ fn a_run_goes_on_without_a_running_server_that_dies() {
             assert!(matches!(failure.ejections[..], [Ejected { is_back: false, .. }]));
         }
     }
+}
+
+/// Keys whose own server and the next one are both dead waited for a timeout each, for hours.
+#[test]
+fn a_number_of_operations_is_given_up_when_two_servers_stay_away_and_none_is_next() {
+    let started = [(), (), ()].map(|()| peer::Redis::start(&[]));
+    let [Some(one), Some(dying), Some(other)] = started else { return };
+    let all = [&one, &dying, &other].map(|redis| redis.address().to_string());
+    let dir = TempDir::new().expect("a folder");
+    let mut run = kv_bench(&["run", "--servers", &all.join(","), "--on-node-fail", "next"]);
+    run.args(["--warmup", "0", "--requests", "100g", "--timeout", "100ms", "--threads", "1"]);
+    let run = Running::start(run.args(["--out"]).arg(dir.path().join("results")));
+    await_load(&dying);
+    drop((dying, other));
+    let output = run.end();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("has not answered for "), "{}", stderr(&output));
 }
 
 #[test]

@@ -89,6 +89,11 @@ impl Reach {
         }
     }
 
+    /// How many of them are away.
+    pub(super) fn away(&self) -> usize {
+        self.nodes.iter().filter(|node| node.away_since_ns.is_some()).count()
+    }
+
     /// Those that matter are those that `matters` says. One that did not before is there as of now.
     pub(super) fn concern(&mut self, now_ns: u64, matters: impl Fn(usize) -> bool) {
         for (index, node) in self.nodes.iter_mut().enumerate() {

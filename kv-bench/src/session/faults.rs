@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::chaos::{Action, Chaos, Fault};
 use crate::cluster::Cluster;
 use crate::driver::{Measured, Span};
+use crate::patience::GivenUp;
 use crate::result::{ChaosEvent, Silence};
 
 /// How long a server that was started again, or goes on, may take until it answers; until then nobody
@@ -104,15 +105,16 @@ impl Faults {
         Ok(())
     }
 
-    /// Whether a server is away by order, or was until just now: nobody gives up on it. Without a
-    /// number, whether any is.
-    pub(super) fn excuse(&self, node: Option<usize>, elapsed: Duration) -> bool {
+    /// Whether who stays away does so by order, or did until just now: then nobody gives up, unless
+    /// the run was to have ended before. When nobody answers, one of them is enough: all clients may
+    /// wait for it.
+    pub(super) fn excuse(&self, given_up: &GivenUp, elapsed: Duration) -> bool {
         let is_excused = |node: &Node| match *node {
             Node::Untouched => false,
-            Node::Away => true,
+            Node::Away => !given_up.is_overdue,
             Node::Back(since) => elapsed < since + START_TIME,
         };
-        match node {
+        match given_up.node {
             Some(node) => self.nodes.get(node).is_some_and(is_excused),
             None => self.nodes.iter().any(is_excused),
         }

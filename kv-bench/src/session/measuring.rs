@@ -131,9 +131,8 @@ impl Session<'_> {
         if self.halt.is_none() {
             let name = |node| cluster.name(node);
             let faults = self.faults.as_ref();
-            let is_excused = |node| faults.is_some_and(|faults| faults.excuse(node, live.elapsed));
             let given_up = patience::given_up(live, until, timeout, name)
-                .filter(|given_up| !is_excused(given_up.node))
+                .filter(|given_up| !faults.is_some_and(|f| f.excuse(given_up, live.elapsed)))
                 .map(Halt::GivenUp);
             let interrupted = self.interrupt.is_wanted().then_some(Halt::Interrupted);
             let limit = self.limit.filter(|&limit| !live.warmup && live.elapsed > limit);

@@ -146,8 +146,12 @@ impl<T: Target> Worker<T> {
             self.reach.concern(self.now_ns, |node| topology.is_master(node));
         }
         if let Some(detours) = self.target.detours() {
-            let is_tried_alone = detours.rule() == OnNodeFail::Eject;
-            self.reach.concern(self.now_ns, |node| is_tried_alone && !detours.is_ejected(node));
+            // Of two that are away, one may be the next of the other.
+            let may_lack_both = self.reach.away() >= 2;
+            self.reach.concern(self.now_ns, |node| match detours.rule() {
+                OnNodeFail::Next => may_lack_both,
+                _ => !detours.is_ejected(node),
+            });
         }
     }
 }
