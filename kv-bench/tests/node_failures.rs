@@ -2,6 +2,8 @@
 
 #[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
+#[allow(dead_code, reason = "other tests need more of it")]
+mod processes;
 mod program;
 mod run;
 #[allow(dead_code, reason = "other tests need more of it")]
@@ -20,6 +22,7 @@ use kv_bench::target::{
     Address, Credentials, Detours, Ejection, Endpoint, OnNodeFail, Protocol, Rerouted, Resp,
 };
 use kv_core::ring::{Ring, RingMode};
+use processes::signal;
 use program::{Running, assert_refused, kv_bench, stderr, wait_for};
 use run::{Run, VALUE_SIZE, assert_accounted};
 use scripted::{Answer, Server};
@@ -185,7 +188,7 @@ fn failures(result: &RunResult) -> &NodeFailures {
 #[test]
 fn a_killed_server_is_ejected_until_it_is_back() {
     let dir = TempDir::new().expect("a folder");
-    let faults = ["--chaos", "kill:2@500ms, restart:2@1500ms", "--duration", "3s"];
+    let faults = ["--chaos", "kill:2@500ms, restart:2@1500ms", "--duration", "5s"];
     let rate = ["--rate", "2k"];
     for words in [&faults[..], &[&faults[..], &rate].concat()] {
         let (output, result) = spawned(&dir, &[words, &["--on-node-fail", "eject"]].concat());
@@ -271,6 +274,32 @@ fn a_run_goes_on_without_a_running_server_that_dies() {
         if rule == "eject" {
             assert!(matches!(failure.ejections[..], [Ejected { is_back: false, .. }]));
         }
+    }
+}
+
+/// Of a server that others stood in for it was said that it was back, which nobody had looked for.
+#[test]
+fn a_server_that_others_stand_in_for_when_the_run_is_interrupted_is_not_said_to_be_back() {
+    for rule in ["eject", "next"] {
+        let started = [(), (), ()].map(|()| peer::Redis::start(&[]));
+        let [Some(one), Some(dying), Some(other)] = started else { return };
+        let all = [&one, &dying, &other].map(|redis| redis.address().to_string());
+        let dir = TempDir::new().expect("a folder");
+        let mut run = kv_bench(&["run", "--servers", &all.join(","), "--on-node-fail", rule]);
+        run.args(["--warmup", "0", "--duration", "10m", "--threads", "1"]);
+        let run = Running::start(run.args(["--out"]).arg(dir.path().join("results")));
+        await_load(&dying);
+        let dead = dying.address().to_string();
+        drop(dying);
+        one.ask(&["config", "resetstat"]);
+        await_load(&one);
+        signal(run.id(), "INT");
+        let output = run.end();
+        assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+        let result = report::json::load(&dir.path().join("results/result.json")).expect("kept");
+        let reasons = &result.trust.reasons;
+        let told = reasons.iter().find(|reason| reason.starts_with(&dead)).expect("it is told of");
+        assert!(told.ends_with("; it was away when the run was interrupted"), "{rule}: {told}");
     }
 }
 

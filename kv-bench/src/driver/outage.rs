@@ -38,12 +38,6 @@ struct Node {
     is_dispensable: bool,
 }
 
-impl Node {
-    fn is_away(&self) -> bool {
-        self.away_since_ns.is_some() && !self.is_dispensable
-    }
-}
-
 /// A worker that has not seen its tick, ten times a second, for this long has not been running.
 const ABSENCE_NS_MIN: u64 = 300_000_000;
 
@@ -189,10 +183,12 @@ impl Reach {
         }
     }
 
-    /// Notes the outages that go on at the end of the phase.
-    pub(super) fn end(&self, outages: &mut [Outage]) {
+    /// Notes the outages that go on at the end of the phase. In a cluster, nobody looks for a node that
+    /// has no slots; who has others to stand in for it is looked for all the same.
+    pub(super) fn end(&self, outages: &mut [Outage], is_cluster: bool) {
         for (node, outage) in self.nodes.iter().zip(outages) {
-            outage.lasts = node.is_away();
+            let is_looked_for = !is_cluster || !node.is_dispensable;
+            outage.lasts = is_looked_for && node.away_since_ns.is_some();
         }
     }
 

@@ -221,7 +221,8 @@ impl<T: Target> Worker<T> {
         }
         self.end_following(phase);
         self.end_replay();
-        self.reach.end(&mut self.recorder.counts.outages);
+        let is_cluster = self.target.topology().is_some();
+        self.reach.end(&mut self.recorder.counts.outages, is_cluster);
         handover.publish(&self.recorder.counts, Load::default(), &self.reach);
         handover.publish_end();
         let cost = self.cost.take().unwrap_or_else(|| self.cost());
