@@ -4,8 +4,10 @@
 //! on with recycled ones, so recording is never locked, copied or paused. An error is counted by
 //! kind and its latency kept apart: it is never a success.
 
+mod failure;
 mod tally;
 
+pub use failure::{Failure, Loss, Unanswered};
 pub use tally::Tally;
 
 use std::borrow::Cow;
@@ -244,29 +246,6 @@ fn sum(times: &[Histogram<u64>], which: impl Iterator<Item = usize>) -> Cow<'_, 
         add(sum.to_mut(), part);
         sum
     })
-}
-
-/// Why an operation failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure<'a> {
-    Timeout,
-    Connection,
-    Protocol,
-    /// The reply was not what had been written.
-    Verify,
-    /// The server's error message.
-    Server(&'a [u8]),
-}
-
-/// Why there was no reply to an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unanswered {
-    /// It, or one before it on its connection, took longer than a client waits.
-    TimedOut,
-    /// Its connection was lost, or could not be had.
-    Away,
-    /// The run was broken off.
-    BrokenOff,
 }
 
 /// Counts of one kind of operation.
@@ -533,7 +512,11 @@ impl Recorder {
         let errors = &mut self.counts.errors;
         match failure {
             Failure::Timeout => errors.timeout += 1,
-            Failure::Connection => errors.connection += 1,
+            Failure::Connection(loss) => {
+                errors.connection += 1;
+                errors.refused += u64::from(loss == Loss::Refused);
+                errors.reset += u64::from(loss == Loss::Reset);
+            }
             Failure::Protocol => errors.protocol += 1,
             Failure::Verify => errors.verify += 1,
             Failure::Server(message) => {

@@ -365,6 +365,12 @@ pub struct ErrorCounts {
     /// Refused, reset, or closed before the reply. An operation that waits for a lost connection
     /// counts once, however often the connection is tried.
     pub connection: u64,
+    /// Of `connection`, those where nobody listened any more.
+    #[serde(default)]
+    pub refused: u64,
+    /// Of `connection`, those whose connection the other side reset.
+    #[serde(default)]
+    pub reset: u64,
     /// A reply that is not the protocol.
     pub protocol: u64,
     /// Reads that were wrong, as `--verify` found.

@@ -6,7 +6,7 @@ mod run;
 mod scripted;
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
@@ -24,7 +24,7 @@ use kv_bench::target::{Address, Credentials, Endpoint, Protocol, Resp};
 use kv_bench::workload::{KeyDistribution, Kind};
 use run::{Run, VALUE_SIZE, assert_accounted};
 use scripted::{Answer, Server};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 #[test]
 fn exactly_the_asked_number_of_operations_is_attempted() {
@@ -120,6 +120,34 @@ fn a_dead_server_fails_its_own_operations_only() {
     let counts = &measured.counts;
     assert_eq!(counts.failed(), counts.nodes[1], "all of the dead one's operations");
     assert_eq!(counts.kinds[0].hits, counts.nodes[0], "none of the other's");
+}
+
+/// A server of one client that hangs up at the sixth operation, with a reset where `resets`, and is gone.
+fn gone_after_five(resets: bool) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept()?;
+        drop(listener);
+        let script = |number, _: &[String]| if number < 5 { Answer::Normal } else { Answer::Close };
+        let (number, seen) = (AtomicUsize::new(0), Mutex::default());
+        scripted::converse(&stream, &stream, &script, &number, &seen)?;
+        SockRef::from(&stream).set_linger(resets.then_some(Duration::ZERO))
+    });
+    address
+}
+
+#[test]
+fn how_a_connection_was_lost_is_counted() {
+    for (resets, expected) in [(false, 0), (true, 1)] {
+        let mut run = Run::against(&[]).shape(1, 1, 1).timeout(Duration::from_millis(50));
+        run.addresses.push(gone_after_five(resets));
+        let measured = run.operations(8);
+        assert_accounted(&measured, 8);
+        let errors = &measured.counts.errors;
+        assert_eq!((errors.connection, errors.refused, errors.reset), (3, 2, expected));
+        assert_eq!(errors.total(), 3, "those are parts of it");
+    }
 }
 
 #[test]

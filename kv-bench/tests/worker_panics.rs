@@ -1,6 +1,5 @@
 //! Workers that end before their time.
 
-#[allow(dead_code, reason = "other tests need more of it")]
 mod run;
 #[allow(dead_code, reason = "other tests need more of it")]
 mod scripted;

@@ -20,6 +20,7 @@ use super::clock::now_ns;
 use super::following::{Following, Note};
 use super::poll::Poll;
 use super::strays::Trail;
+use crate::recorder::{Failure, Loss};
 use crate::target::{Address, Caller, Codec, Handshake};
 use crate::workload::Kind;
 
@@ -91,6 +92,8 @@ pub(super) struct Connection {
     back_off_ns: u64,
     back_off_ns_max: u64,
     opened_at_ns: u64,
+    /// How it was lost last, or could not be had.
+    pub(super) loss: Loss,
 }
 
 impl Connection {
@@ -114,6 +117,7 @@ impl Connection {
             back_off_ns: BACK_OFF_NS_MIN,
             back_off_ns_max,
             opened_at_ns: 0,
+            loss: Loss::Closed,
         }
     }
 
@@ -157,6 +161,17 @@ impl Connection {
         self.outgoing.clear();
         self.returned_ns = now_ns();
         self.called_ns += self.returned_ns - last.sent_ns;
+    }
+
+    /// Remembers how it is lost, and says it.
+    pub(super) fn lost_by(&mut self, error: &io::Error) -> String {
+        self.loss = Loss::of(error);
+        error.to_string()
+    }
+
+    /// What fails by its being lost.
+    pub(super) fn failure(&self) -> Failure<'static> {
+        Failure::Connection(self.loss)
     }
 
     /// Closes and schedules the next attempt. What was in flight stays for the caller to count.

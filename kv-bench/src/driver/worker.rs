@@ -20,6 +20,7 @@
 mod calling;
 mod closed;
 mod connecting;
+mod ending;
 mod following;
 mod losing;
 mod open;
@@ -49,7 +50,7 @@ use super::thinking::Thinking;
 use super::verifier::Verifier;
 use super::{ClientEnd, Outcome, Phase, Shape, Until};
 use crate::machine;
-use crate::recorder::{Counts, Failure, Latencies, Recorder};
+use crate::recorder::{Counts, Failure, Latencies, Loss, Recorder};
 use crate::schedule::Schedule;
 use crate::target::{Codec as _, Operation, Target};
 use crate::workload::{Draw, KeyBuffer, Kind, Workload};
@@ -61,9 +62,6 @@ const RECEIVE_BYTES: usize = 64 * 1024;
 
 /// The slowest tick; timeouts shorter than four of these get a faster one.
 const TICK_MAX: Duration = Duration::from_millis(100);
-
-/// How long a run that is broken off waits for what is outstanding.
-const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What became of an operation that was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -474,8 +472,8 @@ impl<T: Target> Worker<T> {
             }
             let now_ns = now_ns();
             self.recorder.counts.first_send_ns.get_or_insert(now_ns);
-            if self.connections[id].flush(now_ns, &self.poll).is_err() {
-                self.lose(id, Failure::Connection);
+            if let Err(error) = self.connections[id].flush(now_ns, &self.poll) {
+                self.lose(id, Failure::Connection(Loss::of(&error)));
             }
             if T::IS_CALLED {
                 self.reach.called(self.connections[id].returned_ns);
@@ -484,37 +482,6 @@ impl<T: Target> Worker<T> {
         }
         if T::IS_CALLED {
             std::mem::swap(&mut self.touched, &mut self.uncalled);
-        }
-    }
-
-    /// Notes when a client has come to its end.
-    #[inline]
-    fn settle(&mut self, client_id: usize) {
-        let client = &mut self.clients[client_id];
-        if client.remaining == 0 && client.outstanding == 0 && !client.finished {
-            client.finished = true;
-            self.active -= 1;
-            self.retire(client_id);
-        }
-    }
-
-    /// Whom a client that has come to its end could reach matters no more.
-    #[cold]
-    fn retire(&mut self, client_id: usize) {
-        let now_ns = now_ns();
-        self.ends.push(self.clients[client_id].end(now_ns));
-        for node in 0..self.nodes {
-            if self.connections[client_id * self.nodes + node].state == State::Ready {
-                self.reach.retire(node, now_ns, self.active == 0);
-            }
-        }
-    }
-
-    /// No client begins anything more.
-    fn finish(&mut self) {
-        for client_id in 0..self.clients.len() {
-            self.clients[client_id].cut();
-            self.settle(client_id);
         }
     }
 
@@ -554,7 +521,7 @@ impl<T: Target> Worker<T> {
                 }
                 self.lose(id, Failure::Timeout);
             } else if waited_ns.is_some() && is_broken_off {
-                self.lose(id, Failure::Connection);
+                self.lose(id, Failure::Connection(Loss::Closed));
             } else if matches!(connection.state, State::Down { retry_at_ns } if retry_at_ns <= self.now_ns)
                 && self.wants(id % self.nodes)
             {
@@ -563,21 +530,6 @@ impl<T: Target> Worker<T> {
         }
         let load = self.load();
         handover.publish(&self.recorder.counts, load, &self.reach);
-    }
-
-    /// Begins nothing more, and gives up what is outstanding after a while.
-    fn break_off(&mut self) {
-        self.deadline_ns = self.deadline_ns.min(self.now_ns);
-        let patience_ns = self.shape.timeout.min(STOP_PATIENCE).as_nanos() as u64;
-        self.give_up_ns = self.give_up_ns.min(self.now_ns + patience_ns);
-        if let Some(open) = &mut self.open {
-            self.recorder.counts.unsent += open.cut(self.now_ns);
-            self.finish();
-        }
-        if let Some(part) = &mut self.replay {
-            self.recorder.counts.unsent += part.cut();
-            self.finish();
-        }
     }
 
     /// What the thread has cost so far, without what it spent awake for want of anything to do.

@@ -40,15 +40,18 @@ impl Tally {
 impl ErrorCounts {
     /// Errors of every kind.
     pub fn total(&self) -> u64 {
-        let Self { timeout, connection, protocol, verify, server } = self;
+        // Refused and reset ones are among those of connections.
+        let Self { timeout, connection, refused: _, reset: _, protocol, verify, server } = self;
         timeout + connection + protocol + verify + server.values().sum::<u64>()
     }
 
     /// Adds others, kind by kind.
     pub fn add(&mut self, other: &Self) {
-        let Self { timeout, connection, protocol, verify, server } = other;
+        let Self { timeout, connection, refused, reset, protocol, verify, server } = other;
         self.timeout += timeout;
         self.connection += connection;
+        self.refused += refused;
+        self.reset += reset;
         self.protocol += protocol;
         self.verify += verify;
         for (word, count) in server {
@@ -58,7 +61,7 @@ impl ErrorCounts {
 
     /// Those that were not among `earlier` ones; kinds of server errors without any are left out.
     fn since(&self, earlier: &Self) -> Self {
-        let Self { timeout, connection, protocol, verify, server } = self;
+        let Self { timeout, connection, refused, reset, protocol, verify, server } = self;
         let fresh = |(word, count): (&String, &u64)| {
             let before = earlier.server.get(word).copied().unwrap_or(0);
             (*count > before).then(|| (word.clone(), count - before))
@@ -66,6 +69,8 @@ impl ErrorCounts {
         Self {
             timeout: timeout - earlier.timeout,
             connection: connection - earlier.connection,
+            refused: refused - earlier.refused,
+            reset: reset - earlier.reset,
             protocol: protocol - earlier.protocol,
             verify: verify - earlier.verify,
             server: server.iter().filter_map(fresh).collect(),

@@ -265,9 +265,16 @@ pub(super) fn servers(servers: &[ServerShare], medium: Medium) -> String {
 
 /// `12 timeouts, 3 ERR replies`; `None` when nothing went wrong.
 pub(super) fn errors(errors: &ErrorCounts, medium: Medium) -> Option<String> {
+    let of = [("refused", errors.refused), ("reset", errors.reset)];
+    let of = of.iter().filter(|(_, count)| *count > 0);
+    let of: Vec<String> = of.map(|&(how, count)| format!("{} {how}", grouped(count))).collect();
+    let connection = match of.is_empty() {
+        true => "connection".to_owned(),
+        false => format!("connection ({})", of.join(", ")),
+    };
     let kinds = [
         ("timeout", errors.timeout),
-        ("connection", errors.connection),
+        (&connection, errors.connection),
         ("protocol", errors.protocol),
         ("verify", errors.verify),
     ];

@@ -93,11 +93,12 @@ impl<T: Target> Worker<T> {
         let connection = &mut self.connections[id];
         let was_ready = connection.state == State::Ready;
         if writable || closing {
-            connection.writable(replies, &self.poll).map_err(|error| error.to_string())?;
+            let written = connection.writable(replies, &self.poll);
+            written.map_err(|error| connection.lost_by(&error))?;
         }
         match connection.receive(&mut self.scratch) {
             Received::Nothing => Ok(()),
-            Received::Closed(error) => Err(error.to_string()),
+            Received::Closed(error) => Err(connection.lost_by(&error)),
             Received::Bytes { size, .. } => {
                 if connection.partial.is_empty() {
                     connection.partial.extend_from_slice(&self.scratch[..size]);

@@ -9,7 +9,7 @@ use crate::driver::connection::{InFlight, State};
 use crate::driver::following::Note;
 use crate::driver::outage::Held;
 use crate::driver::strays::Stray;
-use crate::recorder::{Failure, Unanswered};
+use crate::recorder::{Failure, Loss, Unanswered};
 use crate::target::{Codec as _, Operation, Target};
 use crate::workload::Kind;
 
@@ -42,6 +42,9 @@ impl<T: Target> Worker<T> {
         if connection.state != State::Ready {
             self.target.detours().inspect(|detours| detours.failed(place));
         }
+        if let Failure::Connection(loss) = first {
+            connection.loss = loss;
+        }
         connection.close(now_ns);
         let keeps_requests = self.target.keeps_requests();
         self.target.topology().inspect(|topology| topology.doubt());
@@ -73,7 +76,7 @@ impl<T: Target> Worker<T> {
             let next = connection.in_flight.front();
             let next_sent_ns = next.map_or(now_ns, |next| connection.trail.since_ns(next.sent_ns));
             let timed_out = now_ns.saturating_sub(next_sent_ns) >= timeout_ns;
-            failure = if timed_out { Failure::Timeout } else { Failure::Connection };
+            failure = if timed_out { Failure::Timeout } else { connection.failure() };
         }
         self.now_ns = now_ns;
         if !retries.is_empty() {
@@ -183,8 +186,8 @@ impl<T: Target> Worker<T> {
         if let Some(verifier) = &mut self.verifier {
             verifier.released(client_id, id);
         }
-        if connection.write(&self.poll).is_err() {
-            self.lose(id, Failure::Connection);
+        if let Err(error) = connection.write(&self.poll) {
+            self.lose(id, Failure::Connection(Loss::of(&error)));
         }
     }
 
@@ -197,10 +200,11 @@ impl<T: Target> Worker<T> {
             verifier.dropped(client_id);
         }
         let waited_ns = self.now_ns.saturating_sub(held.operation.sent_ns);
-        let is_down = matches!(self.connections[held.connection].state, State::Down { .. });
+        let connection = &self.connections[held.connection];
+        let is_down = matches!(connection.state, State::Down { .. });
         // One that accepts and says nothing is no different from one that does not answer.
         let timed_out = waited_ns >= self.timeout_ns && !is_down;
-        let failure = if timed_out { Failure::Timeout } else { Failure::Connection };
+        let failure = if timed_out { Failure::Timeout } else { connection.failure() };
         let (recorder, following) = (&mut self.recorder, &mut self.following);
         fail(recorder, following, (held.operation, held.note), failure, self.now_ns);
         let (node, at_ns) = (held.connection % self.nodes, self.now_ns.min(self.deadline_ns));
@@ -238,7 +242,8 @@ impl<T: Target> Worker<T> {
     }
 
     pub(super) fn reopen(&mut self, id: usize) {
-        if self.open(id).is_err() {
+        if let Err(error) = self.open(id) {
+            self.connections[id].loss = Loss::of(&error);
             self.target.detours().inspect(|detours| detours.failed(id % self.nodes));
             self.connections[id].close(self.now_ns);
         }

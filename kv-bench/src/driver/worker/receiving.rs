@@ -7,7 +7,7 @@ use super::following::{fail, succeed_whole};
 use crate::driver::Phase;
 use crate::driver::clock::now_ns;
 use crate::driver::connection::{InFlight, Received, State};
-use crate::recorder::Failure;
+use crate::recorder::{Failure, Loss};
 use crate::target::{Codec, Redirect, Reply, Target, Topology};
 use crate::workload::Kind;
 
@@ -17,19 +17,19 @@ impl<T: Target> Worker<T> {
     pub(super) fn serve(&mut self, id: usize, writable: bool, closing: bool, phase: &Phase) {
         if self.connections[id].state != State::Ready {
             if self.advance(id, writable, closing).is_err() {
-                self.lose(id, Failure::Connection);
+                self.lose(id, self.connections[id].failure());
             }
             return;
         }
-        if writable && self.connections[id].write(&self.poll).is_err() {
-            return self.lose(id, Failure::Connection);
+        if writable && let Err(error) = self.connections[id].write(&self.poll) {
+            return self.lose(id, Failure::Connection(Loss::of(&error)));
         }
         loop {
             match self.connections[id].receive(&mut self.scratch) {
                 Received::Nothing => break,
-                Received::Closed(_) => {
+                Received::Closed(error) => {
                     self.now_ns = now_ns();
-                    self.lose(id, Failure::Connection);
+                    self.lose(id, Failure::Connection(Loss::of(&error)));
                     break;
                 }
                 Received::Bytes { size, more } => {

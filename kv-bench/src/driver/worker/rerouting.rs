@@ -82,7 +82,7 @@ impl<T: Target> Worker<T> {
     /// Whether the operation that was due next on connection number `id`, and fails by `failure`, is
     /// tried at another server: once, and not when the run is broken off.
     pub(super) fn may_retry(&self, id: usize, failure: Failure<'_>) -> bool {
-        let is_absence = matches!(failure, Failure::Connection | Failure::Timeout);
+        let is_absence = matches!(failure, Failure::Connection(_) | Failure::Timeout);
         self.target.detours().is_some_and(|detours| detours.rule() == OnNodeFail::Next)
             && is_absence
             && self.give_up_ns == u64::MAX

@@ -110,12 +110,13 @@ impl<T: Target> Worker<T> {
 
     fn fail_unreachable(&mut self, id: usize, stray: &Stray) {
         // One that accepts and says nothing is no different from one that does not answer.
-        let is_down = matches!(self.connections[id].state, State::Down { .. });
+        let connection = &self.connections[id];
+        let is_down = matches!(connection.state, State::Down { .. });
         let timed_out =
             !is_down && self.now_ns.saturating_sub(stray.operation.sent_ns) >= self.timeout_ns;
         let (failure, why) = match timed_out {
             true => (Failure::Timeout, Unanswered::TimedOut),
-            false => (Failure::Connection, Unanswered::Away),
+            false => (connection.failure(), Unanswered::Away),
         };
         self.fail_stray(stray, failure);
         let (node, at_ns) = (id % self.nodes, self.now_ns.min(self.deadline_ns));
