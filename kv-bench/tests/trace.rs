@@ -1,7 +1,8 @@
 //! Traces as a whole: what is in them, when their operations are due, and what is refused.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
@@ -169,6 +170,36 @@ fn a_time_that_ends_within_a_second_asks_for_the_part_before() {
         let replay = within(Duration::from_secs(seconds));
         assert_eq!((replay.rate_ops_s(), replay.operations()), (Some(1000.0), Some(operations)));
     }
+}
+
+/// What had the file's name when the run began was replayed under the checksum of what had it before.
+#[test]
+fn what_is_replayed_is_what_was_looked_at() {
+    let dir = TempDir::new().expect("a folder");
+    let path = dir.path().join("trace");
+    let operations = |replay: &Replay| -> io::Result<u64> {
+        let mut reading = replay.reading()?;
+        reading.each(|_, _| ControlFlow::Continue(()))?;
+        Ok(reading.tally.operations)
+    };
+    // A file that grows, and another of its name.
+    fs::write(&path, TWITTER).expect("room");
+    let replay = Replay::new(&wish(&path)).expect("a trace");
+    let mut file = OpenOptions::new().append(true).open(&path).expect("it is there");
+    file.write_all(TWITTER).expect("room");
+    assert_eq!(operations(&replay).expect("what was there"), 4);
+    fs::remove_file(&path).expect("it is there");
+    fs::write(&path, b"1,x,1,0,1,get,0\n").expect("room");
+    assert_eq!(operations(&replay).expect("what was there"), 4);
+    // The same file, made shorter: before it is read, and meanwhile.
+    let replay = Replay::new(&wish(&path)).expect("a trace");
+    let mut reading = replay.reading().expect("a trace");
+    fs::write(&path, b"1,x").expect("room");
+    let told = |error: io::Error| error.to_string();
+    let expected = "the trace's file has changed since it was looked at";
+    assert_eq!(operations(&replay).map_err(told), Err(expected.to_owned()));
+    let read = reading.each(|_, _| ControlFlow::Continue(()));
+    assert_eq!(read.map_err(told), Err(expected.to_owned()));
 }
 
 #[test]

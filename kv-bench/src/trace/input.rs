@@ -2,8 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{self, Cursor, Read};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +26,7 @@ const COMPRESSED_PREFIX_BYTES: u64 = 256 * 1024;
 /// Where a trace comes from.
 #[derive(Debug, Clone)]
 pub enum Source {
-    File(PathBuf),
+    File(Stored),
     /// Standard input, of which this much was read before; all of it where it `is_whole`.
     Standard {
         prefix: Arc<[u8]>,
@@ -40,7 +42,7 @@ impl Source {
     /// When standard input cannot be read.
     pub fn of(path: &Path) -> io::Result<Self> {
         if path != Path::new("-") {
-            return Ok(Self::File(path.to_owned()));
+            return Ok(Self::File(Stored::open(path)?));
         }
         let mut prefix = Vec::new();
         io::stdin().lock().take(PREFIX_BYTES).read_to_end(&mut prefix)?;
@@ -56,7 +58,7 @@ impl Source {
     /// As messages name it.
     pub fn name(&self) -> String {
         match self {
-            Self::File(path) => path.display().to_string(),
+            Self::File(stored) => stored.path.display().to_string(),
             Self::Standard { .. } => "standard input".to_owned(),
         }
     }
@@ -66,30 +68,52 @@ impl Source {
         !matches!(self, Self::Standard { is_whole: false, .. })
     }
 
-    /// Opens it for a look before the run: all of it, or what is known of it. The checksum is of the
-    /// bytes as they are stored.
+    /// For a look before the run: all of it, or what is known of it. The checksum is of the bytes as they
+    /// are stored.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened, or is none.
+    /// When it cannot be read.
     pub fn survey(&self) -> io::Result<(Lines, Arc<Mutex<Checksum>>)> {
         let checksum = Arc::new(Mutex::new(Checksum::default()));
-        let raw: Box<dyn Read + Send> = match self {
-            Self::File(path) => Box::new(open(path)?),
-            Self::Standard { prefix, .. } => Box::new(Cursor::new(Arc::clone(prefix))),
-        };
-        let summed = Summed { raw, checksum: Arc::clone(&checksum) };
+        let summed = Summed { raw: self.known(0), checksum: Arc::clone(&checksum) };
         Ok((Lines::new(Box::new(summed))?, checksum))
+    }
+
+    /// Completes the checksum of what was not looked at to its end.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn sum_up(&self, checksum: &Arc<Mutex<Checksum>>) -> io::Result<()> {
+        let from = checksum.lock().unwrap_or_else(PoisonError::into_inner).bytes;
+        let mut summed = Summed { raw: self.known(from), checksum: Arc::clone(checksum) };
+        io::copy(&mut summed, &mut io::sink()).map(|_| ())
+    }
+
+    /// What can be looked at before the run, from a byte on.
+    fn known(&self, from: u64) -> Box<dyn Read + Send> {
+        match self {
+            Self::File(stored) => Box::new(Rest { stored: stored.clone(), at: from }),
+            Self::Standard { prefix, .. } => {
+                let mut known = Cursor::new(Arc::clone(prefix));
+                known.set_position(from);
+                Box::new(known)
+            }
+        }
     }
 
     /// Opens it for the run.
     ///
     /// # Errors
     ///
-    /// When the file cannot be opened.
+    /// When the file has changed, or cannot be read.
     pub fn open(&self) -> io::Result<Lines> {
         match self {
-            Self::File(path) => Lines::new(Box::new(open(path)?)),
+            Self::File(stored) => {
+                stored.check()?;
+                Lines::new(self.known(0))
+            }
             Self::Standard { prefix, .. } => {
                 let all = Cursor::new(Arc::clone(prefix)).chain(io::stdin());
                 Ok(Lines { is_pipe: true, ..Lines::new(Box::new(all))? })
@@ -101,14 +125,59 @@ impl Source {
 const NO_FILE: &str =
     "it is no file, and must be read more than once (a pipe is read with --trace - < PIPE)";
 
-fn open(path: &Path) -> io::Result<File> {
-    // Before it is opened, which would wait for a writer of a pipe.
-    let kind = fs::metadata(path)?.file_type();
-    if !kind.is_file() {
-        let what = if kind.is_dir() { "it is a folder" } else { NO_FILE };
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+/// A file as long as it was when it was opened, whatever has its name by now or is written behind that.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    path: PathBuf,
+    file: Arc<File>,
+    bytes: u64,
+    modified: SystemTime,
+}
+
+impl Stored {
+    fn open(path: &Path) -> io::Result<Self> {
+        // Before it is opened, which would wait for a writer of a pipe.
+        let kind = fs::metadata(path)?.file_type();
+        if !kind.is_file() {
+            let what = if kind.is_dir() { "it is a folder" } else { NO_FILE };
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        let (bytes, modified) = (metadata.len(), metadata.modified()?);
+        Ok(Self { path: path.to_owned(), file: Arc::new(file), bytes, modified })
     }
-    File::open(path)
+
+    /// Fails where it does not hold any more what it did. What has grown longer since then may.
+    fn check(&self) -> io::Result<()> {
+        let now = self.file.metadata()?;
+        let is_kept =
+            now.len() > self.bytes || (now.len() == self.bytes && now.modified()? == self.modified);
+        if is_kept { Ok(()) } else { Err(has_changed()) }
+    }
+}
+
+fn has_changed() -> io::Error {
+    io::Error::other("the trace's file has changed since it was looked at")
+}
+
+/// A file from a byte on.
+struct Rest {
+    stored: Stored,
+    at: u64,
+}
+
+impl Read for Rest {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.stored.bytes - self.at).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let size = self.stored.file.read_at(&mut buffer[..wanted], self.at)?;
+        if size == 0 && wanted > 0 {
+            return Err(has_changed());
+        }
+        self.at += size as u64;
+        Ok(size)
+    }
 }
 
 /// Of what was read so far.
@@ -243,11 +312,6 @@ impl Lines {
         self.buffer.truncate(before + read.as_ref().copied().unwrap_or(0));
         self.is_over = read? == 0;
         Ok(())
-    }
-
-    /// Reads what is left without looking for lines.
-    pub(super) fn drain(mut self) -> io::Result<()> {
-        io::copy(&mut self.reader, &mut io::sink()).map(|_| ())
     }
 
     /// Whether there was no byte in what was read.

@@ -30,7 +30,7 @@ pub use block::{Block, Payload, Record};
 pub use entry::{Action, Entry, Key, Line, Unlike, Words};
 pub use fields::KEY_BYTES_MAX;
 pub use format::{Format, Speed};
-pub use input::{Checksum, Lines, Source};
+pub use input::{Checksum, Lines, Source, Stored};
 pub use meta::Columns;
 pub use monitor::Monitor;
 pub use reading::{Fit, Reading, Step};

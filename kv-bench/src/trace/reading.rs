@@ -181,13 +181,4 @@ impl Reading {
     pub fn is_hopeless(&self) -> bool {
         is_hopeless(&self.tally)
     }
-
-    /// Reads what is left without looking at it, for the checksum of all.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be read.
-    pub fn drain(self) -> io::Result<()> {
-        self.lines.drain()
-    }
 }

@@ -103,6 +103,9 @@ impl Replay {
             sha256: None,
         };
         replay.check()?;
+        if replay.source.is_whole() {
+            replay.source.sum_up(&checksum).map_err(unreadable)?;
+        }
         let checksum = checksum.lock().unwrap_or_else(PoisonError::into_inner);
         let is_whole = replay.source.is_whole();
         let (bytes, sha256) =

@@ -63,8 +63,8 @@ struct Surveyor {
 }
 
 impl Survey {
-    /// Reads up to `cut`, and what is behind it for the checksum, unless it is but the beginning of it.
-    /// Times are in seconds where `is_coarse`.
+    /// Reads up to `cut`, of what is all of it or but its beginning. Times are in seconds where
+    /// `is_coarse`.
     ///
     /// # Errors
     ///
@@ -93,12 +93,10 @@ impl Survey {
             surveyor.count_behind(Entry { times: entry.times - times as u32, ..entry })
         });
         let tally = tally_at_cut.unwrap_or_else(|| reading.tally.clone());
-        if is_whole {
-            read.and_then(|()| reading.drain())?;
-        } else if let Err(error) = read
-            && error.kind() != io::ErrorKind::UnexpectedEof
+        // The beginning of something compressed ends where it ends.
+        if let Err(error) = read
+            && (is_whole || error.kind() != io::ErrorKind::UnexpectedEof)
         {
-            // The beginning of something compressed ends where it ends.
             return Err(error);
         }
         Ok(surveyor.finish(tally, is_coarse))
