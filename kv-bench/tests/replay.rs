@@ -162,12 +162,42 @@ fn a_run_ends_where_it_is_cut_and_each_repeat_begins_again() {
         result.repeats.iter().map(|r| r.headline.operations).collect::<Vec<_>>(),
         [777, 777]
     );
+    let told = "each of 2 measurements began with what those before it had put into the same servers: \
+                later ones find what the trace put at its end";
+    assert!(result.warnings.iter().any(|warning| warning == told), "{:?}", result.warnings);
     // What is due in the first half second of the run: at twice the speed, a second of the trace.
     let words =
         ["--trace", path, "--trace-speed", "2", "--arrivals", "constant", "--duration", "500ms"];
     let (output, result) = run(&address, dir.path(), &words);
     assert!(output.status.success(), "{}", stderr(&output));
     assert_eq!(result.expect("a result").headline.operations, 500);
+}
+
+/// A repeat was replayed into what those before it had left: of gets before their puts, the first found
+/// nothing and the second everything.
+#[test]
+fn each_repeat_of_a_trace_has_servers_of_its_own() {
+    let dir = TempDir::new().expect("a folder");
+    let mut text = String::new();
+    for (second, operation) in [(5, "get"), (6, "set")] {
+        (0..500).for_each(|key| {
+            writeln!(text, "{second},key-{key},7,5,1,{operation},0").expect("memory");
+        });
+    }
+    let path = write(dir.path(), text);
+    let out = dir.path().join("results");
+    let output = kv_bench(&["run", "--servers", "2", "--trace-speed", "max", "--repeat", "2"])
+        .args(["--threads", "1", "--clients", "1", "--trace"])
+        .arg(&path)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = report::json::load(&out.join("result.json")).expect("a result");
+    let found = result.repeats.iter().map(|r| (r.headline.hits, r.headline.misses));
+    assert_eq!(found.collect::<Vec<_>>(), [(0, 500), (0, 500)]);
+    assert!(!result.warnings.iter().any(|w| w.contains("before it")), "{:?}", result.warnings);
 }
 
 #[test]

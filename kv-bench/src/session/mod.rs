@@ -218,11 +218,17 @@ impl Session<'_> {
             environment: machine::environment(cluster.versions()),
             scenario: record(self.args, scenario, &self.arguments),
         };
-        let target = cluster.target(scenario)?;
+        let mut target = cluster.target(scenario)?;
         self.open_ledger();
         let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
         let mut repeats = Repeats::default();
         for number in 1..=scenario.repeat {
+            // What a trace finds is what it has put.
+            if scenario.replay().is_some() && cluster.is_spawned() && number > 1 {
+                drop(cluster);
+                cluster = self.open(scenario.servers() as u32)?;
+                target = cluster.target(scenario)?;
+            }
             if scenario.preload && (number == 1 || own_keys) {
                 self.preload(&target, &mut cluster)?;
             }

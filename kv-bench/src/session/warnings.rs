@@ -67,12 +67,15 @@ fn redirected(counts: &Counts) -> Option<String> {
     })
 }
 
-/// A cache that several measurements fill: `count` of what is called `noun`.
+/// A cache that several measurements fill, or servers of others on which a trace is replayed again:
+/// `count` of what is called `noun`.
 pub(super) fn filled_before(scenario: &Scenario, count: usize, noun: &str) -> Option<String> {
-    (scenario.demand.mix.fills() && count > 1).then(|| {
+    let is_refilled = scenario.replay().is_some() && !scenario.place.is_ours();
+    ((scenario.demand.mix.fills() || is_refilled) && count > 1).then(|| {
         format!(
             "each of {count} {noun} began with what those before it had put into the same servers: \
-             later ones miss less"
+             later ones {}",
+            if is_refilled { "find what the trace put at its end" } else { "miss less" }
         )
     })
 }
