@@ -166,6 +166,9 @@ pub(crate) fn told(
     if facts.is_empty() && end == End::Back {
         return None;
     }
+    if facts.is_empty() {
+        facts.push("no connection".to_owned());
+    }
     let was_away = outage.connections_lost > 0 || outage.failed > 0;
     let mut text = format!("{name}: {}", facts.join(", "));
     match silent.and_then(|silent| silent.waiting) {

@@ -238,8 +238,10 @@ impl Session<'_> {
             };
             match self.headline_once(&step, &target, &mut cluster, (scenario, &frame)) {
                 Err(error) if repeats.is_empty() => return Err(error),
-                Err(_) if self.halt.is_some() => {}
-                Err(error) => return Err(error),
+                // What was measured before is kept.
+                Err(error) => {
+                    self.halt.get_or_insert(Halt::ServerLost(format!("{error:#}")));
+                }
                 Ok((result, intervals)) => {
                     let file = repeats.push(result.clone(), intervals);
                     if scenario.repeat > 1
@@ -300,7 +302,10 @@ impl Session<'_> {
         warnings.extend(measurement.node_failures.iter().flat_map(node_failures::told));
         let generator = measurement.generator();
         let servers = measurement.servers(target, &target.ring_shares(&workload.keys));
-        warnings.extend(fairness::warnings(generator.clients.as_ref(), &servers));
+        // Of servers that others stood in for, shares say nothing of their keys.
+        let are_mixed = measurement.measured.counts.elsewhere.iter().any(|&count| count > 0);
+        let as_placed = if are_mixed { &[][..] } else { &servers };
+        warnings.extend(fairness::warnings(generator.clients.as_ref(), as_placed));
         let latencies = &measurement.measured.latencies;
         let encoded = |(tag, histogram): (_, Cow<_>)| (tag, encode_histogram(&histogram));
         let result = RunResult {

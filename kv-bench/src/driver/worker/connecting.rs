@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Worker;
 use crate::driver::clock::now_ns;
-use crate::driver::connection::{Received, State};
+use crate::driver::connection::{Connection, Received, State};
 use crate::driver::poll::Ready;
 use crate::target::{Node, Target};
 
@@ -14,6 +14,7 @@ const OPENING_MAX: usize = 64;
 
 impl<T: Target> Worker<T> {
     /// Opens every connection and waits until all are ready, or says which server refused and why.
+    /// Where others stand in for it, one of them is enough.
     pub(in crate::driver) fn connect(&mut self) -> Result<(), String> {
         let together = (OPENING_MAX / self.shape.threads as usize).max(1);
         let wanted = (0..self.connections.len()).filter(|id| self.wants(id % self.nodes));
@@ -23,18 +24,42 @@ impl<T: Target> Worker<T> {
                 self.try_open(id)?;
             }
             let due_ns = now_ns() + self.shape.timeout.as_nanos() as u64;
-            while group.iter().any(|&id| self.connections[id].state != State::Ready) {
+            while group.iter().any(|&id| self.is_expected(id)) {
                 self.connect_step(group, due_ns)?;
             }
         }
         Ok(())
     }
 
+    /// Whether a connection has neither been made nor given up.
+    fn is_expected(&self, id: usize) -> bool {
+        match self.connections[id].state {
+            State::Ready => false,
+            State::Down { retry_at_ns } => retry_at_ns == 0,
+            State::Connecting | State::Greeting { .. } => true,
+        }
+    }
+
+    /// A connection cannot be made: it is left for later where another server stands in.
+    fn give_up(&mut self, id: usize, reason: &str) -> Result<(), String> {
+        let Some(detours) = self.target.detours() else { return Err(self.blame(id, reason)) };
+        detours.failed(id % self.nodes);
+        self.connections[id].close(self.now_ns);
+        let is_down = |connection: &Connection| matches!(connection.state, State::Down { retry_at_ns } if retry_at_ns > 0);
+        let first = id - id % self.nodes;
+        match self.connections[first..first + self.nodes].iter().all(is_down) {
+            true => Err(self.blame(id, reason)),
+            false => Ok(()),
+        }
+    }
+
     fn connect_step(&mut self, group: &[usize], due_ns: u64) -> Result<(), String> {
         let events = self.poll.wait(None).map_err(|error| error.to_string())?;
         for index in 0..events {
             if let Ready::Connection { id, writable, closing } = self.poll.event(index) {
-                self.advance(id, writable, closing).map_err(|error| self.blame(id, &error))?;
+                if let Err(error) = self.advance(id, writable, closing) {
+                    self.give_up(id, &error)?;
+                }
             }
         }
         if self.stop.load(Ordering::Relaxed) {
@@ -42,11 +67,12 @@ impl<T: Target> Worker<T> {
         }
         self.now_ns = now_ns();
         for &id in group {
-            let state = self.connections[id].state;
-            if state != State::Ready && self.now_ns > due_ns {
-                return Err(self.blame(id, "it did not answer within --timeout"));
+            if !self.is_expected(id) {
+                continue;
             }
-            if matches!(state, State::Down { .. }) {
+            if self.now_ns > due_ns {
+                self.give_up(id, "it did not answer within --timeout")?;
+            } else if matches!(self.connections[id].state, State::Down { .. }) {
                 self.try_open(id)?;
             }
         }
@@ -58,7 +84,7 @@ impl<T: Target> Worker<T> {
     fn try_open(&mut self, id: usize) -> Result<(), String> {
         match self.open(id) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                Err(self.blame(id, &error.to_string()))
+                self.give_up(id, &error.to_string())
             }
             _ => Ok(()),
         }
