@@ -393,6 +393,15 @@ impl Counts {
         self.kinds[Kind::Fill.index()]
     }
 
+    /// An operation that was counted for one server goes to another one; `own` is the one that the
+    /// ring names.
+    pub fn reroute(&mut self, (from, to): (usize, usize), own: usize) {
+        self.nodes[from] -= 1;
+        self.nodes[to] += 1;
+        let (was_elsewhere, is_elsewhere) = (u64::from(from != own), u64::from(to != own));
+        self.elsewhere[own] = self.elsewhere[own] + is_elsewhere - was_elsewhere;
+    }
+
     /// Adds another worker's counts.
     pub fn add(&mut self, other: &Self) {
         for (sum, part) in self.kinds.iter_mut().zip(&other.kinds) {

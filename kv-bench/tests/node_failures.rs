@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kv_bench::driver::{Fleet, Measured, Until};
-use kv_bench::recorder::Time;
+use kv_bench::recorder::{Counts, Time};
 use kv_bench::report;
 use kv_bench::result::{Ejected, NodeFailures, RunResult};
 use kv_bench::target::{
@@ -132,6 +132,8 @@ fn what_is_in_flight_to_a_server_that_hangs_up_is_done_by_the_next_one() {
     // Each was answered once; the first server had seen those that it did not answer.
     let seen = [&first, &second].map(|server| server.seen.lock().expect("unpoisoned").len() as u64);
     assert!(seen[0] + seen[1] <= 400 + retried && seen[0] + seen[1] > 400, "{seen:?}");
+    // Each counts for who did it.
+    assert_eq!(measured.counts.nodes[1], seen[1]);
     assert_eq!(measured.counts.elsewhere[1], 0);
 
     let first = Server::start(|number, _| match number {
@@ -158,6 +160,24 @@ fn the_time_of_an_operation_that_is_tried_again_has_both_tries_in_it() {
         assert!(measured.counts.retried > 0);
         let time = if open { Time::Response } else { Time::Service };
         assert!(measured.latencies.successes(time).max() >= 199_000_000);
+    }
+}
+
+#[test]
+fn an_operation_that_is_sent_from_one_to_the_next_counts_once_and_for_the_last() {
+    let mut counts = Counts::new(3);
+    counts.nodes[0] = 1;
+    for (course, nodes, elsewhere) in [
+        ((0, 1), [0, 1, 0], 1),
+        ((1, 2), [0, 0, 1], 1),
+        ((2, 2), [0, 0, 1], 1),
+        ((2, 0), [1, 0, 0], 0),
+    ] {
+        counts.reroute(course, 0);
+        assert_eq!(
+            (&counts.nodes[..], &counts.elsewhere[..]),
+            (&nodes[..], &[elsewhere, 0, 0][..])
+        );
     }
 }
 
@@ -223,6 +243,9 @@ fn the_next_server_is_asked_while_one_is_away() {
     assert!(failure.server.starts_with("server_2") && failure.ejections.is_empty(), "{failure:?}");
     assert_eq!(failures(&result).sent_elsewhere, failure.sent_elsewhere);
     assert_eq!(result.headline.misses, failure.sent_elsewhere, "those, and no others");
+    // Others got more than their keys' share, and no key of theirs is popular.
+    let popular = |text: &String| text.contains("popular");
+    assert!(!result.warnings.iter().any(popular), "{:?}", result.warnings);
     // As many as before: nobody waits for it.
     let before = result.servers[1].operations;
     assert!(failure.sent_elsewhere > before / 10, "{failure:?}, {before} before");
@@ -274,6 +297,33 @@ fn a_run_goes_on_without_a_running_server_that_dies() {
         if rule == "eject" {
             assert!(matches!(failure.ejections[..], [Ejected { is_back: false, .. }]));
         }
+    }
+}
+
+/// What was measured was lost when the next measurement could not connect.
+#[test]
+fn a_measurement_is_repeated_without_a_server_that_died_before() {
+    for rule in ["eject", "next"] {
+        let started = [(), (), ()].map(|()| peer::Redis::start(&[]));
+        let [Some(one), Some(dying), Some(other)] = started else { return };
+        let all = [&one, &dying, &other].map(|redis| redis.address().to_string());
+        let (dir, dead) = (TempDir::new().expect("a folder"), dying.address().to_string());
+        let mut run = kv_bench(&["run", "--servers", &all.join(","), "--on-node-fail", rule]);
+        run.args(["--warmup", "0", "--duration", "2s", "--repeat", "2", "--threads", "1"]);
+        let run = Running::start(run.args(["--out"]).arg(dir.path().join("results")));
+        await_load(&dying);
+        drop(dying);
+        let output = run.end();
+        assert!(output.status.success(), "{rule}: {}", stderr(&output));
+        let loaded = |file: &str| report::json::load(&dir.path().join("results").join(file));
+        let [first, second, median] = ["repeat-1.json", "repeat-2.json", "result.json"]
+            .map(|file| loaded(file).unwrap_or_else(|error| panic!("{file}: {error:?}")));
+        assert!(!median.partial && median.repeats.len() == 2);
+        assert!(first.servers[1].operations > 0, "{:?}", first.servers);
+        assert_eq!(second.servers[1].operations, 0, "{rule}: {:?}", second.servers);
+        let absence = format!("{dead}: no connection; it was away at the end");
+        let told = |text: &String| text.starts_with(&absence);
+        assert!(second.warnings.iter().any(told), "{:?}", second.warnings);
     }
 }
 

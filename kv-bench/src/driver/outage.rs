@@ -21,6 +21,8 @@ pub(super) struct Held {
     pub(super) note: Option<Note>,
     /// The connection that it waits for.
     pub(super) connection: usize,
+    /// The server that the ring names.
+    pub(super) own: usize,
     /// As it will be sent.
     pub(super) request: Vec<u8>,
     /// Where another server may get it.

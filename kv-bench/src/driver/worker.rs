@@ -416,7 +416,7 @@ impl<T: Target> Worker<T> {
         let request = kind.request();
         let key = self.key.bytes();
         let slot = self.target.topology().map(|_| self.target.slot(request, key));
-        let node = match (self.target.topology(), slot) {
+        let own = match (self.target.topology(), slot) {
             (Some(topology), Some(slot)) => topology.owner(slot),
             _ if self.nodes == 1 => 0,
             _ => self.target.route_request(request, key),
@@ -426,13 +426,13 @@ impl<T: Target> Worker<T> {
             Some(detours) => {
                 let connections = &self.connections[first..first + self.nodes];
                 let course =
-                    self.way.course((detours, &self.codec), node, (request, key), connections);
-                self.recorder.counts.elsewhere[node] += u64::from(course.is_detour);
+                    self.way.course((detours, &self.codec), own, (request, key), connections);
+                self.recorder.counts.elsewhere[own] += u64::from(course.is_detour);
                 // It is kept with the number of who is next in place of a slot; its own, if nobody is.
                 let next = course.next.unwrap_or(course.node) as u16;
                 (course.node, self.target.keeps_requests().then_some(next))
             }
-            None => (node, slot),
+            None => (own, slot),
         };
         self.recorder.attempt(kind, node);
         let id = first + node;
@@ -442,7 +442,7 @@ impl<T: Target> Worker<T> {
                 self.wait_for_node((client_id, node), slot, (kind, value), (due_ns, memo));
                 return (Begun::Strayed, id);
             }
-            self.hold(client_id, id, (kind, value), (due_ns, memo));
+            self.hold(client_id, (id, own), (kind, value), (due_ns, memo));
             return (Begun::Held, id);
         }
         let operation = Operation { request, key, value };

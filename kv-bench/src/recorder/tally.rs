@@ -26,13 +26,19 @@ impl Tally {
         }
     }
 
-    /// What came after `earlier`, which the same worker had counted before.
+    /// What came after `earlier`, which the same worker had counted before. What has gone to another
+    /// node since is not taken back from the first.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let before = earlier.nodes.iter().chain(std::iter::repeat(&0));
         Self {
             errors: self.errors.since(&earlier.errors),
-            nodes: self.nodes.iter().zip(before).map(|(now, before)| now - before).collect(),
+            nodes: self
+                .nodes
+                .iter()
+                .zip(before)
+                .map(|(now, before)| now.saturating_sub(*before))
+                .collect(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Worker;
 use crate::driver::clock::now_ns;
-use crate::driver::connection::{Connection, Received, State};
+use crate::driver::connection::{Received, State};
 use crate::driver::poll::Ready;
 use crate::target::{Node, Target};
 
@@ -33,11 +33,11 @@ impl<T: Target> Worker<T> {
 
     /// Whether a connection has neither been made nor given up.
     fn is_expected(&self, id: usize) -> bool {
-        match self.connections[id].state {
-            State::Ready => false,
-            State::Down { retry_at_ns } => retry_at_ns == 0,
-            State::Connecting | State::Greeting { .. } => true,
-        }
+        self.connections[id].state != State::Ready && !self.is_given_up(id)
+    }
+
+    fn is_given_up(&self, id: usize) -> bool {
+        matches!(self.connections[id].state, State::Down { retry_at_ns } if retry_at_ns > 0)
     }
 
     /// A connection cannot be made: it is left for later where another server stands in.
@@ -45,9 +45,8 @@ impl<T: Target> Worker<T> {
         let Some(detours) = self.target.detours() else { return Err(self.blame(id, reason)) };
         detours.failed(id % self.nodes);
         self.connections[id].close(self.now_ns);
-        let is_down = |connection: &Connection| matches!(connection.state, State::Down { retry_at_ns } if retry_at_ns > 0);
         let first = id - id % self.nodes;
-        match self.connections[first..first + self.nodes].iter().all(is_down) {
+        match (first..first + self.nodes).all(|id| self.is_given_up(id)) {
             true => Err(self.blame(id, reason)),
             false => Ok(()),
         }
@@ -56,10 +55,10 @@ impl<T: Target> Worker<T> {
     fn connect_step(&mut self, group: &[usize], due_ns: u64) -> Result<(), String> {
         let events = self.poll.wait(None).map_err(|error| error.to_string())?;
         for index in 0..events {
-            if let Ready::Connection { id, writable, closing } = self.poll.event(index) {
-                if let Err(error) = self.advance(id, writable, closing) {
-                    self.give_up(id, &error)?;
-                }
+            if let Ready::Connection { id, writable, closing } = self.poll.event(index)
+                && let Err(error) = self.advance(id, writable, closing)
+            {
+                self.give_up(id, &error)?;
             }
         }
         if self.stop.load(Ordering::Relaxed) {

@@ -107,12 +107,13 @@ impl<T: Target> Worker<T> {
         self.clients[client_id].outstanding -= 1;
     }
 
-    /// The client waits with the operation whose key is at hand: its connection is down.
+    /// The client waits with the operation whose key is at hand, and is with server number `own` by the
+    /// ring: its connection is down.
     #[cold]
     pub(super) fn hold(
         &mut self,
         client_id: usize,
-        connection: usize,
+        (connection, own): (usize, usize),
         (kind, value): (Kind, &[u8]),
         (due_ns, note): (u64, Note),
     ) {
@@ -120,6 +121,9 @@ impl<T: Target> Worker<T> {
         let operation = Operation { request: kind.request(), key: self.key.bytes(), value };
         self.codec.encode(operation, &mut request);
         self.hold_request(client_id, connection, (kind, request), (due_ns, note));
+        if let Some(held) = &mut self.clients[client_id].held {
+            held.own = own;
+        }
     }
 
     /// The same with an operation whose request is ready.
@@ -136,7 +140,8 @@ impl<T: Target> Worker<T> {
         let operation = InFlight { kind, sent_ns: since_ns, due_ns };
         let note = self.following.is_noted(kind).then_some(note);
         let key = self.target.detours().map_or(Vec::new(), |_| self.key.bytes().to_vec());
-        let held = Held { operation, note, connection, request, key };
+        let own = connection % self.nodes;
+        let held = Held { operation, note, connection, own, request, key };
         let client = &mut self.clients[client_id];
         client.held = Some(held);
         client.outstanding += 1;

@@ -68,15 +68,13 @@ impl<T: Target> Worker<T> {
     pub(super) fn reroute_held(&mut self, client_id: usize) {
         let Some(detours) = self.target.detours() else { return };
         let Some(held) = &mut self.clients[client_id].held else { return };
-        let Held { operation, connection, key, .. } = held;
-        let (first, node) = (client_id * self.nodes, *connection % self.nodes);
+        let Held { operation, connection, own, key, .. } = held;
+        let (first, from) = (client_id * self.nodes, *connection % self.nodes);
         let connections = &self.connections[first..first + self.nodes];
         let request = (operation.kind.request(), &key[..]);
-        let course = self.way.course((detours, &self.codec), node, request, connections);
-        if course.is_detour {
-            self.recorder.counts.elsewhere[node] += 1;
-            *connection = first + course.node;
-        }
+        let to = self.way.course((detours, &self.codec), *own, request, connections).node;
+        *connection = first + to;
+        self.recorder.counts.reroute((from, to), *own);
     }
 
     /// Whether the operation that was due next on connection number `id`, and fails by `failure`, is
@@ -101,7 +99,7 @@ impl<T: Target> Worker<T> {
                 left.push(retry);
                 continue;
             }
-            self.recorder.counts.elsewhere[node] += 1;
+            self.recorder.counts.reroute((node, usize::from(stray.slot)), node);
             self.recorder.counts.retried += 1;
             self.send_stray(id, stray);
         }
