@@ -89,6 +89,27 @@ fn slots_stay_even_up_to_the_largest_ring() {
 }
 
 #[test]
+fn the_ring_without_a_server_is_that_of_the_others() {
+    let names: Vec<String> = (1..=9).map(|number| format!("server_{number}")).collect();
+    for mode in RingMode::ALL {
+        let rings = Ring::without_each(mode, &names).expect("nine servers");
+        assert_eq!(rings.len(), 9);
+        for (index, ring) in rings.iter().enumerate() {
+            let mut left = names.clone();
+            left.remove(index);
+            let expected = Ring::new(mode, &left).expect("eight servers");
+            assert_eq!(ring.names(), left);
+            for key in keys() {
+                assert_eq!(ring.owner(&key), expected.owner(&key), "{mode} without {index}");
+            }
+        }
+        assert_eq!(Ring::without_each(mode, &["a"]).err(), Some(RingError::Empty));
+        let twice = Ring::without_each(mode, &["a", "b", "a"]);
+        assert_eq!(twice.err(), Some(RingError::Duplicate("a".to_owned())), "{mode}");
+    }
+}
+
+#[test]
 fn one_server_owns_everything() {
     for mode in RingMode::ALL {
         let ring = Ring::new(mode, &["only"]).unwrap();

@@ -75,6 +75,19 @@ impl Around {
         Ok(Self { away, owner: Box::new(move |key| left[ring.owner(key)]) })
     }
 
+    /// Around each of `names` alone.
+    fn each(mode: RingMode, names: &[String]) -> Result<Vec<Self>, RingError> {
+        let rings = Ring::without_each(mode, names)?.into_iter().enumerate();
+        let around = |(node, ring): (usize, Ring)| Self {
+            away: (0..names.len()).map(|index| index == node).collect(),
+            owner: Box::new(move |key| {
+                let owner = ring.owner(key);
+                owner + usize::from(owner >= node)
+            }),
+        };
+        Ok(rings.map(around).collect())
+    }
+
     /// Whether server number `node` is one of those that are left out.
     #[inline]
     pub(crate) fn is_without(&self, node: usize) -> bool {
@@ -103,7 +116,7 @@ pub struct Detours {
     epoch: AtomicU64,
     around: Mutex<Arc<Around>>,
     /// Without one server each.
-    next: Box<[OnceLock<Around>]>,
+    next: OnceLock<Vec<Around>>,
     ejections: Mutex<Vec<Ejection>>,
 }
 
@@ -123,7 +136,7 @@ impl Detours {
             ejected: names.iter().map(|_| AtomicBool::new(false)).collect(),
             epoch: AtomicU64::new(0),
             around: Mutex::new(Arc::new(around)),
-            next: names.iter().map(|_| OnceLock::new()).collect(),
+            next: OnceLock::new(),
             ejections: Mutex::default(),
         })
     }
@@ -161,7 +174,7 @@ impl Detours {
     /// The ring without server number `node` alone; `None` until [`Detours::review`] has made it.
     #[inline]
     pub fn next(&self, node: usize) -> Option<&Around> {
-        self.next[node].get()
+        self.next.get()?.get(node)
     }
 
     /// Ejects who is down and takes back who answers again; the last one that is left stays. To be
@@ -175,13 +188,7 @@ impl Detours {
     }
 
     fn make_next(&self) {
-        for (node, place) in self.next.iter().enumerate().filter(|(_, place)| place.get().is_none())
-        {
-            let away = (0..self.names.len()).map(|index| index == node).collect();
-            if let Ok(around) = Around::new(self.mode, &self.names, away) {
-                let _ = place.set(around);
-            }
-        }
+        self.next.get_or_init(|| Around::each(self.mode, &self.names).unwrap_or_default());
     }
 
     fn review_ejections(&self, now_ns: u64) {

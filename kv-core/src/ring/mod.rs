@@ -21,7 +21,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ketama::Ketama;
-use slots::Slots;
+use slots::{Slots, by_weight};
 use uhashring::Uhashring;
 
 pub use slots::key_slot;
@@ -116,11 +116,36 @@ impl Ring {
         let names: Vec<String> = names.iter().map(|name| name.as_ref().to_owned()).collect();
         check(&names)?;
         let placement = match mode {
-            RingMode::Slots => Placement::Slots(Slots::deal(&names)),
+            RingMode::Slots => {
+                Placement::Slots(Slots::deal(names[1..].iter().map(|name| by_weight(name))))
+            }
             RingMode::Ketama => Placement::Ketama(Ketama::new(&names)),
             RingMode::Uhashring => Placement::Uhashring(Uhashring::new(&names)),
         };
         Ok(Self { names, placement })
+    }
+
+    /// For each of these servers, in their order, the ring without it: as [`new`](Self::new) makes it of
+    /// the other names, without ranking every slot for each of them each time.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), which also wants one server to be left.
+    pub fn without_each(mode: RingMode, names: &[impl AsRef<str>]) -> Result<Vec<Self>, RingError> {
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        let left = |index: usize| [&names[..index], &names[index + 1..]].concat();
+        if mode != RingMode::Slots {
+            return (0..names.len()).map(|index| Self::new(mode, &left(index))).collect();
+        }
+        check(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())?;
+        let favourites: Vec<Vec<u16>> = names.iter().map(|name| by_weight(name)).collect();
+        let without = |index: usize| {
+            let names: Vec<String> = left(index).into_iter().map(str::to_owned).collect();
+            check(&names)?;
+            let others = favourites.iter().enumerate().filter(|&(other, _)| other != index);
+            let slots = Slots::deal(others.skip(1).map(|(_, favourites)| favourites));
+            Ok(Self { names, placement: Placement::Slots(slots) })
+        };
+        (0..names.len()).map(without).collect()
     }
 
     /// The index, in [`names`](Self::names), of the server that owns `key`. Never allocates.

@@ -33,12 +33,13 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// Deals the slots to the servers, which are at least one and at most as many as slots.
-    pub(super) fn deal(names: &[String]) -> Self {
+    /// Deals the slots to servers, which are at least one and at most as many as slots. `favourites` are
+    /// those of all but the first, who takes what is left.
+    pub(super) fn deal(favourites: impl IntoIterator<Item = impl AsRef<[u16]>>) -> Self {
         let mut owners = vec![0; SLOTS].into_boxed_slice();
         let mut counts = vec![SLOTS];
-        for name in &names[1..] {
-            give_to_new(&mut owners, &mut counts, &by_weight(name));
+        for favourites in favourites {
+            give_to_new(&mut owners, &mut counts, favourites.as_ref());
         }
         Self { owners }
     }
@@ -76,13 +77,16 @@ fn give_to_new(owners: &mut [u16], counts: &mut Vec<usize>, favourites: &[u16]) 
         *held -= 1;
         *owner = new as u16;
         taken += 1;
+        if taken == floor {
+            break;
+        }
     }
     debug_assert_eq!(taken, floor);
     counts.push(taken);
 }
 
 /// All slots, the one with the greatest weight for this server first.
-fn by_weight(name: &str) -> Vec<u16> {
+pub(super) fn by_weight(name: &str) -> Vec<u16> {
     let digest: [u8; 16] = Md5::digest(name).into();
     let mut seed = [0; 8];
     seed.copy_from_slice(&digest[..8]);
