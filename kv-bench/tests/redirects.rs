@@ -11,7 +11,8 @@ mod run;
 mod scripted;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,6 +175,56 @@ fn an_operation_does_not_wait_for_a_dead_node_for_longer_than_its_timeout() {
     let measured = measure(&topology, &run, 8);
     assert_eq!(measured.counts.failed(), 8);
     assert_eq!(measured.counts.errors.connection, 8, "{:?}", measured.counts.errors);
+}
+
+/// What was just then on its way to another node failed as a redirect that had come again and again.
+#[test]
+fn a_run_that_is_broken_off_still_follows_redirects() {
+    let server = Server::start(|number, _| match number % 4 {
+        0 => Answer::Raw(b"-TRYAGAIN Multiple keys request during rehashing of slot\r\n"),
+        _ => Answer::Normal,
+    });
+    let topology = all_with_the_first(&[server.address]);
+    let run = a_run().shape(2, 4, 4);
+    let mut fleet = Fleet::launch(&target(&topology, &run), run.shape).expect("they accept");
+    let measured = fleet
+        .run(&run.workload(), &run.schedule, Until::Elapsed(Duration::from_hours(1)), |live| {
+            if live.attempted > 100 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .expect("an event loop");
+    assert!(measured.stopped && measured.counts.redirects.tryagain > 0);
+    assert_eq!(measured.counts.failed(), 0, "{:?}", measured.counts.first_error);
+}
+
+/// Who took over was blamed for what had waited for the node before.
+#[test]
+fn an_operation_that_was_never_sent_is_charged_to_the_node_that_it_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let first = listener.local_addr().expect("bound");
+    // It answers the greeting, takes an operation, and is gone.
+    let dying = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut bytes = [0; 1024];
+        assert!(stream.read(&mut bytes).expect("a greeting") > 0);
+        stream.write_all(b"+PONG\r\n").expect("it listens");
+        assert!(stream.read(&mut bytes).expect("an operation") > 0);
+    });
+    let dead = peer::DeadPort::new();
+    let heir = SocketAddr::from(([127, 0, 0, 1], dead.port));
+    let topology = all_with_the_first(&[first]);
+    let run = a_run().shape(1, 1, 1).timeout(Duration::from_secs(1));
+    let mut fleet = Fleet::launch(&target(&topology, &run), run.shape).expect("it accepts");
+    let measured = fleet
+        .run(&run.workload(), &run.schedule, Until::Operations(3), |live| {
+            // The first has failed, and the second waits.
+            if live.failed == 1 && dying.is_finished() {
+                topology.apply(&[SlotRange { first: 0, last: 16383, nodes: vec![heir] }]);
+            }
+            ControlFlow::Continue(())
+        })
+        .expect("an event loop");
+    let failed: Vec<u64> = measured.counts.outages.iter().map(|outage| outage.failed).collect();
+    assert_eq!(failed[..2], [2, 1], "{:?}", measured.counts.outages);
 }
 
 /// The first node took most of the time before it sent the operation on, and the second one never

@@ -7,7 +7,7 @@ use crate::driver::clock::now_ns;
 use crate::driver::connection::{InFlight, State};
 use crate::driver::following::Note;
 use crate::driver::strays::{Cause, REDIRECTS_MAX, Stray};
-use crate::recorder::{Failure, Unanswered};
+use crate::recorder::{Failure, Loss, Unanswered};
 use crate::target::{Codec as _, OnNodeFail, Operation, Target};
 use crate::workload::Kind;
 
@@ -19,7 +19,9 @@ enum Fate {
     /// The redirect is its outcome.
     Refused(Cause),
     /// It waited too long for a connection.
-    Unreachable(usize),
+    Unreachable,
+    /// The run was broken off.
+    BrokenOff,
 }
 
 impl<T: Target> Worker<T> {
@@ -60,8 +62,8 @@ impl<T: Target> Worker<T> {
                     self.fail_stray(&stray, Failure::Server(cause.message()));
                     failed.push(client);
                 }
-                Fate::Unreachable(id) => {
-                    self.fail_unreachable(id, &stray);
+                fate @ (Fate::Unreachable | Fate::BrokenOff) => {
+                    self.fail_unreachable(&stray, matches!(fate, Fate::BrokenOff));
                     failed.push(client);
                 }
             }
@@ -73,25 +75,30 @@ impl<T: Target> Worker<T> {
     }
 
     fn fate(&mut self, stray: &Stray) -> Fate {
-        let Some(topology) = self.target.topology() else { return Fate::Waits };
-        let node = stray.asks.unwrap_or_else(|| topology.owner(stray.slot));
+        let Some(node) = self.destination(stray) else { return Fate::Waits };
         let id = stray.client * self.nodes + node;
         let state = self.connections[id].state;
-        let is_old = self.now_ns.saturating_sub(stray.operation.sent_ns) >= self.timeout_ns
-            || self.give_up_ns < u64::MAX;
+        let is_old = self.now_ns.saturating_sub(stray.operation.sent_ns) >= self.timeout_ns;
         match (state, stray.cause) {
             (_, Some(cause)) if stray.redirects >= REDIRECTS_MAX => Fate::Refused(cause),
             (State::Ready, Some(cause)) if is_old => Fate::Refused(cause),
-            _ if is_old => Fate::Unreachable(id),
+            _ if is_old => Fate::Unreachable,
+            _ if self.now_ns >= self.give_up_ns => Fate::BrokenOff,
             _ if self.now_ns < stray.not_before_ns => Fate::Waits,
             (State::Ready, _) => Fate::Goes(id),
-            _ if self.is_over() => Fate::Unreachable(id),
+            _ if self.is_over() => Fate::Unreachable,
             (State::Down { retry_at_ns }, _) if retry_at_ns <= self.now_ns => {
                 self.reopen(id);
                 Fate::Waits
             }
             _ => Fate::Waits,
         }
+    }
+
+    /// The node that is to have it now.
+    fn destination(&self, stray: &Stray) -> Option<usize> {
+        let topology = self.target.topology()?;
+        Some(stray.asks.unwrap_or_else(|| topology.owner(stray.slot)))
     }
 
     pub(super) fn send_stray(&mut self, id: usize, stray: &Stray) {
@@ -108,18 +115,22 @@ impl<T: Target> Worker<T> {
         connection.unsent += 1;
     }
 
-    fn fail_unreachable(&mut self, id: usize, stray: &Stray) {
+    fn fail_unreachable(&mut self, stray: &Stray, is_broken_off: bool) {
+        // Who took over since is not to blame for what waited for the node before, and was never sent.
+        let redirected = stray.cause.and_then(|_| self.destination(stray));
+        let node = redirected.unwrap_or(stray.first_node);
         // One that accepts and says nothing is no different from one that does not answer.
-        let connection = &self.connections[id];
+        let connection = &self.connections[stray.client * self.nodes + node];
         let is_down = matches!(connection.state, State::Down { .. });
         let timed_out =
             !is_down && self.now_ns.saturating_sub(stray.operation.sent_ns) >= self.timeout_ns;
         let (failure, why) = match timed_out {
+            _ if is_broken_off => (Failure::Connection(Loss::Closed), Unanswered::BrokenOff),
             true => (Failure::Timeout, Unanswered::TimedOut),
             false => (connection.failure(), Unanswered::Away),
         };
         self.fail_stray(stray, failure);
-        let (node, at_ns) = (id % self.nodes, self.now_ns.min(self.deadline_ns));
+        let at_ns = self.now_ns.min(self.deadline_ns);
         self.recorder.lost(node, why, at_ns);
         self.reach.unheard(node, stray.operation.sent_ns, at_ns);
     }
