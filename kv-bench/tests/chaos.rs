@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use kv_bench::driver::Until;
 use kv_bench::report;
-use kv_bench::result::{ChaosEvent, RunResult};
+use kv_bench::result::{ChaosEvent, Ejected, RunResult};
 use processes::{servers_in, signal};
 use program::{Running, assert_refused, kv_bench, stderr, wait_for};
 use run::Run;
@@ -193,6 +193,12 @@ fn a_given_rate_over_a_given_time_ends_though_servers_stay_dead_by_order() {
         assert!(result.partial, "{:?}", result.headline);
         let told = |text: &String| text.contains(" due and not sent when the run ended");
         assert!(result.warnings.iter().any(told), "{:?}", result.warnings);
+        // What came after the end is no part of it.
+        let failures = result.node_failures.into_iter().flat_map(|all| all.servers);
+        for Ejected { time, .. } in failures.flat_map(|server| server.ejections) {
+            let end_s = time.start_s + time.length_s;
+            assert!(end_s < result.headline.duration_s + 0.5, "{time:?}, {:?}", result.headline);
+        }
     }
 }
 

@@ -14,8 +14,9 @@ keys by a ring.
   next   an operation that fails there (connection lost, or --timeout)
          is tried once more, at the server that the ring without it
          names, which has a --timeout of its own for that; while there
-         is no connection it goes there at once. A put may so be done
-         at both
+         is no connection it goes there at once, and waits for either
+         where both are away, for one try. A put may so be done at
+         both
 
 Times count from the beginning, both tries together. The result says which \
 server, when and for how long, and how many operations went to others. Their \

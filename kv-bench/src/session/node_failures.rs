@@ -24,9 +24,10 @@ pub(super) fn of(measured: &Measured, cluster: &Cluster) -> Option<NodeFailures>
     })
 }
 
-/// As far as they fall into what was measured.
+/// As far as they fall into what was measured, which ends with the last outcome.
 fn ejections(measured: &Measured, detours: &Detours, node: usize) -> Vec<Ejected> {
-    let Measured { start_ns, end_ns, .. } = *measured;
+    let Measured { start_ns, end_ns, ref counts, .. } = *measured;
+    let end_ns = counts.last_reply_ns.max(counts.last_failure_ns).unwrap_or(end_ns);
     let whole = Span { begin_ns: start_ns, end_ns };
     let all = detours.ejections().into_iter().filter(|ejection| ejection.node == node);
     let within = all.filter_map(|ejection| {
