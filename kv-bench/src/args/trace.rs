@@ -23,10 +23,10 @@ keys, by the first); all of them, with --threads 1 --clients 1.
 gets are gets; set, add, replace, cas, append and prepend are puts of a new value of that size, which is \
 random, and a number up to 18 bytes; incr and decr are what they are, where the target knows them. Keys \
 are as in the trace, filled up to the size that it names, and begin with kvb: on running servers, which \
-get the writes of the trace too. Times to live are kept. Of MONITOR, commands are sent with their own \
+get the writes of the trace too. Times to live are kept, memcached's up to 30 days. Of MONITOR, commands are sent with their own \
 values, each by itself and under its own name in the result. Left out and counted by name: whatever is \
 not known to touch its keys alone and to answer at once (FLUSHALL, CONFIG, SUBSCRIBE, BLPOP, MULTI, EVAL; \
-what scripts called is replayed), and lines of another database than the first line's.
+what scripts called is replayed), and lines of another database than that of the first key.
 
 Bad lines are counted and the first of them told; more than 1 % of all are too many. Examples: \
 --trace cluster12.zst --requests 1m; --trace monitor.log --trace-speed 2";

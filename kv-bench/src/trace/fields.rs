@@ -37,32 +37,27 @@ pub(super) fn value_bytes(field: &[u8]) -> Result<u32, Unlike> {
 
 /// 0 is for ever.
 pub(super) fn ttl_s(field: &[u8]) -> Result<Option<u32>, Unlike> {
-    let ttl_s = number(field, "the time to live in seconds", TTL_S_MAX)?;
-    Ok((ttl_s > 0).then_some(ttl_s as u32))
+    let ttl_s = number(field, "the time to live in seconds", u64::MAX)?;
+    Ok((1..=TTL_S_MAX).contains(&ttl_s).then_some(ttl_s as u32))
 }
 
 /// A key, and the size that it had.
 pub(super) fn key<'a>(text: &'a [u8], bytes: Option<&[u8]>) -> Result<Key<'a>, Unlike> {
     let asked = bytes.map(|field| number(field, "the key's size", KEY_BYTES_MAX as u64));
     let bytes = asked.transpose()?.unwrap_or(0) as usize;
-    check_key(text)?;
+    if text.is_empty() {
+        return Err(Unlike::of("an empty key"));
+    }
+    if text.len() > KEY_BYTES_MAX {
+        return Err(Unlike(format!(
+            "a key of {} bytes, where {KEY_BYTES_MAX} is the most",
+            text.len()
+        )));
+    }
     if text.contains(&0) {
         return Err(Unlike::of("a zero byte in the key, which a text file has not"));
     }
     Ok(Key { text, bytes: bytes.max(text.len()) })
-}
-
-pub(super) fn check_key(key: &[u8]) -> Result<(), Unlike> {
-    if key.is_empty() {
-        return Err(Unlike::of("an empty key"));
-    }
-    if key.len() > KEY_BYTES_MAX {
-        return Err(Unlike(format!(
-            "a key of {} bytes, where {KEY_BYTES_MAX} is the most",
-            key.len()
-        )));
-    }
-    Ok(())
 }
 
 /// The beginning of a text for a message.

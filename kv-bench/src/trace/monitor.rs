@@ -6,7 +6,7 @@
 
 use super::commands;
 use super::entry::{Action, Entry, Line, Unlike, Words};
-use super::fields::{check_key, number, shown};
+use super::fields::{number, shown};
 
 const FORM: &str = "expected 1460100081.165665 [0 127.0.0.1:51706] \"set\" \"key\" \"value\"";
 /// More databases than any server has.
@@ -17,7 +17,7 @@ const DATABASES_MAX: u64 = 1_000_000;
 pub struct Monitor {
     words: Words,
     name: String,
-    /// That of the first line: keys of another are other keys.
+    /// That of the first line that is replayed and has a key: keys of another are other keys.
     database: Option<u64>,
 }
 
@@ -41,7 +41,7 @@ impl Monitor {
         // The path of a socket may have anything in it.
         let (_client, rest) = split_at(rest, b"] \"").ok_or_else(form)?;
         self.read_words(rest)?;
-        if *self.database.get_or_insert(database) != database {
+        if self.database.is_some_and(|own| own != database) {
             self.name = format!("database {database}");
             return Ok(Line::LeftOut(&self.name));
         }
@@ -55,8 +55,8 @@ impl Monitor {
         let Some(keys) = commands::keys(&self.name, &self.words) else {
             return Ok(Line::LeftOut(&self.name));
         };
-        for key in keys.places(&self.words) {
-            self.words.get(key).map_or(Ok(()), check_key)?;
+        if keys.places(&self.words).next().is_some() {
+            self.database = Some(database);
         }
         Ok(Line::Entry(Entry { at_ns, times: 1, action: Action::Command(&self.words) }))
     }
