@@ -12,7 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
+use crossbeam::channel::{
+    Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, unbounded,
+};
 
 use crate::trace::{
     Block, Entry, LENGTH_MAX, Payload, Reading, Replay, Requests, Spread, Step, Tally, describe,
@@ -123,12 +125,12 @@ impl Feeder {
     /// Ends it, and has its report.
     pub(super) fn end(self) -> Replayed {
         self.status.is_unwanted.store(true, Ordering::Relaxed);
-        let _ = self.over.recv_timeout(REPORT_TIME);
         // One that waits for a pipe is left to it.
-        if self.thread.is_finished() {
-            let _ = self.thread.join();
-        }
-        self.status.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let is_over = self.over.recv_timeout(REPORT_TIME) == Err(RecvTimeoutError::Disconnected);
+        let has_panicked = is_over && self.thread.join().is_err();
+        let report = self.status.report.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let panicked = has_panicked.then(|| "the thread that read the trace panicked".to_owned());
+        Replayed { failure: report.failure.or(panicked), ..report }
     }
 }
 
