@@ -16,7 +16,7 @@ use kv_bench::report;
 use kv_bench::result::RunResult;
 use kv_core::client::{Address, Client, ConnectOptions};
 use kv_core::resp::reply::Value;
-use peer::{Memcached, Redis, is_there};
+use peer::{Memcached, Redis};
 use program::{kv_bench, run, stderr};
 use server::Server;
 use tempfile::TempDir;
@@ -558,19 +558,23 @@ fn a_pipe_that_turns_to_nonsense_ends_the_run_and_keeps_what_was_measured() {
 
 #[test]
 fn the_example_of_a_trace_runs() {
-    if !is_there("redis-server") {
-        return;
-    }
     let dir = TempDir::new().expect("a folder");
-    let path = write(dir.path(), twitter().0);
+    let lines = (0..500).map(|number| {
+        let micros = number * 1000;
+        format!("1000.{micros:06} [0 127.0.0.1:1] \"set\" \"key:{number}\" \"value\"\n")
+    });
+    fs::write(dir.path().join("monitor.log"), lines.collect::<String>()).expect("room");
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/trace.toml");
+    let out = dir.path().join("results");
     let output = kv_bench(&["run", "--quiet", "--scenario"])
         .arg(scenario)
-        .args(["--trace-speed", "max", "--trace"])
-        .arg(&path)
         .arg("--out")
-        .arg(dir.path().join("results"))
+        .arg(&out)
+        .current_dir(dir.path())
         .output()
         .expect("it runs");
     assert!(output.status.success(), "{}", stderr(&output));
+    let result = report::json::load(&out.join("result.json")).expect("a result");
+    assert_eq!(result.headline.operations, 500);
+    assert_eq!(result.scenario.trace.expect("its record").speed, "2");
 }

@@ -4,8 +4,8 @@
 //! Source ─ plain, zstd ─▶ Lines ─ twitter, meta, monitor ─▶ Entry ─ Spread, Requests ─▶ Block ─▶ worker
 //! ```
 //!
-//! One thread reads, parses and encodes ahead of the workers, into blocks of bounded number and size; a
-//! worker copies bytes. (The other shape, in which workers get keys and sizes and encode them as they do
+//! One thread reads, parses and encodes ahead of the workers, into blocks of bounded number, of 64 KiB each
+//! and a request more, of which MONITOR's may have up to 16 MiB; a worker copies bytes. (The other shape, in which workers get keys and sizes and encode them as they do
 //! what they draw, would have them parse and spell on the measured path, and codecs whose requests are
 //! built once are for keys of one length.) A trace is looked at as a whole before: what is in it, its
 //! checksum, how many operations each second has, and whether it is one at all.
