@@ -31,23 +31,29 @@ pub(crate) struct Progress {
     last: (u64, Duration),
 }
 
+/// How much has been looked at of what is read before the run.
+pub(crate) fn looking(quiet: bool) -> ProgressBar {
+    styled(quiet, "{prefix}: {bytes} of {total_bytes}")
+}
+
+fn styled(quiet: bool, template: &str) -> ProgressBar {
+    let target =
+        if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
+    let bar = ProgressBar::with_draw_target(None, target);
+    // A constant template: if it were wrong, the plain default would be shown.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
 impl Progress {
     pub(crate) fn new(args: &OutputArgs) -> Self {
         let quiet = args.quiet;
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let has_lines = !quiet && (is_dumb || !io::stderr().is_terminal());
-        let target = if quiet {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr_with_hz(10)
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        // A constant template: if it were wrong, the plain default would be shown.
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_msg}") {
-            bar.set_style(style);
-        }
         Self {
-            bar,
+            bar: styled(quiet, "{prefix} {wide_msg}"),
             view: if quiet || args.no_tui { None } else { View::new() },
             lines: has_lines.then(Instant::now),
             step: String::new(),

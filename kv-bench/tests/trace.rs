@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use kv_bench::schedule::Process;
 use kv_bench::target::Protocol;
 use kv_bench::trace::{
@@ -87,6 +88,7 @@ fn wish(path: &Path) -> Wish<'_> {
         prefix: "kvb:",
         operations: None,
         duration: None,
+        progress: ProgressBar::hidden(),
     }
 }
 
@@ -200,6 +202,21 @@ fn what_is_replayed_is_what_was_looked_at() {
     assert_eq!(operations(&replay).map_err(told), Err(expected.to_owned()));
     let read = reading.each(|_, _| ControlFlow::Continue(()));
     assert_eq!(read.map_err(told), Err(expected.to_owned()));
+}
+
+#[test]
+fn the_look_at_a_trace_says_how_far_it_is_up_to_the_end_of_the_file() {
+    let compressed = zstd::encode_all(&*thousands(), 3).expect("it compresses");
+    for bytes in [thousands(), compressed] {
+        let progress = ProgressBar::hidden();
+        let replay = trace(&bytes, |wish| {
+            wish.operations = Some(10);
+            wish.progress = progress.clone();
+        });
+        assert_eq!(replay.expect("a trace").bytes, Some(bytes.len() as u64));
+        assert_eq!(progress.length(), Some(bytes.len() as u64));
+        assert_eq!(progress.position(), bytes.len() as u64);
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::error::{ScenarioError, range, too_short};
 use super::place::{Place, trace_prefix};
 use crate::args::LoadArgs;
 use crate::driver::Until;
+use crate::progress::looking;
 use crate::target::{Protocol, redacted};
 use crate::trace::{Format, LENGTH_MAX, Replay, Speed, Wish};
 
@@ -56,8 +57,11 @@ pub(super) fn replay(args: &LoadArgs, place: &Place) -> Result<Option<Arc<Replay
         prefix: trace_prefix(place),
         operations: callers.requests,
         duration: callers.duration,
+        progress: looking(args.output.quiet),
     };
-    let replay = match Replay::new(&wish) {
+    let replay = Replay::new(&wish);
+    wish.progress.finish_and_clear();
+    let replay = match replay {
         Ok(replay) => replay,
         Err(problem) => return refused("trace", &path.display().to_string(), problem),
     };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use indicatif::ProgressBar;
 use sha2::{Digest as _, Sha256};
 
 use crate::digest::hex;
@@ -35,17 +36,21 @@ pub enum Source {
 }
 
 impl Source {
-    /// That of `path`, or standard input of `-`.
+    /// That of `path`, or standard input of `-`, of which `progress` shows what is waited for.
     ///
     /// # Errors
     ///
-    /// When standard input cannot be read.
-    pub fn of(path: &Path) -> io::Result<Self> {
+    /// When it cannot be opened, or standard input cannot be read.
+    pub fn of(path: &Path, progress: &ProgressBar) -> io::Result<Self> {
         if path != Path::new("-") {
             return Ok(Self::File(Stored::open(path)?));
         }
+        progress.set_prefix("waiting for the beginning of standard input, or its end");
+        progress.set_length(PREFIX_BYTES);
+        progress.tick();
         let mut prefix = Vec::new();
-        io::stdin().lock().take(PREFIX_BYTES).read_to_end(&mut prefix)?;
+        let beginning = io::stdin().lock().take(PREFIX_BYTES);
+        progress.wrap_read(beginning).read_to_end(&mut prefix)?;
         let mut wanted = PREFIX_BYTES;
         if prefix.starts_with(&ZSTD_MAGIC) && prefix.len() as u64 == PREFIX_BYTES {
             wanted = COMPRESSED_PREFIX_BYTES;
@@ -68,14 +73,20 @@ impl Source {
         !matches!(self, Self::Standard { is_whole: false, .. })
     }
 
-    /// For a look before the run: all of it, or what is known of it. The checksum is of the bytes as they
-    /// are stored.
+    /// For a look before the run, of which `progress` shows how far it is: all of it, or what is known of
+    /// it. The checksum is of the bytes as they are stored.
     ///
     /// # Errors
     ///
     /// When it cannot be read.
-    pub fn survey(&self) -> io::Result<(Lines, Arc<Mutex<Checksum>>)> {
-        let checksum = Arc::new(Mutex::new(Checksum::default()));
+    pub fn survey(&self, progress: &ProgressBar) -> io::Result<(Lines, Arc<Mutex<Checksum>>)> {
+        progress.set_prefix("looking at the trace");
+        progress.set_length(match self {
+            Self::File(stored) => stored.bytes,
+            Self::Standard { prefix, .. } => prefix.len() as u64,
+        });
+        let (hash, progress) = (Sha256::default(), progress.clone());
+        let checksum = Arc::new(Mutex::new(Checksum { hash, bytes: 0, progress }));
         let summed = Summed { raw: self.known(0), checksum: Arc::clone(&checksum) };
         Ok((Lines::new(Box::new(summed))?, checksum))
     }
@@ -181,10 +192,10 @@ impl Read for Rest {
 }
 
 /// Of what was read so far.
-#[derive(Default)]
 pub struct Checksum {
     hash: Sha256,
     pub bytes: u64,
+    progress: ProgressBar,
 }
 
 impl Checksum {
@@ -206,6 +217,7 @@ impl Read for Summed {
         let mut checksum = self.checksum.lock().unwrap_or_else(PoisonError::into_inner);
         checksum.hash.update(&buffer[..size]);
         checksum.bytes += size as u64;
+        checksum.progress.set_position(checksum.bytes);
         Ok(size)
     }
 }

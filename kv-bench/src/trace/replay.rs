@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use sha2::{Digest as _, Sha256};
 
 use super::reading::detect;
@@ -62,6 +63,8 @@ pub struct Wish<'a> {
     pub prefix: &'static str,
     pub operations: Option<u64>,
     pub duration: Option<Duration>,
+    /// Of the look at it, which takes a while where it is long.
+    pub progress: ProgressBar,
 }
 
 impl Replay {
@@ -72,11 +75,11 @@ impl Replay {
     /// Says why it cannot be replayed as it is wished.
     pub fn new(wish: &Wish<'_>) -> Result<Self, String> {
         let unreadable = |error: io::Error| describe(&error);
-        let source = Source::of(wish.path).map_err(unreadable)?;
+        let source = Source::of(wish.path, &wish.progress).map_err(unreadable)?;
         let format = format_of(&source, wish.format)?;
         let fit = Fit { protocol: wish.protocol, prefix_bytes: wish.prefix.len() };
         check_process(format, wish)?;
-        let (lines, checksum) = source.survey().map_err(unreadable)?;
+        let (lines, checksum) = source.survey(&wish.progress).map_err(unreadable)?;
         let is_compressed = lines.is_compressed();
         let reading = Reading::new(lines, format, fit).map_err(unreadable)?;
         let reading = reading.ok_or("the first line is no header with key, op and size in it")?;
@@ -317,7 +320,7 @@ fn format_of(source: &Source, wished: Option<Format>) -> Result<Format, String> 
     if let Some(format) = wished {
         return Ok(format);
     }
-    let (mut lines, _) = source.survey().map_err(|error| describe(&error))?;
+    let (mut lines, _) = source.survey(&ProgressBar::hidden()).map_err(|error| describe(&error))?;
     match detect(&mut lines).map_err(|error| describe(&error))? {
         Some(format) => Ok(format),
         None if lines.is_empty() => Err("it is empty".to_owned()),
