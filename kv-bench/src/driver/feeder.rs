@@ -37,8 +37,8 @@ pub(super) struct Status {
     pub(super) horizon_ns: AtomicU64,
     /// It waits for a worker to make room: nobody waits for it.
     pub(super) is_waiting: AtomicBool,
-    /// It waits for a pipe, and has handed out all that came.
-    pub(super) is_dry: AtomicBool,
+    /// It waits for a pipe, and has handed out all that came: how often it did so far, 0 if it does not.
+    pub(super) dry: AtomicU64,
     is_unwanted: AtomicBool,
     report: Mutex<Replayed>,
 }
@@ -108,6 +108,7 @@ impl Feeder {
             clients,
             operations: 0,
             due_ns: 0,
+            waits: 0,
             failure: None,
         };
         let replay = Arc::clone(replay);
@@ -147,6 +148,8 @@ struct Dealer {
     operations: u64,
     /// The last operation's.
     due_ns: u64,
+    /// How often it has waited for a pipe.
+    waits: u64,
     failure: Option<String>,
 }
 
@@ -178,7 +181,7 @@ impl Dealer {
         let stream = u64::from(Requests::hash(&entry.action)) % streams;
         let worker = (stream / u64::from(self.clients)) as usize;
         let client = (stream % u64::from(self.clients)) as u32;
-        self.status.is_dry.store(false, Ordering::Relaxed);
+        self.status.dry.store(0, Ordering::Relaxed);
         for _ in 0..entry.times {
             if replay.is_timed() {
                 self.due_ns = spread.due_ns(entry.at_ns);
@@ -249,7 +252,8 @@ impl Dealer {
         let is_wanted = (0..self.blocks.len()).all(|worker| self.hand_over(worker));
         self.status.is_waiting.store(false, Ordering::Relaxed);
         self.hand_out();
-        self.status.is_dry.store(true, Ordering::Release);
+        self.waits += 1;
+        self.status.dry.store(self.waits, Ordering::Release);
         if is_wanted && !self.is_unwanted() {
             ControlFlow::Continue(())
         } else {

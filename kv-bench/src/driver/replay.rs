@@ -51,6 +51,8 @@ pub(super) struct Part {
     look_ahead: usize,
     /// The trace has no more.
     is_over: bool,
+    /// What the reader's status said at the tick before.
+    dry: u64,
     /// Since when there was nothing to do for want of the reader, and for how long there had been before.
     hungry_since_ns: Option<u64>,
     pub(super) hungry_ns: u64,
@@ -77,6 +79,7 @@ impl Part {
             waiting: 0,
             look_ahead: (places * LOOK_AHEAD).max(LOOK_AHEAD_MIN),
             is_over: false,
+            dry: 0,
             hungry_since_ns: None,
             hungry_ns: 0,
             hungers: 0,
@@ -216,12 +219,13 @@ impl Part {
         self.is_over && self.fresh.is_empty() && self.waiting == 0
     }
 
-    /// The time is over: what a pipe has not brought by now is no part of it. Returns whether there is
-    /// nothing more to begin.
+    /// The time is over, as each tick from then on says: what a pipe has not brought from one to the next
+    /// is no part of it. Returns whether there is nothing more to begin.
     pub(super) fn expire(&mut self) -> bool {
         // In this order: what came was handed out before.
-        let is_dry = self.feed.status.is_dry.load(Ordering::Acquire);
-        self.is_over |= is_dry && self.fresh.is_empty() && self.feed.blocks.is_empty();
+        let dry = self.feed.status.dry.load(Ordering::Acquire);
+        let is_stalled = dry > 0 && dry == std::mem::replace(&mut self.dry, dry);
+        self.is_over |= is_stalled && self.fresh.is_empty() && self.feed.blocks.is_empty();
         self.is_done()
     }
 
