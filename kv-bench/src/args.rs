@@ -42,15 +42,16 @@ Exit codes: 0 fine; 1 the run failed or was cut short; 2 wrong usage; 5 untruste
 
 const FIND_MAX_EXAMPLES: &str = "\
 --rate is where to look: --rate 1k..50k; by default from a hundredth to ten times what a closed loop
-of as many clients does in a second. result.json has every probe among its points and what was found
-in `find_max`.
+does in a second. One number of --clients carries all probes: by default as many as the highest --rate
+wants or, without it, a fifth more than the closed loop does. result.json has every probe among its
+points and what was found in `find_max`.
 
 Examples:
   kv-bench find-max --servers 1 --slo p99=1ms
   kv-bench find-max --target redis://127.0.0.1:6379 --preload --slo p99.9=2ms --slo errors=0.1% --time 3m
 
 Exit codes: 0 found; 1 the run failed or was cut short; 2 wrong usage; 3 an objective is missed at the
-lowest rate; 5 untrusted under --strict.";
+lowest rate; 4 not decided, or without an interval, under --strict; 5 untrusted under --strict.";
 
 /// What a run ends with, behind its help.
 const RUN_EXIT_CODES: &str = "\
@@ -99,8 +100,10 @@ pub enum Command {
     ///
     /// Spawns servers, or drives running ones, in an open loop at one rate after the other: between a
     /// rate at which the objectives are kept and one at which they are missed it looks for the highest
-    /// that keeps them, repeats what is too near to call, and tells where between two rates another
-    /// search would find it. What is kept is the share of operations answered in time, counted from when
+    /// that keeps them, repeats what is too near to call, then looks again from the beginning for as long
+    /// as there is time, and tells by how those looks scatter between which rates another search would
+    /// find it. Servers that it spawns are started and filled anew for each look, where that takes no more
+    /// than a thirtieth of the time. What is kept is the share of operations answered in time, counted from when
     /// they were due; one that failed was not. A rate that is not kept up misses every objective.
     FindMax(FindMaxArgs),
     /// Render a result again, in any format; nothing is measured.
@@ -166,9 +169,10 @@ pub struct FindMaxArgs {
     #[arg(long, value_name = "OBJECTIVE", required = true)]
     pub slo: Vec<String>,
 
-    /// Time for all probes together, but for starting servers and storing keys.
+    /// Time for all probes together, but for starting servers and storing keys before the first.
     ///
-    /// The more time, the longer and the more numerous the probes. Ctrl-C ends it earlier and keeps what
+    /// The more time, the longer and the more numerous the probes: a minute has some eight looks for the
+    /// rate, 20s hardly the three that an interval takes. Ctrl-C ends it earlier and keeps what
     /// was found. Example: --time 3m
     #[arg(long, value_name = "DURATION", value_parser = units::duration, default_value = "1m")]
     pub time: Duration,

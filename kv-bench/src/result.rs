@@ -19,7 +19,7 @@ mod trace;
 mod trust;
 
 pub use confidence::{Bounds, Confidence};
-pub use find_max::{FindMax, ProbeOutcome, ProbeRecord, SearchLimit};
+pub use find_max::{FindMax, ProbeOutcome, ProbeRecord, SearchLimit, SearchPass};
 pub use generator::{Fairness, Generator, WorkerCost};
 pub use node_failures::{Ejected, NodeFailure, NodeFailures};
 pub use open_curve::{CurveKnee, CurveSaturation, OpenCurve};

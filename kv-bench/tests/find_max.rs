@@ -1,20 +1,15 @@
 //! The search for the highest rate that keeps an objective, on queues whose answer is known.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on stops")]
 
-mod program;
 #[allow(dead_code, reason = "one result is enough here")]
 mod sample;
 
-use std::fs;
-
-use kv_bench::find_max::{Ask, Decision, Estimate, Probe, Search, Slice, estimate, judge};
+use kv_bench::find_max::{Ask, Decision, Probe, Search, Slice, estimate, falls_short, judge};
 use kv_bench::objective::{Bound, Objective};
 use kv_bench::report;
-use kv_bench::result::{FindMax, ProbeOutcome, ProbeRecord, RunResult};
-use program::{kv_bench, stderr, wait_for};
+use kv_bench::result::{FindMax, ProbeOutcome, ProbeRecord, RunResult, SearchLimit, SearchPass};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
-use tempfile::TempDir;
 
 const PROBE_S: f64 = 2.5;
 const SLICE_S: f64 = 0.1;
@@ -81,15 +76,15 @@ fn probe(server: Server, rate: f64, limit_s: f64, random: &mut Xoshiro256PlusPlu
     Probe { rate_ops_s: rate, slices, shortfall: late > 0.01 * all.len() as f64 }
 }
 
-/// The search that a minute has time for.
-fn search(server: Server, seed: u64) -> (Search, usize) {
+/// The search that two minutes have time for.
+fn search(server: Server, seed: u64) -> Search {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut search = Search::new(objectives("p99=1ms"), (100.0, 100_000.0), 5_000.0);
-    for count in 0..20 {
-        let Ask::Probe(rate) = search.next() else { return (search, count) };
+    for _ in 0..48 {
+        let Ask::Probe(rate) = search.next() else { return search };
         search.add(probe(server, rate, 1e-3, &mut random));
     }
-    (search, 20)
+    search
 }
 
 /// The rate at which one operation in a hundred takes longer than 1 ms, from as many as it takes.
@@ -113,17 +108,24 @@ fn truth(server: Server) -> f64 {
 #[test]
 fn ten_searches_agree_within_three_percent_and_their_intervals_hold_the_truth() {
     // Of the last, a search has seen some twenty bursts that go beyond the objective.
-    let servers: [(_, Server, _); 3] =
-        [("constant", constant, 0.03), ("step", step, 0.03), ("memoryless", memoryless, 0.05)];
-    for (name, server, off_max) in servers {
+    let servers: [(_, Server, _, _); 3] = [
+        ("constant", constant, 0.03, 1.2),
+        ("step", step, 0.03, 1.1),
+        ("memoryless", memoryless, 0.05, 1.4),
+    ];
+    for (name, server, off_max, width_max) in servers {
         let truth = truth(server);
         let mut held = 0;
         for seed in 1..=10 {
-            let (search, _) = search(server, seed);
-            let Estimate { rate_ops_s, low_ops_s, high_ops_s } = search.finding().estimate.unwrap();
+            let estimate = search(server, seed).finding().estimate.unwrap();
+            let rate_ops_s = estimate.rate_ops_s;
+            let (low_ops_s, high_ops_s) = estimate.interval_ops_s.unwrap();
             let off = (rate_ops_s / truth - 1.0).abs();
             assert!(off <= off_max, "{name}: {rate_ops_s}, and not {truth}");
-            assert!(high_ops_s / low_ops_s < 1.15, "{name}: {low_ops_s} to {high_ops_s}");
+            println!(
+                "{name}: {rate_ops_s:.0}, {low_ops_s:.0} to {high_ops_s:.0}, truly {truth:.0}"
+            );
+            assert!(high_ops_s / low_ops_s < width_max, "{name}: {low_ops_s} to {high_ops_s}");
             held += u32::from((low_ops_s..=high_ops_s).contains(&truth));
         }
         assert!(held >= 9, "{name}: {held} of 10 intervals hold {truth}");
@@ -143,8 +145,13 @@ fn stalling(rate: f64, random: &mut Xoshiro256PlusPlus) -> Vec<(f64, f64)> {
 
 /// Where as many operations are beyond an objective as may be, any decision is an error, and one probe in
 /// twenty may make it. With the normal's 1.96 and slices of half a second it was 14 of a hundred and more.
+/// `KV_PROBES` lengthens the table, which is in `results/find-max.md`.
 #[test]
 fn a_probe_at_the_crossing_seldom_decides() {
+    let count = std::env::var("KV_PROBES").ok().and_then(|text| text.parse().ok());
+    let count: usize = count.unwrap_or(0).max(400);
+    println!("| server | ops/s | kept | missed | of |");
+    println!("|---|---:|---:|---:|---:|");
     let servers: [(_, Server, _); 3] = [
         ("constant", constant, 7_700.0),
         ("memoryless", memoryless, 5_400.0),
@@ -152,7 +159,8 @@ fn a_probe_at_the_crossing_seldom_decides() {
     ];
     for (name, server, rate) in servers {
         let mut random = Xoshiro256PlusPlus::seed_from_u64(3);
-        let probes: Vec<Probe> = (0..400).map(|_| probe(server, rate, 1e-3, &mut random)).collect();
+        let probes: Vec<Probe> =
+            (0..count).map(|_| probe(server, rate, 1e-3, &mut random)).collect();
         let sum =
             |of: fn(&Slice) -> u64| probes.iter().flat_map(|p| &p.slices).map(of).sum::<u64>();
         let share = sum(|slice| slice.beyond[0]) as f64 / sum(|slice| slice.operations) as f64;
@@ -164,9 +172,10 @@ fn a_probe_at_the_crossing_seldom_decides() {
         };
         let kept = of(|decision| decision == Decision::Kept);
         let missed = of(|decision| matches!(decision, Decision::Missed(_)));
-        println!("{name}, {share:.4} at {rate}: {kept} kept and {missed} missed of 400");
+        println!("| {name} | {rate} | {kept} | {missed} | {count} |");
         // With this seed, always the same; by chance alone 5 % to within 2.2 %.
-        assert!(kept + missed <= 28, "{name}: {kept} kept and {missed} missed of 400");
+        let told = format!("{name}: {kept} kept and {missed} missed of {count}");
+        assert!((kept + missed) * 100 <= count * 7, "{told}");
     }
 }
 
@@ -194,12 +203,67 @@ fn told(rate_ops_s: f64, operations: u64, beyond: u64) -> Probe {
 fn an_objective_that_no_rate_keeps_is_missed_at_the_lowest() {
     let (rates, end, search) = asked(|rate| told(rate, 10_000, 5_000));
     assert_eq!(end, Ask::MissedAtLowest);
-    assert_eq!(rates, [5000.0, 2500.0, 1250.0, 625.0, 313.0, 157.0, 100.0]);
+    assert_eq!(rates, [5000.0, 2500.0, 1250.0, 625.0, 313.0, 157.0, 100.0, 100.0]);
     assert_eq!((search.finding().kept_ops_s, search.finding().estimate), (None, None));
     // What is never decided is neither, and asked three times at each rate.
     let (rates, end, _) = asked(|rate| told(rate, 100, 1));
     assert_eq!(end, Ask::UndecidedAtLowest);
     assert_eq!(rates[..4], [5000.0, 5000.0, 5000.0, 2500.0]);
+}
+
+/// Where 5,000 ops/s missed and the lowest rate was never decided, the end was "missed at the lowest", and
+/// the exit code 3.
+#[test]
+fn a_lowest_rate_that_is_not_decided_is_not_missed() {
+    let beyond = |rate: f64| if rate > 1_000.0 { 5_000 } else { 100 };
+    let (_, end, search) = asked(|rate| told(rate, 10_000, beyond(rate)));
+    assert_eq!(end, Ask::UndecidedAtLowest);
+    assert!(search.finding().missed_ops_s > Some(1_000.0), "{:?}", search.finding());
+}
+
+#[test]
+fn a_highest_rate_that_is_not_decided_is_asked_three_times_and_no_more() {
+    let beyond = |rate: f64| if rate < 100_000.0 { 0 } else { 100 };
+    let (rates, end, search) = asked(|rate| told(rate, 10_000, beyond(rate)));
+    assert_eq!(end, Ask::UndecidedAtHighest);
+    assert_eq!(rates.iter().filter(|&&rate| rate > 99_999.0).count(), 3, "{rates:?}");
+    assert!(search.finding().kept_ops_s > Some(50_000.0));
+}
+
+/// A single probe in a bad, or good, moment ended a search at the lowest, or highest, rate.
+#[test]
+fn an_end_is_reached_by_no_single_probe() {
+    for (first, others, end) in [(9_000, 0, Ask::KeptAtHighest), (0, 9_000, Ask::MissedAtLowest)] {
+        let (between, start) = ((1_000.0, 1_001.0), 1_000.0);
+        let mut search = Search::new(objectives("p99=1ms"), between, start);
+        let mut told_at = [0, 0];
+        let ended = loop {
+            let Ask::Probe(rate) = search.next() else { break search.next() };
+            let count = &mut told_at[usize::from(rate > start)];
+            *count += 1;
+            assert!(*count <= 3, "{rate} is asked for ever");
+            let is_hiccup = *count == 1 && (rate > start) == (end == Ask::KeptAtHighest);
+            search.add(told(rate, 10_000, if is_hiccup { first } else { others }));
+        };
+        assert_ne!(ended, end, "{told_at:?}");
+    }
+}
+
+/// At rates of some operations per second the middle of two rates is one of them, which was asked again and
+/// again.
+#[test]
+fn the_lowest_rates_are_searched_as_well() {
+    for most in 2..40_u32 {
+        let mut search = Search::new(objectives("p50=1s"), (1.0, 1_000.0), 20.0);
+        for _ in 0..40 {
+            let Ask::Probe(rate) = search.next() else { panic!("{most}: {:?}", search.next()) };
+            let beyond = if rate <= f64::from(most) { 0 } else { 9_000 };
+            search.add(told(rate, 10_000, beyond));
+        }
+        let rate = search.finding().estimate.unwrap().rate_ops_s;
+        let most = f64::from(most);
+        assert!((most..=most + 1.0).contains(&rate), "{rate}, and not {most}");
+    }
 }
 
 #[test]
@@ -213,16 +277,16 @@ fn an_objective_that_every_rate_keeps_is_kept_at_the_highest() {
 
 #[test]
 fn only_what_is_undecided_is_repeated() {
-    let (rates, end, search) = asked(|rate| {
-        let beyond = if rate < 6_000.0 { 0 } else { 9_000 };
-        told(rate, 10_000, beyond)
-    });
-    assert_eq!(end, Ask::Found);
-    let bisected = rates.iter().take_while(|&&rate| !(5_990.0..6_300.0).contains(&rate));
-    let bisected: Vec<f64> = bisected.copied().collect();
-    assert!(bisected.windows(2).all(|pair| (pair[0] - pair[1]).abs() > 1.0), "{bisected:?}");
+    let beyond = |rate: f64| if rate < 6_000.0 { 0 } else { 9_000 };
+    let (rates, _, search) = asked(|rate| told(rate, 10_000, beyond(rate)));
+    // The ends of the bracket are asked twice, and then it goes to the passes.
+    assert_eq!(rates[..5], [5000.0, 7500.0, 6124.0, 6124.0, 5000.0], "{rates:?}");
     let estimate = search.finding().estimate.unwrap();
-    assert!((estimate.rate_ops_s / 6_000.0 - 1.0).abs() < 0.02, "{estimate:?}");
+    assert!((estimate.rate_ops_s / 6_000.0 - 1.0).abs() < 0.01, "{estimate:?}");
+    for pass in search.passes() {
+        assert!((pass.rate_ops_s / 6_000.0 - 1.0).abs() <= 0.011, "{pass:?}");
+        assert!((3..=5).contains(&pass.probes), "{pass:?}");
+    }
 }
 
 /// At first up to 5,000 operations per second are answered in time, and from the second probe on 4,000.
@@ -236,22 +300,61 @@ fn a_rate_that_was_kept_once_is_not_trusted_for_ever() {
     });
     assert!(rates[1..].iter().any(|&rate| rate < 4_000.0), "{rates:?}");
     let estimate = search.finding().estimate.unwrap();
-    assert!(estimate.low_ops_s <= 4_100.0 && estimate.high_ops_s >= 5_000.0, "{estimate:?}");
+    assert!((estimate.rate_ops_s / 4_000.0 - 1.0).abs() < 0.02, "{estimate:?}");
+}
+
+/// A pass that remembered what was decided before would stay where that was.
+#[test]
+fn a_pass_finds_what_can_be_done_now_whatever_was_decided_before() {
+    let mut search = Search::new(objectives("p99=1ms"), (100.0, 100_000.0), 5_000.0);
+    let mut most_of_passes = Vec::new();
+    while search.passes().len() < 6 {
+        let Ask::Probe(rate) = search.next() else { panic!("{:?}", search.next()) };
+        let number = search.pass().unwrap_or(0);
+        let most = 6_000.0 * 1.1_f64.powi(number as i32);
+        if most_of_passes.len() == number {
+            most_of_passes.push(most);
+        }
+        search.add(told(rate, 10_000, if rate <= most { 0 } else { 9_000 }));
+    }
+    for (pass, most) in search.passes().iter().zip(most_of_passes) {
+        assert!((pass.rate_ops_s / most - 1.0).abs() <= 0.011, "{pass:?} of {most}");
+    }
+    assert!(search.finding().estimate.unwrap().drifted);
 }
 
 #[test]
-fn an_interval_holds_the_rates_at_which_probes_contradict_each_other() {
-    let objectives = objectives("p99=1ms");
-    let kept = |rate| told(rate, 10_000, 0);
-    let missed = |rate| told(rate, 10_000, 9_000);
-    let agreed: Vec<Probe> =
-        [5_000.0, 5_500.0].map(kept).into_iter().chain([missed(5_600.0)]).collect();
-    let narrow = estimate(&objectives, &agreed).unwrap();
-    assert!(narrow.low_ops_s > 5_000.0 && narrow.high_ops_s < 5_700.0, "{narrow:?}");
-    let contradicted: Vec<Probe> =
-        agreed.into_iter().chain([missed(4_800.0), kept(6_200.0)]).collect();
-    let wide = estimate(&objectives, &contradicted).unwrap();
-    assert!(wide.low_ops_s <= 4_800.0 && wide.high_ops_s >= 6_200.0, "{wide:?}");
+fn what_passes_found_tells_what_another_will() {
+    assert_eq!(estimate(&[]), None);
+    let few = estimate(&[1_000.0, 1_100.0]).unwrap();
+    assert_eq!(few.interval_ops_s, None, "two tell nothing of how they scatter");
+    assert!((few.rate_ops_s - 1_048.8).abs() < 0.1, "{few:?}");
+    // By Python: exp(mean ± 2.7764451 * sqrt(var(ddof=1) + 0.02**2 / 12) * sqrt(1 + 1 / 5)) of the logs.
+    let five = estimate(&[970.0, 1_030.0, 1_000.0, 1_060.0, 940.0]).unwrap();
+    let (low, high) = five.interval_ops_s.unwrap();
+    assert!((low - 863.8).abs() < 1.0 && (high - 1155.6).abs() < 1.0, "{low} to {high}");
+    assert!(!five.drifted);
+    // Passes that agree are still no finer than their resolution.
+    let (low, high) = estimate(&[1_000.0; 5]).unwrap().interval_ops_s.unwrap();
+    assert!(low < 990.0 && high > 1_010.0, "{low} to {high}");
+    // What rises all the while goes on to do so, or not.
+    let risen = [940.0, 970.0, 1_000.0, 1_060.0, 1_030.0];
+    assert!(estimate(&risen).unwrap().drifted);
+    assert!(!estimate(&risen[..4]).unwrap().drifted, "four are an order by chance");
+}
+
+/// A stall of 15 ms at the very end of a probe of one second, 750 operations of the second half, was a rate
+/// that is not kept up.
+#[test]
+fn one_stall_at_the_end_is_no_pile() {
+    let due = 5_000;
+    let stalled = [&[due; 9][..], &[due - 750]].concat();
+    assert!(!falls_short(&stalled, due as f64));
+    assert!(falls_short(&[due - 200; 10], due as f64));
+    // It began in the second half, or is as small as chance.
+    assert!(!falls_short(&[&[due; 8][..], &[due - 750; 2]].concat(), due as f64));
+    assert!(!falls_short(&[due - 60; 10], due as f64));
+    assert!(!falls_short(&[due; 10], due as f64) && !falls_short(&[], due as f64));
 }
 
 /// What a search found, of whose ten probes so many were disturbed.
@@ -262,12 +365,16 @@ fn found(disturbed: usize) -> FindMax {
         beyond_shares: vec![0.0],
         shortfall: false,
         disturbed: number < disturbed,
+        pass: Some(1),
     };
+    let pass = SearchPass { rate_ops_s: 1000.0, probes: 3, fresh_servers: true };
     FindMax {
         objectives: vec!["p99=1ms".to_owned()],
         rate_ops_s: Some(1000.0),
         low_ops_s: Some(990.0),
         high_ops_s: Some(1010.0),
+        passes: vec![pass; 3],
+        drifted: false,
         kept_ops_s: Some(995.0),
         missed_ops_s: Some(1005.0),
         limited_by: None,
@@ -285,11 +392,69 @@ fn nothing_is_promised_of_other_searches_where_others_used_the_cores() {
         let find_max = Some(found(disturbed));
         report::text::summary(&RunResult { find_max, ..sample::result() })
     };
-    let promise = "95 % of searches under the same conditions would find 990 to 1,010";
+    let promise =
+        "95 % of searches under the same conditions would find 990 to 1,010, by how 3 passes";
     let doubt =
         "this search puts it at 990 to 1,010, but others used the cores in 2 of its 10 probes";
     assert!(told(1).contains(promise) && !told(1).contains("others used"), "{}", told(1));
     assert!(told(2).contains(doubt) && !told(2).contains("95 % of searches"), "{}", told(2));
+}
+
+/// What is said of a search that found this.
+fn said(find_max: FindMax) -> String {
+    report::text::summary(&RunResult { find_max: Some(find_max), ..sample::result() })
+}
+
+#[test]
+fn a_search_says_what_it_knows_and_no_more() {
+    let probe = |rate_asked_ops_s, outcome| ProbeRecord {
+        rate_asked_ops_s,
+        outcome,
+        ..found(0).probes[0].clone()
+    };
+    let none = || FindMax { rate_ops_s: None, low_ops_s: None, high_ops_s: None, ..found(0) };
+    let drifted = said(FindMax { drifted: true, ..found(0) });
+    assert!(drifted.contains("puts it at 990 to 1,010, but what can be done drifted"), "{drifted}");
+    let passes = found(0).passes[..1].to_vec();
+    let few = said(FindMax { passes, low_ops_s: None, high_ops_s: None, ..found(0) });
+    assert!(
+        few.contains("1,000 ops/s is the highest rate that keeps p99=1ms; one pass is too few"),
+        "{few}"
+    );
+    let bracket = said(none());
+    assert!(
+        bracket.contains("between 995 ops/s, which do, and 1,005 ops/s, which do not"),
+        "{bracket}"
+    );
+    // 2,000 were missed and 1,000 too near to call: it was said that 1,000 "do not".
+    let probes = vec![probe(2000.0, ProbeOutcome::Missed), probe(1000.0, ProbeOutcome::Undecided)];
+    let (kept_ops_s, missed_ops_s) = (None, Some(2000.0));
+    let undecided = said(FindMax { probes: probes.clone(), kept_ops_s, missed_ops_s, ..none() });
+    assert!(
+        undecided.contains("1,000 ops/s, the lowest that was probed, could not be decided"),
+        "{undecided}"
+    );
+    let missed = said(FindMax { probes, kept_ops_s, missed_ops_s: Some(1000.0), ..none() });
+    assert!(missed.contains("1,000 ops/s, the lowest that was probed, do not"), "{missed}");
+    let probes = vec![probe(1000.0, ProbeOutcome::Kept), probe(2000.0, ProbeOutcome::Undecided)];
+    let highest = FindMax { probes, kept_ops_s: Some(1000.0), missed_ops_s: None, ..none() };
+    let highest = said(highest);
+    assert!(highest.contains("misses it: 2,000 ops/s could not be decided"), "{highest}");
+}
+
+/// "Limited by the objective" was said of every search that neither errors nor the generator limited.
+#[test]
+fn a_search_says_what_limited_it() {
+    for (limit, text) in [
+        (SearchLimit::Objective, "limited by the servers, which answered too late"),
+        (SearchLimit::Server, "limited by the servers, which had no CPU time to spare"),
+        (SearchLimit::Generator, "limited by the generator"),
+        (SearchLimit::Clients, "for which operations waited: give more --clients"),
+        (SearchLimit::Errors, "limited by errors"),
+    ] {
+        let said = said(FindMax { limited_by: Some(limit), ..found(0) });
+        assert!(said.contains(text), "{said}");
+    }
 }
 
 #[test]
@@ -346,131 +511,4 @@ fn objectives_are_percentiles_of_response_times_or_a_share_of_errors() {
     assert_eq!((p9995.allowed, p9995.bound), (0.0005, Bound::ResponseNs(2_500_000)));
     assert_eq!((errors.allowed, errors.bound), (0.001, Bound::Success));
     assert_eq!(errors.to_string(), "errors=0.1%");
-}
-
-#[test]
-fn searches_that_make_no_sense_are_refused_in_one_line() {
-    let slo = ["--slo", "p99=1ms"];
-    let cases: &[(&[&str], &str)] = &[
-        (&[], "--slo"),
-        (&["--slo", "fast"], "--slo fast: 'fast' is no objective (such as --slo p99=1ms"),
-        (&["--slo", "p99=soon"], "'soon' is not a duration"),
-        (&["--slo", "p100=1ms"], "'p100' is not between p0.0001 and p99.9999"),
-        (&["--slo", "p0=1ms"], "'p0' is not between"),
-        (&["--slo", "p101=1ms"], "'p101' is not between p0.0001 and p99.9999"),
-        (&["--slo", "p99=1"], "'p99=1' has no unit: write p99=1ms, or us or s"),
-        (&["--slo", "p99=0"], "'0' is not between 1us and 60s"),
-        (&["--slo", "p99=-1ms"], "'-1ms' is not a duration"),
-        (&["--slo", "p99=1ms,"], "'' is no objective"),
-        (&["--slo", "p99=0s"], "'0s' is not between 1us and 60s"),
-        (&["--slo", "p99=1ms", "--slo", "P99=1ms"], "'p99=1ms' and 'P99=1ms' are the same twice"),
-        (&["--slo", "errors=1%,errors=2%"], "are the same twice"),
-        (&["--slo", "errors=0"], "'0' is no share of operations"),
-        (&["--slo", "p99=2m"], "'2m' is not between 1us and 60s"),
-        (&["--slo", "errors=200%"], "'200%' is no share of operations"),
-        (&["--slo", "throughput=1k"], "'throughput' is neither a percentile"),
-        (&["--slo", "p99=1ms,p99=2ms"], "'p99=1ms' and 'p99=2ms' are the same twice"),
-        (&[slo[0], slo[1], "--time", "5s"], "--time 5s: must be at least 10s"),
-        (&[slo[0], slo[1], "--time", "48h"], "must be at most 24h"),
-        (
-            &[slo[0], slo[1], "--rate", "10k"],
-            "a search is between two rates (such as --rate 1k..50k)",
-        ),
-        (&[slo[0], slo[1], "--rate", "0..10k"], "a search is between two rates"),
-        (&[slo[0], slo[1], "--rate", "fast"], "no number of ops/s"),
-        (&[slo[0], slo[1], "--duration", "5s"], "it takes --time, and --rate LOW..HIGH"),
-        (&[slo[0], slo[1], "--requests", "5"], "--requests 5: a search decides by itself"),
-        (&[slo[0], slo[1], "--repeat", "5"], "--repeat 5: a search decides by itself"),
-        (&[slo[0], slo[1], "--think-time", "5ms"], "a search decides by itself"),
-        (&[slo[0], slo[1], "--mix", "delete"], "deletes alone use up their keys"),
-        (&[slo[0], slo[1], "--arrivals", "bursts"], "unknown arrivals"),
-    ];
-    for (words, expected) in cases {
-        let output = kv_bench(&["find-max"]).args(*words).output().unwrap();
-        let message = stderr(&output);
-        assert_eq!(output.status.code(), Some(2), "{words:?}: {message}");
-        assert!(message.contains(expected), "{words:?}: {message}");
-        assert_eq!(message.lines().count(), 1, "{words:?}: {message}");
-    }
-}
-
-fn result_in(dir: &TempDir) -> RunResult {
-    report::json::load(&dir.path().join("results/result.json")).unwrap()
-}
-
-fn search_in(dir: &TempDir, words: &[&str]) -> std::process::Command {
-    let mut command = kv_bench(&["find-max", "--keys", "100", "--warmup", "50ms"]);
-    command.args(words).arg("--out").arg(dir.path().join("results")).env("TMPDIR", dir.path());
-    command
-}
-
-/// Between rates that any machine answers within a second, and one that none sends.
-#[test]
-fn a_search_leaves_its_probes_and_what_it_found() {
-    let dir = TempDir::new().unwrap();
-    let words = ["--slo", "p50=1s", "--slo", "errors=50%", "--rate", "50..90m", "--time", "10s"];
-    let output = search_in(&dir, &words).output().unwrap();
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    let result = result_in(&dir);
-    let command = &result.scenario.command;
-    assert!(
-        command.starts_with("kv-bench find-max --keys 100 --warmup 50ms --slo p50=1s"),
-        "{command}"
-    );
-    let found: FindMax = result.find_max.clone().unwrap();
-    assert_eq!(found.objectives, ["p50=1s", "errors=50%"]);
-    assert!(shown.contains("the highest rate that keeps p50=1s and errors=50%, in 10 s of probes"));
-    assert!(shown.contains("in a closed loop as many clients get "), "{shown}");
-    assert!(shown.contains("probe 1: "), "{shown}");
-    assert_eq!(found.probes.len(), result.points.len());
-    assert!(!found.probes.is_empty());
-    for (probe, point) in found.probes.iter().zip(&result.points) {
-        assert_eq!(Some(probe.rate_asked_ops_s), point.rate_asked_ops_s);
-        assert_eq!(probe.beyond_shares.len(), 2);
-    }
-    let kept = found.probes.iter().filter(|probe| probe.outcome == ProbeOutcome::Kept);
-    let highest = kept.map(|probe| probe.rate_asked_ops_s).max_by(f64::total_cmp);
-    assert!(highest.is_some(), "so loose an objective is kept at some rate: {shown}");
-    assert_eq!(found.kept_ops_s, highest);
-    let headline = result.headline.rate_asked_ops_s.unwrap();
-    assert!(found.probes.iter().any(|probe| probe.outcome == ProbeOutcome::Kept
-        && (probe.rate_asked_ops_s - headline).abs() < 1e-6));
-    let table = fs::read_to_string(dir.path().join("results/points.csv")).unwrap();
-    assert_eq!(table.lines().count(), result.points.len() + 1);
-    let page = fs::read_to_string(dir.path().join("results/report.md")).unwrap();
-    assert!(page.contains("## Search"), "{page}");
-}
-
-#[test]
-fn an_objective_that_is_missed_at_the_lowest_rate_is_exit_code_3() {
-    let dir = TempDir::new().unwrap();
-    // No server answers within a microsecond.
-    let words = ["--slo", "p50=1us", "--rate", "1k..2k", "--time", "10s"];
-    let output = search_in(&dir, &words).output().unwrap();
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{shown}{}", stderr(&output));
-    assert!(shown.contains("no rate was found that keeps p50=1us: 1,000 ops/s"), "{shown}");
-    let found = result_in(&dir).find_max.unwrap();
-    assert_eq!((found.kept_ops_s, found.rate_ops_s), (None, None));
-    assert_eq!(found.missed_ops_s, Some(1000.0));
-}
-
-#[test]
-fn a_search_that_is_interrupted_keeps_what_it_found() {
-    let dir = TempDir::new().unwrap();
-    let words = ["--slo", "p50=20ms", "--rate", "50..90m", "--time", "30s"];
-    let mut run = search_in(&dir, &words).spawn().unwrap();
-    let path = dir.path().join("results/result.json");
-    let has_probe = || report::json::load(&path).ok().filter(|result| !result.points.is_empty());
-    let before = wait_for(has_probe);
-    assert!(before.partial, "there is more to come");
-    let pid = run.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert_eq!(run.wait().unwrap().code(), Some(1));
-    let result = result_in(&dir);
-    let found = result.find_max.unwrap();
-    assert!(result.partial && !found.probes.is_empty());
-    assert!(result.headline.operations > 0);
-    let page = fs::read_to_string(dir.path().join("results/report.md")).unwrap();
-    assert!(page.contains("the search was cut short"), "{page}");
 }

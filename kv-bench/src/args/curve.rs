@@ -12,8 +12,8 @@ const CURVE_HEADING: &str = "The curve";
 const RATES_HELP: &str = "\
 Measure offered loads, in operations per second, and not numbers of callers.
 
-  auto         from a twelfth of what a closed loop of as many clients
-               achieves in a second to a little above it
+  auto         from a twelfth of what a closed loop achieves in a second
+               to a little above it
   1k..50k      between two rates: in even steps, or in proportion
                where they are more than twentyfold apart
   1k..50k/8    eight of them; auto/8 too. Without a number as many as
@@ -26,7 +26,8 @@ once before any is again, in an order that --seed shuffles. Before the next \
 point all that was asked has its outcome. One whose servers have not done \
 what was due after twice its time is broken off and kept as saturated. The \
 result marks the knee of p99 and the load from which on less is achieved than \
-offered. --threads and --clients are as with --rate. Examples: --rates auto; \
+offered. --threads and --clients are as with the highest --rate, or with a \
+fifth more than the closed loop does. Examples: --rates auto; \
 --rates 1k..100k/10 --repeat 3 --curve-time 1m";
 
 const CURVE_EXIT_CODES: &str = "\

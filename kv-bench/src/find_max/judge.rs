@@ -9,6 +9,12 @@ const SLICES_MIN: usize = 8;
 /// Slices are also looked at in groups of two, four and so on, as long as there are so many of them.
 const GROUPS_MIN: usize = 5;
 
+/// More of the operations than this after their time are a rate that is not kept up.
+pub const LATE_SHARE_MAX: f64 = 0.01;
+/// By how many standard deviations of a Poisson count fewer are done than is chance in half of a probe,
+/// and in each half of that.
+const SHORT_DEVIATIONS: (f64, f64) = (3.0, 1.5);
+
 /// A stretch of a probe, a tenth of a second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Slice {
@@ -96,9 +102,9 @@ impl Counts {
     }
 }
 
-/// Student's t with so many degrees of freedom, at least four, at a two-sided confidence of 95 %, to a
-/// tenth of a percent (R. A. Fisher and E. A. Cornish; Abramowitz and Stegun, 26.7.5).
-fn student_t(freedom: usize) -> f64 {
+/// Student's t with so many degrees of freedom, at a two-sided confidence of 95 %, from four on to a tenth
+/// of a percent, with two to a percent (R. A. Fisher and E. A. Cornish; Abramowitz and Stegun, 26.7.5).
+pub(super) fn student_t(freedom: usize) -> f64 {
     let (z, freedom) = (NORMAL, freedom as f64);
     let [z3, z5, z7, z9] = [3, 5, 7, 9].map(|power| z.powi(power));
     z + (z3 + z) / (4.0 * freedom)
@@ -108,15 +114,29 @@ fn student_t(freedom: usize) -> f64 {
             / (92_160.0 * freedom.powi(4))
 }
 
-/// The share of the operations of `probe` that were beyond an objective, with one operation more of
-/// which half was.
-pub(super) fn share(probe: &Probe, objective: usize) -> f64 {
-    let (operations, beyond) = Counts::new(probe.slices.iter(), objective).sums();
-    (beyond + 0.5) / (operations + 1.0)
+/// Whether an objective is rather missed than kept in `probe`, however surely.
+pub(super) fn is_beyond(objectives: &[Objective], probe: &Probe) -> bool {
+    let more = |(index, objective): (usize, &Objective)| {
+        let (operations, beyond) = Counts::new(probe.slices.iter(), index).sums();
+        beyond > objective.allowed * operations
+    };
+    probe.shortfall || objectives.iter().enumerate().any(more)
 }
 
-/// What `probes`, all of one rate, say together.
+/// What `probes`, all of one rate, say together. Where some of them decide by themselves, and do not
+/// agree, more changed between them than their slices tell of, and nothing is decided.
 pub fn judge(objectives: &[Objective], probes: &[Probe]) -> Decision {
+    let alone = |probe| judge_together(objectives, std::slice::from_ref(probe));
+    let is_kept = probes.iter().map(alone).filter(|&decision| decision != Decision::Undecided);
+    let is_kept = is_kept.map(|decision| decision == Decision::Kept);
+    let (kept, missed): (Vec<bool>, Vec<bool>) = is_kept.partition(|&kept| kept);
+    match (kept.is_empty(), missed.is_empty()) {
+        (false, false) => Decision::Undecided,
+        _ => judge_together(objectives, probes),
+    }
+}
+
+fn judge_together(objectives: &[Objective], probes: &[Probe]) -> Decision {
     if probes.iter().filter(|probe| probe.shortfall).count() * 2 > probes.len() {
         return Decision::Missed(None);
     }
@@ -136,4 +156,20 @@ pub fn judge(objectives: &[Objective], probes: &[Probe]) -> Decision {
     }
     // One that did not keep up among several that did.
     if probes.iter().any(|probe| probe.shortfall) { Decision::Undecided } else { decision }
+}
+
+/// Whether fewer operations had their outcome than became due in the second half of a probe, by more than
+/// one in a hundred and what chance does to arrivals: then they pile up, however long each may take. What
+/// one moment at the end holds up is no pile, so it must be seen in both halves of that. `done` is told of
+/// each slice, and so many were `due` in each.
+pub fn falls_short(done: &[u64], due: f64) -> bool {
+    let (half, quarter) = SHORT_DEVIATIONS;
+    let is_short = |done: &[u64], deviations: f64| {
+        let due = due * done.len() as f64;
+        let done = done.iter().sum::<u64>() as f64;
+        done < due * (1.0 - LATE_SHARE_MAX) - deviations * due.sqrt()
+    };
+    let second = &done[done.len() / 2..];
+    let (third, fourth) = second.split_at(second.len() / 2);
+    is_short(second, half) && is_short(third, quarter) && is_short(fourth, quarter)
 }

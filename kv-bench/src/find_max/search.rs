@@ -1,7 +1,8 @@
-//! Which rate to probe next.
+//! Which rate to probe next, and what has been found.
 
 use super::estimate::{Estimate, estimate};
-use super::judge::{Decision, Probe, judge};
+use super::judge::{Decision, Probe, is_beyond, judge};
+use super::pass::Pass;
 use crate::objective::Objective;
 
 /// How often a rate is probed that is not decided.
@@ -10,32 +11,22 @@ const REPEATS_MAX: usize = 3;
 /// faster, since the lowest may be far.
 const STEP_UP: f64 = 1.5;
 const STEP_DOWN: f64 = 0.5;
-/// A bracket this narrow is not bisected any more.
-const BRACKET: f64 = 1.03;
-/// A search is done when the ends of its interval are this near to what it found, …
-const EXACT: f64 = 0.01;
-/// … and this many probes are near it: a few that agree by chance are not enough.
-const NEAR_PROBES: usize = 8;
-/// How near they must be.
-const NEAR: f64 = 0.08;
-/// Rates about the estimate, in turn, in units of its uncertainty, which is never taken for less than
-/// 1 % nor more than 5 %.
-const ABOUT: [f64; 4] = [-1.0, 1.0, -0.4, 0.4];
-const ABOUT_LIMITS: (f64, f64) = (0.01, 0.05);
+/// A bracket this narrow is not bisected any more: passes find the rest.
+const BRACKET: f64 = 1.25;
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ask {
-    /// Probe this rate.
+    /// Probe this rate. A search that has come to passes asks for as long as there is time.
     Probe(f64),
-    /// It is found as exactly as it is to be.
-    Found,
     /// The objectives are missed at the lowest rate.
     MissedAtLowest,
     /// Whether they are kept at the lowest rate is not to be told in the time there is.
     UndecidedAtLowest,
     /// They are kept at the highest.
     KeptAtHighest,
+    /// Whether they are kept at the highest is not to be told.
+    UndecidedAtHighest,
 }
 
 /// What a search has found so far.
@@ -45,8 +36,15 @@ pub struct Finding {
     pub kept_ops_s: Option<f64>,
     /// The lowest that is surely missed.
     pub missed_ops_s: Option<f64>,
-    /// Once there are both.
+    /// Once there is a pass.
     pub estimate: Option<Estimate>,
+}
+
+/// What one pass found, and from how many probes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FoundPass {
+    pub rate_ops_s: f64,
+    pub probes: u32,
 }
 
 /// Probes at one rate.
@@ -64,6 +62,9 @@ pub struct Search {
     highest_ops_s: f64,
     start_ops_s: f64,
     trials: Vec<Trial>,
+    passes: Vec<FoundPass>,
+    /// The one under way, once the rates are bracketed.
+    pass: Option<Pass>,
 }
 
 impl Search {
@@ -75,12 +76,21 @@ impl Search {
     ) -> Self {
         let (lowest_ops_s, highest_ops_s) = (whole(lowest_ops_s), whole(highest_ops_s));
         let start_ops_s = whole(start_ops_s).clamp(lowest_ops_s, highest_ops_s);
-        Self { objectives, lowest_ops_s, highest_ops_s, start_ops_s, trials: Vec::new() }
+        Self {
+            objectives,
+            lowest_ops_s,
+            highest_ops_s,
+            start_ops_s,
+            trials: Vec::new(),
+            passes: Vec::new(),
+            pass: None,
+        }
     }
 
     /// What a probe told. Returns what is known of its rate now.
     pub fn add(&mut self, probe: Probe) -> Decision {
         let rate_ops_s = probe.rate_ops_s;
+        let is_beyond = is_beyond(&self.objectives, &probe);
         let known = self.trials.iter().position(|trial| same(trial.rate_ops_s, rate_ops_s));
         // The last one is that of the last probe.
         let mut trial = match known {
@@ -89,7 +99,24 @@ impl Search {
         };
         trial.probes.push(probe);
         self.trials.push(trial);
+        self.go_on(rate_ops_s, is_beyond);
         self.trials.last().map_or(Decision::Undecided, |trial| self.decision(trial))
+    }
+
+    /// Takes the last probe for the pass under way, or begins the first.
+    fn go_on(&mut self, rate_ops_s: f64, is_beyond: bool) {
+        let between = (self.lowest_ops_s, self.highest_ops_s);
+        let Some(pass) = &mut self.pass else {
+            if let (None, (Some(kept), Some(missed))) = (self.bracketing(), self.bracket()) {
+                self.pass = Some(Pass::about((kept * missed).sqrt(), 0));
+            }
+            return;
+        };
+        if let Some(rate_ops_s) = pass.add((rate_ops_s, is_beyond), between) {
+            self.passes.push(FoundPass { rate_ops_s, probes: pass.probes });
+            let mean = self.estimate().map_or(rate_ops_s, |estimate| estimate.rate_ops_s);
+            self.pass = Some(Pass::about(mean, self.passes.len()));
+        }
     }
 
     fn decision(&self, trial: &Trial) -> Decision {
@@ -110,43 +137,56 @@ impl Search {
 
     /// What to do next.
     pub fn next(&self) -> Ask {
-        let Some(last) = self.trials.last() else { return Ask::Probe(self.start_ops_s) };
-        let undecided = self.decision(last) == Decision::Undecided;
-        if undecided && last.probes.len() < REPEATS_MAX && !self.is_bracketed() {
-            return Ask::Probe(last.rate_ops_s);
+        if let Some(pass) = &self.pass {
+            let rate_ops_s = whole(pass.rate_ops_s());
+            return Ask::Probe(rate_ops_s.clamp(self.lowest_ops_s, self.highest_ops_s));
         }
-        match self.bracket() {
-            // Nothing is decided where it began: less must be.
-            (None, None) if same(self.lowest_probed(), self.lowest_ops_s) => Ask::UndecidedAtLowest,
-            (None, None) => self.below(self.lowest_probed()),
-            (None, Some(missed)) => self.below(missed.min(self.lowest_probed())),
-            (Some(_), None) if same(self.highest_probed(), self.highest_ops_s) && !undecided => {
-                Ask::KeptAtHighest
+        self.bracketing().unwrap_or(Ask::Probe(self.start_ops_s))
+    }
+
+    /// The number of the pass that asks next, from 0 on; `None` before the first.
+    pub fn pass(&self) -> Option<usize> {
+        self.pass.as_ref().map(|_| self.passes.len())
+    }
+
+    /// Those that are done.
+    pub fn passes(&self) -> &[FoundPass] {
+        &self.passes
+    }
+
+    /// What to do next before the first pass; `None` where that can begin.
+    fn bracketing(&self) -> Option<Ask> {
+        let Some(last) = self.trials.last() else { return Some(Ask::Probe(self.start_ops_s)) };
+        if self.decision(last) == Decision::Undecided && last.probes.len() < REPEATS_MAX {
+            return Some(Ask::Probe(last.rate_ops_s));
+        }
+        let (lowest, highest) = (self.lowest_probed(), self.highest_probed());
+        Some(match self.bracket() {
+            (None, _) if !same(lowest, self.lowest_ops_s) => {
+                Ask::Probe(whole(lowest * STEP_DOWN).max(self.lowest_ops_s))
             }
-            (Some(_), None) => {
-                Ask::Probe(whole(self.highest_probed() * STEP_UP).min(self.highest_ops_s))
+            (None, Some(missed)) if !same(missed, lowest) => Ask::UndecidedAtLowest,
+            (None, None) => Ask::UndecidedAtLowest,
+            (Some(_), None) if !same(highest, self.highest_ops_s) => {
+                Ask::Probe(whole(highest * STEP_UP).min(self.highest_ops_s))
             }
-            (Some(kept), Some(missed)) if missed / kept > BRACKET && !self.is_bracketed() => {
+            (Some(kept), None) if !same(kept, highest) => Ask::UndecidedAtHighest,
+            (Some(kept), Some(missed)) if !self.is_bracketed(kept, missed) => {
                 Ask::Probe(whole((kept * missed).sqrt()))
             }
             // A hiccup in a single probe must not hide all rates above it, nor a single probe at a good
             // moment all those below.
             (_, Some(missed)) if self.is_single(missed) => Ask::Probe(missed),
             (Some(kept), _) if self.is_single(kept) => Ask::Probe(kept),
-            _ => self.near(),
-        }
+            (None, Some(_)) => Ask::MissedAtLowest,
+            (Some(_), None) => Ask::KeptAtHighest,
+            (Some(_), Some(_)) => return None,
+        })
     }
 
     fn is_single(&self, rate_ops_s: f64) -> bool {
         let trial = self.trials.iter().find(|trial| same(trial.rate_ops_s, rate_ops_s));
         trial.is_some_and(|trial| trial.probes.len() == 1)
-    }
-
-    fn below(&self, rate_ops_s: f64) -> Ask {
-        if same(rate_ops_s, self.lowest_ops_s) {
-            return Ask::MissedAtLowest;
-        }
-        Ask::Probe(whole(rate_ops_s * STEP_DOWN).max(self.lowest_ops_s))
     }
 
     fn lowest_probed(&self) -> f64 {
@@ -157,44 +197,22 @@ impl Search {
         self.trials.iter().map(|trial| trial.rate_ops_s).fold(0.0, f64::max)
     }
 
-    /// Whether bisecting has come as far as it gets: to a narrow bracket, or to a rate within it that
-    /// repeating did not decide.
-    fn is_bracketed(&self) -> bool {
-        let (Some(kept), Some(missed)) = self.bracket() else { return false };
+    /// Whether bisecting has come as far as it gets: to a narrow bracket, to one without a whole rate in
+    /// it, or to a rate within it that repeating did not decide.
+    fn is_bracketed(&self, kept: f64, missed: f64) -> bool {
         let within = |trial: &&Trial| trial.rate_ops_s > kept && trial.rate_ops_s < missed;
-        let is_open = |trial: &Trial| trial.probes.len() >= REPEATS_MAX;
-        missed / kept <= BRACKET || self.trials.iter().filter(within).any(is_open)
-    }
-
-    /// Where a probe tells most once the bracket is narrow.
-    fn near(&self) -> Ask {
-        let Some(Estimate { rate_ops_s, low_ops_s, high_ops_s }) = self.estimate() else {
-            return Ask::Found;
-        };
-        let uncertainty = (high_ops_s / low_ops_s).sqrt() - 1.0;
-        let is_near = |trial: &&Trial| (trial.rate_ops_s / rate_ops_s).ln().abs() <= NEAR;
-        let near: usize = self.trials.iter().filter(is_near).map(|trial| trial.probes.len()).sum();
-        if uncertainty <= EXACT && near >= NEAR_PROBES {
-            return Ask::Found;
-        }
-        let (least, most) = ABOUT_LIMITS;
-        let shift = ABOUT[self.trials.len() % ABOUT.len()] * uncertainty.clamp(least, most);
-        let rate = rate_ops_s * (1.0 + shift);
-        Ask::Probe(whole(rate).clamp(self.lowest_ops_s, self.highest_ops_s))
+        missed / kept <= BRACKET || missed - kept < 2.0 || self.trials.iter().any(|t| within(&t))
     }
 
     fn estimate(&self) -> Option<Estimate> {
-        let probes: Vec<Probe> =
-            self.trials.iter().flat_map(|trial| trial.probes.iter().cloned()).collect();
-        estimate(&self.objectives, &probes)
+        let rates: Vec<f64> = self.passes.iter().map(|pass| pass.rate_ops_s).collect();
+        estimate(&rates)
     }
 
     /// What has been found so far.
     pub fn finding(&self) -> Finding {
         let (kept_ops_s, missed_ops_s) = self.bracket();
-        let both = kept_ops_s.is_some() && missed_ops_s.is_some();
-        let estimate = self.estimate().filter(|_| both);
-        Finding { kept_ops_s, missed_ops_s, estimate }
+        Finding { kept_ops_s, missed_ops_s, estimate: self.estimate() }
     }
 }
 

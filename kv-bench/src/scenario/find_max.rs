@@ -11,8 +11,9 @@ use crate::workload::Kind;
 /// Less is no time for a bracket and a bisection.
 const TIME_MIN: Duration = Duration::from_secs(10);
 const TIME_MAX: Duration = Duration::from_hours(24);
-/// As many probes of the usual length there is time for.
-const PROBES: u32 = 30;
+/// As many probes of the usual length there is time for, but for what they take beside it. A pass takes
+/// three or four: of few and long ones, how they scatter is hardly known.
+const PROBES: u32 = 45;
 /// A probe takes whole seconds, at least the first and usually no more than the second.
 const LENGTHS_S: (u64, u64) = (1, 10);
 /// No probe takes more than this part of the time, however rare its operations are.
@@ -52,7 +53,8 @@ impl FindMaxPlan {
         let between = args.load.callers.rate.as_deref().map(between).transpose()?;
         let plan = Self { objectives, between, time: args.time };
         let mut load = args.load.clone();
-        load.callers.rate = Some(plan.between.map_or(1000, |(low, _)| low).to_string());
+        // The same callers carry all rates: as many as the highest wants, where that is known.
+        load.callers.rate = Some(plan.between.map_or(1000, |(_, high)| high).to_string());
         load.callers.duration = Some(plan.length(f64::INFINITY));
         Ok((plan, load))
     }

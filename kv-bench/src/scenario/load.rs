@@ -45,8 +45,8 @@ pub(super) fn shape(
         (None, Place::InProcess { .. }) => CLOSED_THREADS.min(machine::cores()),
         (None, _) => CLOSED_THREADS,
     });
-    let clients =
-        callers.clients.unwrap_or_else(|| rate.map_or(1, |rate| open_clients(rate, threads)));
+    let clients = rate.map_or(1, |rate| open_clients(rate.peak_ops_s(), threads));
+    let clients = callers.clients.unwrap_or(clients);
     range("threads", threads.into(), (1, THREADS_MAX.into()), 4)?;
     range("clients", clients.into(), (1, CONNECTIONS_MAX), 8)?;
     range("pipeline", callers.pipeline.into(), (1, PIPELINE_MAX.into()), 16)?;
@@ -58,8 +58,9 @@ pub(super) fn shape(
     Ok(Shape { threads, clients, pipeline: callers.pipeline, timeout: callers.timeout })
 }
 
-fn open_clients(rate: &Rate, threads: u32) -> u32 {
-    let under_way = rate.peak_ops_s().saturating_mul(OPEN_REPLY_US) / 1_000_000;
+/// Clients of each of so many workers that carry an open loop at a rate.
+pub(super) fn open_clients(peak_ops_s: u64, threads: u32) -> u32 {
+    let under_way = peak_ops_s.saturating_mul(OPEN_REPLY_US) / 1_000_000;
     let clients = under_way.div_ceil(u64::from(threads.max(1)));
     clients.clamp(OPEN_CLIENTS.0, OPEN_CLIENTS.1) as u32
 }

@@ -31,7 +31,9 @@ use crate::trace::Replay;
 use crate::verify::STAMP_BYTES;
 use crate::workload::{KeyDistribution, Keys, Kind, Mix, Values, Workload};
 use in_process::check_commands;
-use load::{CONNECTIONS_MAX, REPEATS_MAX, chaos, open, rate, schedules, shape, until};
+use load::{
+    CONNECTIONS_MAX, REPEATS_MAX, chaos, open, open_clients, rate, schedules, shape, until,
+};
 use place::{on_node_fail, place, prefix};
 
 /// What a ledger of 2.4 GB knows.
@@ -143,6 +145,23 @@ impl Scenario {
         Self { shape, warmup, until: Until::Elapsed(length), ..self.clone() }
     }
 
+    /// The same with as many clients as carry an open loop at a rate.
+    ///
+    /// # Errors
+    ///
+    /// When they are too many.
+    pub fn carrying(&self, ops_s: f64) -> Result<Self, ScenarioError> {
+        let clients = open_clients(ops_s.ceil() as u64, self.shape.threads);
+        let scenario = Self { shape: Shape { clients, ..self.shape }, ..self.clone() };
+        scenario.check_connections()?;
+        Ok(scenario)
+    }
+
+    /// The clients of all workers.
+    pub fn callers(&self) -> u64 {
+        u64::from(self.shape.threads) * u64::from(self.shape.clients)
+    }
+
     /// The same in a closed loop without any pause, for a time.
     #[must_use]
     pub fn closed(&self, length: Duration) -> Self {
@@ -205,8 +224,7 @@ impl Scenario {
         if !self.verify {
             return Ok(());
         }
-        let Shape { threads, clients, .. } = self.shape;
-        let clients = u64::from(threads) * u64::from(clients);
+        let clients = self.callers();
         let problem = if self.key_count() < clients {
             format!(
                 "each of {clients} clients needs a key of its own to write: give more --keys, or \
@@ -241,7 +259,7 @@ impl Scenario {
     /// Connections that all clients open to `servers` servers.
     pub fn connections(&self, servers: usize) -> u64 {
         let servers = if matches!(self.place, Place::InProcess { .. }) { 0 } else { servers };
-        u64::from(self.shape.threads) * u64::from(self.shape.clients) * servers as u64
+        self.callers() * servers as u64
     }
 
     /// Bytes per value, on average where they differ.

@@ -1,11 +1,14 @@
 //! A whole run: servers, preload, headline, curve, files, verdict.
 
+mod calibration;
 mod every_key;
 mod faults;
 mod find_max;
+mod hunt;
 mod measuring;
 mod node_failures;
 mod open_curve;
+mod probing;
 mod recovery;
 mod warnings;
 
@@ -41,7 +44,7 @@ use crate::target::redacted;
 use crate::verify::Ledger;
 use crate::workload::{KeyDistribution, Workload};
 use faults::Faults;
-use find_max::Probing;
+use probing::Probing;
 
 pub(crate) use find_max::find_max;
 pub(crate) use open_curve::open_curve;

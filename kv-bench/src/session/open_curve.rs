@@ -17,7 +17,7 @@ use crate::open_curve::saturation::saturation;
 use crate::open_curve::{CALIBRATION, IDLE, order};
 use crate::outputs::Outputs;
 use crate::record::record;
-use crate::report::{open_curve as describe, search};
+use crate::report::open_curve as describe;
 use crate::result::{CurveKnee, CurvePlan, CurveSaturation, OpenCurve, Part, Point, RunResult};
 use crate::scenario::{RatesPlan, Scenario};
 
@@ -31,6 +31,8 @@ const PATIENCE: u32 = 2;
 struct Climb<'a> {
     plan: &'a RatesPlan,
     seed: u64,
+    /// With the clients that carry all loads.
+    scenario: Scenario,
     closed_loop_ops_s: f64,
     loads: Vec<u64>,
     points: Vec<Point>,
@@ -96,7 +98,7 @@ impl Session<'_> {
         for (index, &load) in order.iter().enumerate() {
             thread::sleep(IDLE);
             let number = index as u64 + 1;
-            let at = self.at_load(load, number, climb.closed_loop_ops_s, plan)?;
+            let at = at_load(&climb, load, number)?;
             let frame = Frame {
                 name: self.args.output.name.clone().unwrap_or_else(|| "curve".to_owned()),
                 environment: environment.clone(),
@@ -127,19 +129,9 @@ impl Session<'_> {
         target: &AnyTarget,
         cluster: &mut Cluster,
     ) -> anyhow::Result<Climb<'p>> {
-        let closed = self.scenario.closed(CALIBRATION);
-        let (measurement, ..) = self.measure("closed loop", target, cluster, &closed)?;
-        if let Some(halt) = &self.halt {
-            let why = halt.loss().unwrap_or("interrupted in the beginning");
-            bail!("{why}; nothing was measured");
-        }
-        let closed_loop_ops_s = measurement.headline().throughput_ops_s;
-        if closed_loop_ops_s <= 0.0 {
-            let first = measurement.measured.counts.first_error.unwrap_or_default();
-            bail!("no operation succeeded: {first}");
-        }
-        let text = search::closed_loop(closed_loop_ops_s, &measurement.trust);
-        self.progress.print(&format!("{text}\n"))?;
+        let are_rates_typed = plan.loads.highest_ops_s().is_some();
+        let calibration = self.calibrate(CALIBRATION, are_rates_typed, target, cluster)?;
+        let closed_loop_ops_s = calibration.closed_loop_ops_s;
         let loads = plan.loads.spread(plan.layout.count, closed_loop_ops_s);
         if loads.len() < 2 {
             bail!(
@@ -150,28 +142,13 @@ impl Session<'_> {
         Ok(Climb {
             plan,
             seed: self.scenario.seed,
+            scenario: calibration.scenario,
             closed_loop_ops_s,
             loads,
             points: Vec::new(),
             warnings: Vec::new(),
             best: None,
         })
-    }
-
-    /// The scenario of one point. It warms up at no more than servers can surely do.
-    fn at_load(
-        &self,
-        load: u64,
-        number: u64,
-        closed_loop_ops_s: f64,
-        plan: &RatesPlan,
-    ) -> anyhow::Result<Scenario> {
-        let at = |load| self.scenario.at_rate(load, plan.layout.length, number);
-        let mut scenario = at(load)?;
-        let calm = at(load.min((closed_loop_ops_s * WARM).round() as u64).max(1))?;
-        scenario.warmup = calm.warmup;
-        scenario.warmup_schedule = calm.warmup_schedule;
-        Ok(scenario)
     }
 
     /// One point. One that is cut short by the user, or by the end of a server, is none.
@@ -224,6 +201,16 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// The scenario of one point. It warms up at no more than servers can surely do.
+fn at_load(climb: &Climb<'_>, load: u64, number: u64) -> anyhow::Result<Scenario> {
+    let at = |load| climb.scenario.at_rate(load, climb.plan.layout.length, number);
+    let mut scenario = at(load)?;
+    let calm = at(load.min((climb.closed_loop_ops_s * WARM).round() as u64).max(1))?;
+    scenario.warmup = calm.warmup;
+    scenario.warmup_schedule = calm.warmup_schedule;
+    Ok(scenario)
 }
 
 fn load_of(load: Option<u64>) -> Option<f64> {
