@@ -177,6 +177,22 @@ fn an_operation_does_not_wait_for_a_dead_node_for_longer_than_its_timeout() {
     assert_eq!(measured.counts.errors.connection, 8, "{:?}", measured.counts.errors);
 }
 
+/// Nodes were said not to agree, when it was one more than there were places for.
+#[test]
+fn a_redirect_to_a_node_too_many_fails_by_that_reason() {
+    let server = Server::start(|number, words| {
+        // The first sixteen join, and nobody is there.
+        let port = 20_000 + number.min(16) as u16;
+        sent_to("MOVED", &words[1], SocketAddr::from(([127, 0, 0, 2], port)))
+    });
+    let topology = all_with_the_first(&[server.address]);
+    let run = a_run().shape(1, 1, 32).timeout(Duration::from_secs(5));
+    let measured = measure(&topology, &run, 32);
+    let told = measured.counts.first_error.expect("it is told");
+    assert_eq!(told, "MOVED to one node more than may join during a run: begin a new one");
+    assert!(measured.counts.errors.server["MOVED"] > 0, "{:?}", measured.counts.errors);
+}
+
 /// What was just then on its way to another node failed as a redirect that had come again and again.
 #[test]
 fn a_run_that_is_broken_off_still_follows_redirects() {

@@ -29,6 +29,8 @@ const LOOK_NS: u64 = 1_000_000;
 pub(super) enum Cause {
     Moved,
     Ask,
+    /// One of those, to a node that there is no place for.
+    Crowded,
     TryAgain,
     ClusterDown,
 }
@@ -47,6 +49,7 @@ impl Cause {
         match self {
             Self::Moved => b"MOVED again and again, as if nodes did not agree on who has a slot",
             Self::Ask => b"ASK again and again, as if nodes did not agree on who has a slot",
+            Self::Crowded => b"MOVED to one node more than may join during a run: begin a new one",
             Self::TryAgain => b"TRYAGAIN though it was tried again for a while",
             Self::ClusterDown => b"CLUSTERDOWN though it was tried again for a while",
         }
@@ -55,7 +58,7 @@ impl Cause {
     /// The pause before redirect number `redirects` of an operation is followed.
     fn pause_ns(self, redirects: u8) -> u64 {
         let paused = match self {
-            Self::Moved | Self::Ask => redirects.saturating_sub(AT_ONCE_MAX),
+            Self::Moved | Self::Ask | Self::Crowded => redirects.saturating_sub(AT_ONCE_MAX),
             Self::TryAgain | Self::ClusterDown => redirects,
         };
         match paused {
@@ -282,17 +285,22 @@ impl Strays {
         now_ns: u64,
     ) {
         let Some(mut stray) = stray else { return };
+        let mut is_known = true;
         match *redirect {
             Redirect::Moved { slot, host, port } => {
-                topology.moved(slot, &known_host(host, topology, node), port);
+                let named = topology.moved(slot, &known_host(host, topology, node), port);
+                is_known = named.is_some();
             }
             Redirect::Ask { host, port } => {
                 stray.asks = topology.named(&known_host(host, topology, node), port);
+                is_known = stray.asks.is_some();
             }
             Redirect::TryAgain => {}
             Redirect::ClusterDown => topology.doubt(),
         }
-        stray.redirect(Cause::of(redirect), now_ns);
+        let is_crowded = !is_known && topology.is_full();
+        let cause = if is_crowded { Cause::Crowded } else { Cause::of(redirect) };
+        stray.redirect(cause, now_ns);
         self.push(stray, now_ns);
     }
 

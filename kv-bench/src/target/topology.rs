@@ -97,6 +97,11 @@ impl Topology {
         self.roles.len()
     }
 
+    /// Whether it has room for no other node.
+    pub fn is_full(&self) -> bool {
+        self.nodes.read().unwrap_or_else(PoisonError::into_inner).len() == self.places()
+    }
+
     /// The nodes known by now.
     pub fn nodes(&self) -> Vec<SocketAddr> {
         self.nodes.read().unwrap_or_else(PoisonError::into_inner).clone()
