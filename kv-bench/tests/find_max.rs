@@ -289,6 +289,18 @@ fn only_what_is_undecided_is_repeated() {
     }
 }
 
+#[test]
+fn between_a_rate_that_is_kept_and_one_that_is_missed_nothing_is_repeated() {
+    let beyond = |rate: f64| match rate {
+        ..=5_000.0 => 0,
+        7_000.0.. => 9_000,
+        _ => 100,
+    };
+    let (rates, _, search) = asked(|rate| told(rate, 10_000, beyond(rate)));
+    assert_eq!(rates[..5], [5000.0, 7500.0, 6124.0, 7500.0, 5000.0], "{rates:?}");
+    assert!(!search.passes().is_empty());
+}
+
 /// At first up to 5,000 operations per second are answered in time, and from the second probe on 4,000.
 #[test]
 fn a_rate_that_was_kept_once_is_not_trusted_for_ever() {
@@ -466,6 +478,15 @@ fn a_rate_that_is_not_kept_up_is_missed_whatever_its_response_times() {
     assert_eq!(decide(std::slice::from_ref(&kept)), Decision::Kept);
     assert_eq!(decide(&[short.clone(), kept.clone()]), Decision::Undecided);
     assert_eq!(decide(&[short, kept.clone(), kept]), Decision::Undecided);
+}
+
+/// A second probe with none late, after one with more than half, was "missed" with 95 % confidence.
+#[test]
+fn probes_that_contradict_each_other_decide_nothing() {
+    let (missed, kept) = (told(1000.0, 7_500, 4_186), told(1000.0, 7_500, 0));
+    let decide = |probes: &[Probe]| judge(&objectives("p99=1ms"), probes);
+    assert_eq!(decide(std::slice::from_ref(&missed)), Decision::Missed(Some(0)));
+    assert_eq!(decide(&[missed, kept]), Decision::Undecided);
 }
 
 #[test]

@@ -157,10 +157,35 @@ fn the_same_clients_carry_all_rates_and_as_many_as_the_highest_wants() {
     // Missed at the lowest rate, which would want 64.
     let missed = ["find-max", "--slo", "p50=1us", "--time", "10s", "--rate", "20k..60k"];
     assert_eq!(clients(&missed).0, 192);
-    let curve = ["curve", "--rates", "auto/2", "--repeat", "1", "--curve-time", "3s"];
+    let curve = ["curve", "--rates", "auto/2", "--repeat", "1", "--curve-time", "4s"];
     let (count, result) = clients(&curve);
     assert!(is_enough(count, result.open_curve.unwrap().closed_loop_ops_s), "{count}");
     assert_eq!(clients(&[&curve[..], &["--clients", "7"]].concat()).0, 7);
+}
+
+/// The headline stayed that of a rate which was kept once and missed from then on.
+#[test]
+fn the_headline_is_no_rate_that_later_probes_missed() {
+    let is_late = Arc::new(AtomicBool::new(false));
+    let late = Arc::clone(&is_late);
+    let server = Server::start(move |_, _| match late.load(Ordering::SeqCst) {
+        true => Answer::Late(Duration::from_millis(50)),
+        false => Answer::Normal,
+    });
+    let dir = TempDir::new().unwrap();
+    let words = ["--slo", "p50=20ms", "--rate", "500..600", "--time", "20s", "--warmup", "50ms"];
+    let mut command = command(&server, &dir, &words);
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let path = dir.path().join("results/result.json");
+    let first = wait_for(|| report::json::load(&path).ok()?.find_max);
+    is_late.store(true, Ordering::SeqCst);
+    let output = run.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(first.kept_ops_s, Some(600.0), "{shown}");
+    assert_eq!(output.status.code(), Some(3), "{shown}{}", stderr(&output));
+    let result = report::json::load(&path).unwrap();
+    assert_eq!(result.find_max.unwrap().kept_ops_s, None, "{shown}");
+    assert_eq!(result.headline.rate_asked_ops_s.map(f64::round), Some(500.0), "{shown}");
 }
 
 #[test]

@@ -12,8 +12,8 @@ const CURVE_HEADING: &str = "The curve";
 const RATES_HELP: &str = "\
 Measure offered loads, in operations per second, and not numbers of callers.
 
-  auto         from a twelfth of what a closed loop achieves in a second
-               to a little above it
+  auto         from a twelfth of what a closed loop achieves
+               in a second to a little above it
   1k..50k      between two rates: in even steps, or in proportion
                where they are more than twentyfold apart
   1k..50k/8    eight of them; auto/8 too. Without a number as many as

@@ -157,11 +157,16 @@ impl Search {
     /// What to do next before the first pass; `None` where that can begin.
     fn bracketing(&self) -> Option<Ask> {
         let Some(last) = self.trials.last() else { return Some(Ask::Probe(self.start_ops_s)) };
-        if self.decision(last) == Decision::Undecided && last.probes.len() < REPEATS_MAX {
+        let bracket = self.bracket();
+        let is_undecided = self.decision(last) == Decision::Undecided;
+        // Between rates on either side, passes tell more than repeats.
+        let is_bracketed =
+            matches!(bracket, (Some(kept), Some(missed)) if self.is_bracketed(kept, missed));
+        if is_undecided && last.probes.len() < REPEATS_MAX && !is_bracketed {
             return Some(Ask::Probe(last.rate_ops_s));
         }
         let (lowest, highest) = (self.lowest_probed(), self.highest_probed());
-        Some(match self.bracket() {
+        Some(match bracket {
             (None, _) if !same(lowest, self.lowest_ops_s) => {
                 Ask::Probe(whole(lowest * STEP_DOWN).max(self.lowest_ops_s))
             }
@@ -171,7 +176,7 @@ impl Search {
                 Ask::Probe(whole(highest * STEP_UP).min(self.highest_ops_s))
             }
             (Some(kept), None) if !same(kept, highest) => Ask::UndecidedAtHighest,
-            (Some(kept), Some(missed)) if !self.is_bracketed(kept, missed) => {
+            (Some(kept), Some(missed)) if !is_bracketed => {
                 Ask::Probe(whole((kept * missed).sqrt()))
             }
             // A hiccup in a single probe must not hide all rates above it, nor a single probe at a good
@@ -198,7 +203,7 @@ impl Search {
     }
 
     /// Whether bisecting has come as far as it gets: to a narrow bracket, to one without a whole rate in
-    /// it, or to a rate within it that repeating did not decide.
+    /// it, or to a rate within it that is not decided.
     fn is_bracketed(&self, kept: f64, missed: f64) -> bool {
         let within = |trial: &&Trial| trial.rate_ops_s > kept && trial.rate_ops_s < missed;
         missed / kept <= BRACKET || missed - kept < 2.0 || self.trials.iter().any(|t| within(&t))
