@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kv_bench::report;
-use kv_bench::result::{FindMax, Point, RunResult};
-use program::{kv_bench, stderr, wait_for};
+use kv_bench::result::{FindMax, RunResult};
+use program::{after_passes, kv_bench, stderr, wait_for};
 use scripted::{Answer, Server};
 use tempfile::TempDir;
 
@@ -61,36 +61,14 @@ fn search(server: &Server, words: &[&str]) -> (Output, RunResult, FindMax) {
     (output, result, found)
 }
 
-/// What a search leaves that is interrupted once so many passes are done.
-fn after_passes(
-    command: &mut Command,
-    dir: &TempDir,
-    passes: usize,
-) -> (Output, RunResult, FindMax) {
-    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let path = dir.path().join("results/result.json");
-    let has = |told: &dyn Fn(&FindMax) -> bool| {
-        wait_for(|| report::json::load(&path).ok()?.find_max.filter(told));
-    };
-    // Each of them takes some seconds.
-    has(&|_| true);
-    has(&|found| found.probes.iter().any(|probe| probe.pass.is_some()));
-    (1..=passes).for_each(|passes| has(&|found| found.passes.len() >= passes));
-    let pid = run.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    let output = run.wait_with_output().unwrap();
-    let result = report::json::load(&path).unwrap();
-    let found = result.find_max.clone().unwrap();
-    (output, result, found)
-}
-
 /// No more of it is asserted than any machine shows: on a busy one a search finds less, and a wider interval.
 #[test]
 fn a_search_finds_a_known_capacity_and_its_interval() {
     let (server, dir) = (paced(1000), TempDir::new().unwrap());
     let words =
         ["--slo", "p50=20ms", "--time", "80s", "--arrivals", "constant", "--warmup", "50ms"];
-    let (output, result, found) = after_passes(&mut command(&server, &dir, &words), &dir, 3);
+    let (output, result) = after_passes(&mut command(&server, &dir, &words), dir.path(), 3);
+    let found = result.find_max.clone().unwrap();
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(
         (output.status.code(), result.partial),
@@ -117,50 +95,6 @@ fn a_search_finds_a_known_capacity_and_its_interval() {
         (headline - kept).abs() < 1.0 || !kept.is_finite(),
         "{headline}, and not {kept}: {shown}"
     );
-}
-
-/// Whether a pool is larger than that of 10,000 operations per second where a closed loop does more.
-fn is_enough(clients: u32, closed_loop_ops_s: f64) -> bool {
-    clients > 32 || closed_loop_ops_s < 12_000.0
-}
-
-/// One start of a server differs from the next. Servers that run already are not ours to start.
-#[test]
-fn servers_of_ours_are_started_anew_for_each_pass() {
-    let dir = TempDir::new().unwrap();
-    let words =
-        ["find-max", "--slo", "p50=20ms", "--keys", "100", "--warmup", "50ms", "--time", "80s"];
-    let mut command = kv_bench(&words);
-    command.arg("--out").arg(dir.path().join("results")).env("TMPDIR", dir.path());
-    let (output, result, found) = after_passes(&mut command, &dir, 1);
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(is_enough(result.scenario.clients, found.closed_loop_ops_s), "{shown}");
-    assert!(found.passes.iter().all(|pass| pass.fresh_servers), "{shown}{}", stderr(&output));
-}
-
-/// A search by default, and a curve over `auto`, had 32 clients at any rate, for which operations waited
-/// though servers had time: what was found was theirs.
-#[test]
-fn the_same_clients_carry_all_rates_and_as_many_as_the_highest_wants() {
-    let clients = |words: &[&str]| {
-        let dir = TempDir::new().unwrap();
-        let mut command = kv_bench(words);
-        command.args(["--threads", "1", "--keys", "100", "--warmup", "50ms"]);
-        command.arg("--out").arg(dir.path().join("results")).env("TMPDIR", dir.path());
-        let output = command.output().unwrap();
-        let result = report::json::load(&dir.path().join("results/result.json"));
-        let result = result.unwrap_or_else(|_| panic!("{words:?}: {}", stderr(&output)));
-        let same = |point: &&Point| point.clients == result.scenario.clients;
-        assert_eq!(result.points.iter().filter(same).count(), result.points.len(), "{words:?}");
-        (result.scenario.clients, result)
-    };
-    // Missed at the lowest rate, which would want 64.
-    let missed = ["find-max", "--slo", "p50=1us", "--time", "10s", "--rate", "20k..60k"];
-    assert_eq!(clients(&missed).0, 192);
-    let curve = ["curve", "--rates", "auto/2", "--repeat", "1", "--curve-time", "4s"];
-    let (count, result) = clients(&curve);
-    assert!(is_enough(count, result.open_curve.unwrap().closed_loop_ops_s), "{count}");
-    assert_eq!(clients(&[&curve[..], &["--clients", "7"]].concat()).0, 7);
 }
 
 /// The headline stayed that of a rate which was kept once and missed from then on.

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kv_bench::report;
-use kv_bench::result::RunResult;
+use kv_bench::result::{FindMax, RunResult};
 
 pub(crate) fn kv_bench(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kv-bench"));
@@ -32,6 +32,27 @@ pub(crate) fn wait_for<T>(mut ready: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "waited in vain");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// What a search leaves that is interrupted once so many passes are done.
+pub(crate) fn after_passes(
+    command: &mut Command,
+    dir: &Path,
+    passes: usize,
+) -> (Output, RunResult) {
+    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let path = dir.join("results/result.json");
+    let has = |told: &dyn Fn(&FindMax) -> bool| {
+        wait_for(|| report::json::load(&path).ok()?.find_max.filter(told));
+    };
+    // Each of them takes some seconds.
+    has(&|_| true);
+    has(&|found| found.probes.iter().any(|probe| probe.pass.is_some()));
+    (1..=passes).for_each(|passes| has(&|found| found.passes.len() >= passes));
+    let pid = run.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("it runs").success());
+    let output = run.wait_with_output().expect("it was ours");
+    (output, report::json::load(&path).expect("it was written"))
 }
 
 /// Asserts that `run` with each of these words is wrong usage, told in one line.
