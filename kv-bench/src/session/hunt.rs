@@ -99,10 +99,10 @@ impl<'a> Hunt<'a> {
         let rate_ops_s = probe.rate_asked_ops_s.round() as u64;
         let missed_ops_s = self.search.finding().missed_ops_s;
         self.kept.remove(&rate_ops_s);
-        self.kept.retain(|&kept, _| missed_ops_s.is_none_or(|missed| (kept as f64) < missed));
         if probe.outcome == ProbeOutcome::Kept {
             self.kept.insert(rate_ops_s, (result.clone(), intervals.clone()));
         }
+        self.kept.retain(|&kept, _| missed_ops_s.is_none_or(|missed| (kept as f64) < missed));
         if self.kept.len() > KEPT_MAX {
             self.kept.pop_first();
         }
