@@ -327,6 +327,23 @@ fn a_measurement_is_repeated_without_a_server_that_died_before() {
     }
 }
 
+/// A slip in an address was taken for a server that is away.
+#[test]
+fn a_server_that_never_was_there_is_refused_whoever_might_stand_in() {
+    let Some(one) = peer::Redis::start(&[]) else { return };
+    let dead = peer::DeadPort::new();
+    let all = format!("{},127.0.0.1:{}", one.address(), dead.port);
+    for rule in ["eject", "next"] {
+        let dir = TempDir::new().expect("a folder");
+        let mut run = kv_bench(&["run", "--servers", &all, "--on-node-fail", rule]);
+        let run = Running::start(run.args(["--requests", "100", "--out"]).arg(dir.path()));
+        let output = run.end();
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains(&format!("127.0.0.1:{}", dead.port)), "{told}");
+    }
+}
+
 /// Of a server that others stood in for it was said that it was back, which nobody had looked for.
 #[test]
 fn a_server_that_others_stand_in_for_when_the_run_is_interrupted_is_not_said_to_be_back() {

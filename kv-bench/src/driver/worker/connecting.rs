@@ -21,7 +21,11 @@ impl<T: Target> Worker<T> {
         for group in wanted.collect::<Vec<_>>().chunks(together) {
             self.now_ns = now_ns();
             for &id in group {
-                self.try_open(id)?;
+                match self.has_given_up(id % self.nodes) {
+                    // Each would be waited for as long.
+                    true => self.connections[id].close(self.now_ns),
+                    false => self.try_open(id)?,
+                }
             }
             let due_ns = now_ns() + self.shape.timeout.as_nanos() as u64;
             while group.iter().any(|&id| self.is_expected(id)) {
@@ -40,9 +44,17 @@ impl<T: Target> Worker<T> {
         matches!(self.connections[id].state, State::Down { retry_at_ns } if retry_at_ns > 0)
     }
 
-    /// A connection cannot be made: it is left for later where another server stands in.
+    /// Whether a connection to that server was given up for now.
+    fn has_given_up(&self, node: usize) -> bool {
+        self.target.detours().is_some()
+            && (node..self.connections.len()).step_by(self.nodes).any(|id| self.is_given_up(id))
+    }
+
+    /// A connection cannot be made: it is left for later where another server stands in for one that
+    /// was there once. One that never was may be a slip of the pen.
     fn give_up(&mut self, id: usize, reason: &str) -> Result<(), String> {
-        let Some(detours) = self.target.detours() else { return Err(self.blame(id, reason)) };
+        let detours = self.target.detours().filter(|detours| detours.is_known(id % self.nodes));
+        let Some(detours) = detours else { return Err(self.blame(id, reason)) };
         detours.failed(id % self.nodes);
         self.connections[id].close(self.now_ns);
         let first = id - id % self.nodes;
