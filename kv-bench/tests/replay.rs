@@ -2,6 +2,8 @@
 
 #[path = "../../kv-core/tests/peer/mod.rs"]
 mod peer;
+#[allow(dead_code, reason = "other tests need more of it")]
+mod processes;
 mod program;
 mod server;
 
@@ -17,7 +19,8 @@ use kv_bench::result::RunResult;
 use kv_core::client::{Address, Client, ConnectOptions};
 use kv_core::resp::reply::Value;
 use peer::{Memcached, Redis};
-use program::{kv_bench, run, stderr};
+use processes::script;
+use program::{Running, kv_bench, run, stderr};
 use server::Server;
 use tempfile::TempDir;
 
@@ -198,6 +201,26 @@ fn each_repeat_of_a_trace_has_servers_of_its_own() {
     let found = result.repeats.iter().map(|r| (r.headline.hits, r.headline.misses));
     assert_eq!(found.collect::<Vec<_>>(), [(0, 500), (0, 500)]);
     assert!(!result.warnings.iter().any(|w| w.contains("before it")), "{:?}", result.warnings);
+}
+
+/// What had been measured was thrown away when the servers of a later repeat did not start.
+#[test]
+fn a_repeat_whose_servers_do_not_start_keeps_those_before_it() {
+    if !peer::is_there("redis-server") {
+        return;
+    }
+    let dir = TempDir::new().expect("a folder");
+    let path = write(dir.path(), "5,key,3,5,1,set,0\n".repeat(100));
+    let once = "test -e \"$0.ran\" && exit 3; touch \"$0.ran\"; exec redis-server \"$@\"";
+    let out = dir.path().join("results");
+    let mut run = kv_bench(&["run", "--trace-speed", "max", "--repeat", "2", "--trace"]);
+    run.arg(&path).arg("--server-bin").arg(script(dir.path(), once)).arg("--out").arg(&out);
+    let output = Running::start(&mut run).end();
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("what was measured is kept"), "{told}");
+    let result = report::json::load(&out.join("result.json")).expect("a result");
+    assert_eq!((result.headline.operations, result.repeats.len()), (100, 1));
 }
 
 #[test]

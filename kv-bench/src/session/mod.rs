@@ -213,7 +213,7 @@ impl Session<'_> {
     fn headline(&mut self, subcommand: &str, outputs: &Outputs) -> anyhow::Result<RunResult> {
         let scenario = self.scenario;
         check_room(scenario)?;
-        let mut cluster = self.open(scenario.servers() as u32)?;
+        let cluster = self.open(scenario.servers() as u32)?;
         self.announce(&cluster)?;
         let frame = Frame {
             name: self.args.output.name.clone().unwrap_or_else(|| subcommand.to_owned()),
@@ -221,27 +221,21 @@ impl Session<'_> {
             environment: machine::environment(cluster.versions()),
             scenario: record(self.args, scenario, &self.arguments),
         };
-        let mut target = cluster.target(scenario)?;
+        let target = cluster.target(scenario)?;
+        let mut servers = Some((cluster, target));
         self.open_ledger();
-        let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
         let mut repeats = Repeats::default();
         for number in 1..=scenario.repeat {
-            // What a trace finds is what it has put.
-            if scenario.replay().is_some() && cluster.is_spawned() && number > 1 {
-                drop(cluster);
-                cluster = self.open(scenario.servers() as u32)?;
-                target = cluster.target(scenario)?;
-            }
-            if scenario.preload && (number == 1 || own_keys) {
-                self.preload(&target, &mut cluster)?;
-            }
             let step = match scenario.repeat {
                 1 => "headline".to_owned(),
                 all => format!("measurement {number} of {all}"),
             };
-            match self.headline_once(&step, &target, &mut cluster, (scenario, &frame)) {
+            match self.repeat(number, &step, &mut servers, &frame) {
                 Err(error) if repeats.is_empty() => return Err(error),
                 // What was measured before is kept.
+                Err(_) if self.interrupt.is_wanted() => {
+                    self.halt.get_or_insert(Halt::Interrupted);
+                }
                 Err(error) => {
                     self.halt.get_or_insert(Halt::ServerLost(format!("{error:#}")));
                 }
@@ -267,6 +261,38 @@ impl Session<'_> {
             "measurements",
         ));
         Ok(result)
+    }
+
+    /// One of several measurements, with its preload where it needs one, or servers of its own, which
+    /// take the place of those before.
+    fn repeat(
+        &mut self,
+        number: u32,
+        step: &str,
+        servers: &mut Option<(Cluster, AnyTarget)>,
+        frame: &Frame,
+    ) -> anyhow::Result<(RunResult, IntervalLog)> {
+        let scenario = self.scenario;
+        // What a trace finds is what it has put.
+        let stays =
+            |cluster: &Cluster| number == 1 || scenario.replay().is_none() || !cluster.is_spawned();
+        let (mut cluster, target) = match servers.take() {
+            Some((cluster, target)) if stays(&cluster) => (cluster, target),
+            before => {
+                // Two would have the same folders.
+                drop(before);
+                let cluster = self.open(scenario.servers() as u32)?;
+                let target = cluster.target(scenario)?;
+                (cluster, target)
+            }
+        };
+        let own_keys = scenario.demand.key_distribution == KeyDistribution::OwnKey;
+        if scenario.preload && (number == 1 || own_keys) {
+            self.preload(&target, &mut cluster)?;
+        }
+        let measured = self.headline_once(step, &target, &mut cluster, (scenario, frame));
+        *servers = Some((cluster, target));
+        measured
     }
 
     /// Warm-up and measurement, as a result with its latencies over time.
