@@ -37,7 +37,8 @@ pub(super) struct Status {
     pub(super) horizon_ns: AtomicU64,
     /// It waits for a worker to make room: nobody waits for it.
     pub(super) is_waiting: AtomicBool,
-    /// It waits for a pipe, and has handed out all that came: how often it did so far, 0 if it does not.
+    /// It waits for a pipe, and has handed out all that came, which is one operation less; 0 if it does
+    /// not. Lines without an operation change nothing.
     pub(super) dry: AtomicU64,
     is_unwanted: AtomicBool,
     report: Mutex<Replayed>,
@@ -108,7 +109,6 @@ impl Feeder {
             clients,
             operations: 0,
             due_ns: 0,
-            waits: 0,
             failure: None,
         };
         let replay = Arc::clone(replay);
@@ -148,8 +148,6 @@ struct Dealer {
     operations: u64,
     /// The last operation's.
     due_ns: u64,
-    /// How often it has waited for a pipe.
-    waits: u64,
     failure: Option<String>,
 }
 
@@ -252,8 +250,7 @@ impl Dealer {
         let is_wanted = (0..self.blocks.len()).all(|worker| self.hand_over(worker));
         self.status.is_waiting.store(false, Ordering::Relaxed);
         self.hand_out();
-        self.waits += 1;
-        self.status.dry.store(self.waits, Ordering::Release);
+        self.status.dry.store(self.operations + 1, Ordering::Release);
         if is_wanted && !self.is_unwanted() {
             ControlFlow::Continue(())
         } else {
