@@ -140,7 +140,7 @@ fn gone_after_five(resets: bool) -> SocketAddr {
 #[test]
 fn how_a_connection_was_lost_is_counted() {
     for (resets, expected) in [(false, 0), (true, 1)] {
-        let mut run = Run::against(&[]).shape(1, 1, 1).timeout(Duration::from_millis(50));
+        let mut run = Run::against(&[]).shape(1, 1, 1).timeout(Duration::from_millis(500));
         run.addresses.push(gone_after_five(resets));
         let measured = run.operations(8);
         assert_accounted(&measured, 8);

@@ -93,7 +93,8 @@ fn a_search_leaves_its_probes_and_what_it_found() {
     let kept = found.probes.iter().filter(|probe| probe.outcome == ProbeOutcome::Kept);
     let highest = kept.map(|probe| probe.rate_asked_ops_s).max_by(f64::total_cmp);
     assert!(highest.is_some(), "so loose an objective is kept at some rate: {shown}");
-    assert_eq!(found.kept_ops_s, highest);
+    // What was probed again may have been missed then.
+    assert!(found.kept_ops_s <= highest, "{:?} {highest:?}", found.kept_ops_s);
     let headline = result.headline.rate_asked_ops_s.unwrap();
     assert!(found.probes.iter().any(|probe| probe.outcome == ProbeOutcome::Kept
         && (probe.rate_asked_ops_s - headline).abs() < 1e-6));

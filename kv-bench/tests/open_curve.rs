@@ -9,7 +9,7 @@ mod scripted;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use kv_bench::open_curve::{Layout, Loads, order};
 use kv_bench::plot;
 use kv_bench::report;
 use kv_bench::result::{Part, Point, RunResult};
-use program::{kv_bench, stderr, wait_for};
+use program::{Running, kv_bench, stderr, wait_for};
 use scripted::{Answer, Server};
 use tempfile::TempDir;
 
@@ -375,8 +375,7 @@ fn a_server_that_is_lost_is_no_saturation() {
     });
     let dir = TempDir::new().unwrap();
     let words = ["--rates", "100,200", "--curve-time", "7s"];
-    let mut curve = curve_of(&server, dir.path(), &words);
-    let curve = curve.stderr(Stdio::piped()).spawn().unwrap();
+    let curve = Running::start(&mut curve_of(&server, dir.path(), &words));
     let path = dir.path().join("result.json");
     wait_for(|| report::json::load(&path).ok().filter(|result| !result.points.is_empty()));
     // Behind the next point's warm-up, and before its end.
@@ -385,7 +384,7 @@ fn a_server_that_is_lost_is_no_saturation() {
     wait_for(|| (seen() > before + 60).then_some(()));
     server.refuse();
     hangs.store(true, Ordering::SeqCst);
-    let output = curve.wait_with_output().unwrap();
+    let output = curve.end();
     let told = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("does not answer any more"), "{told}");
@@ -399,14 +398,14 @@ fn a_curve_that_is_interrupted_keeps_its_points() {
     let server = Server::start(|_, _| Answer::Normal);
     let dir = TempDir::new().unwrap();
     let words = ["--rates", "100,200,300", "--curve-time", "20s"];
-    let mut run = curve_of(&server, dir.path(), &words).spawn().unwrap();
+    let run = Running::start(&mut curve_of(&server, dir.path(), &words));
     let path = dir.path().join("result.json");
     let has_point = || report::json::load(&path).ok().filter(|result| !result.points.is_empty());
     let before = wait_for(has_point);
     assert!(before.partial, "there is more to come");
     let pid = run.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    assert_eq!(run.wait().unwrap().code(), Some(1));
+    assert_eq!(run.end().status.code(), Some(1));
     let result = result_in(dir.path());
     assert_eq!((result.partial, result.cut), (true, Some(Part::Curve)));
     assert!((1..6).contains(&result.points.len()), "{}", result.points.len());

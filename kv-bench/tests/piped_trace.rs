@@ -6,7 +6,7 @@ mod scripted;
 mod server;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Output, Stdio};
 
@@ -23,6 +23,14 @@ struct Piped {
     /// Open until it is dropped: more may come.
     stdin: Option<ChildStdin>,
     out: PathBuf,
+}
+
+impl Drop for Piped {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 impl Piped {
@@ -44,9 +52,12 @@ impl Piped {
 
     /// Waits for its end, with the pipe as it is.
     fn end(mut self) -> (Output, Option<RunResult>) {
-        wait_for(|| self.child.try_wait().expect("it is ours"));
+        let status = wait_for(|| self.child.try_wait().expect("it is ours"));
+        let mut stderr = Vec::new();
+        let pipe = self.child.stderr.as_mut().expect("a pipe");
+        pipe.read_to_end(&mut stderr).expect("it has ended");
         let result = report::json::load(&self.out.join("result.json"));
-        (self.child.wait_with_output().expect("it has ended"), result.ok())
+        (Output { status, stdout: Vec::new(), stderr }, result.ok())
     }
 }
 

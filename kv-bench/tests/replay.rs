@@ -400,12 +400,8 @@ fn what_monitor_recorded_leaves_the_same_keys_behind() {
     assert!(output.status.success(), "{}", stderr(&output));
     let result = result.expect("a result");
     assert_eq!(result.headline.errors, 0, "{:?}", result.warnings);
-    let same = keyspace(&recorded);
-    assert!(
-        same.len() > 20 && same == keyspace(&replayed),
-        "{same:#?}\n{:#?}",
-        keyspace(&replayed)
-    );
+    let [same, again] = [&recorded, &replayed].map(keyspace);
+    assert!(same.len() > 20 && same == again, "{same:#?}\n{again:#?}");
     let commands = &result.operations.commands;
     let counts = ["incrby", "set", "zunionstore", "mset"].map(|name| commands[name].count);
     // One more set is what the script did.

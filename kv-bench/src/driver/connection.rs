@@ -129,6 +129,7 @@ impl Connection {
         poll: &Poll,
         now_ns: u64,
     ) -> io::Result<()> {
+        self.loss = Loss::Closed;
         let session = handshake.tls.map(|tls| tls.session(""));
         self.tls = session.transpose()?.map(Box::new);
         let socket = connect(address)?;

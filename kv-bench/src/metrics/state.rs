@@ -125,7 +125,11 @@ impl State {
         // Workers hand over and publish one after the other: either may be the newer.
         self.now.failed = self.now.failed.max(live.failed).max(live.tally.errors.total());
         self.now.errors = live.tally.errors.clone();
-        self.now.servers = named(&live.tally.nodes, name);
+        // One that is tried elsewhere is taken back from a server, and a counter that falls begins anew.
+        for (server, operations) in named(&live.tally.nodes, name) {
+            let most = self.now.servers.entry(server).or_default();
+            *most = operations.max(*most);
+        }
         self.now.workers_cpu_s = cpu_s(live.efforts.iter());
         self.now.spreads = live.spreads.unwrap_or_default();
     }

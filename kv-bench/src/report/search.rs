@@ -47,7 +47,7 @@ pub(crate) fn probe(objectives: &[Objective], latencies: &Latencies, point: &Poi
     format!("{rate} ops/s, {}", figures.join(", "))
 }
 
-/// What it told, and by what: `0.4 % were beyond p99=1ms: kept`.
+/// What it told, and by what: `0.4 % were late or failed (p99=1ms): kept`.
 pub(crate) fn outcome(objectives: &[Objective], record: &ProbeRecord) -> String {
     let beyond = objectives.iter().zip(&record.beyond_shares);
     let beyond = beyond.map(|(objective, share)| {

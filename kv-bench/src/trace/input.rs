@@ -159,7 +159,8 @@ impl Stored {
         Ok(Self { path: path.to_owned(), file: Arc::new(file), bytes, modified })
     }
 
-    /// Fails where it does not hold any more what it did. What has grown longer since then may.
+    /// Fails where it does not hold any more what it did, as far as its length and time tell: one that
+    /// has grown, as a log does that is still written, is taken for what it was and more.
     fn check(&self) -> io::Result<()> {
         let now = self.file.metadata()?;
         let is_kept =

@@ -40,7 +40,7 @@ pub(crate) fn after_passes(
     dir: &Path,
     passes: usize,
 ) -> (Output, RunResult) {
-    let run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let run = Running::start(command);
     let path = dir.join("results/result.json");
     let has = |told: &dyn Fn(&FindMax) -> bool| {
         wait_for(|| report::json::load(&path).ok()?.find_max.filter(told));
@@ -51,8 +51,7 @@ pub(crate) fn after_passes(
     (1..=passes).for_each(|passes| has(&|found| found.passes.len() >= passes));
     let pid = run.id().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().expect("it runs").success());
-    let output = run.wait_with_output().expect("it was ours");
-    (output, report::json::load(&path).expect("it was written"))
+    (run.end(), report::json::load(&path).expect("it was written"))
 }
 
 /// Asserts that `run` with each of these words is wrong usage, told in one line.
