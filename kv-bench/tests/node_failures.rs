@@ -285,7 +285,7 @@ fn a_run_goes_on_without_a_running_server_that_dies() {
         let run = Running::start(&mut run);
         await_load(&dying);
         let dead = dying.address().to_string();
-        drop(dying);
+        let _dead = dying.kill();
         let output = run.end();
         assert!(output.status.success(), "{rule}: {}", stderr(&output));
         let result = report::json::load(&out.join("result.json")).expect("written");
@@ -312,7 +312,7 @@ fn a_measurement_is_repeated_without_a_server_that_died_before() {
         run.args(["--warmup", "0", "--duration", "2s", "--repeat", "2", "--threads", "1"]);
         let run = Running::start(run.args(["--out"]).arg(dir.path().join("results")));
         await_load(&dying);
-        drop(dying);
+        let _dead = dying.kill();
         let output = run.end();
         assert!(output.status.success(), "{rule}: {}", stderr(&output));
         let loaded = |file: &str| report::json::load(&dir.path().join("results").join(file));
@@ -357,7 +357,7 @@ fn a_server_that_others_stand_in_for_when_the_run_is_interrupted_is_not_said_to_
         let run = Running::start(run.args(["--out"]).arg(dir.path().join("results")));
         await_load(&dying);
         let dead = dying.address().to_string();
-        drop(dying);
+        let _dead = dying.kill();
         one.ask(&["config", "resetstat"]);
         await_load(&one);
         signal(run.id(), "INT");

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::peer::{self, Redis};
+use crate::peer::{self, DeadPort, Redis};
 use crate::program::wait_for;
 
 const SLOTS: usize = 16384;
@@ -11,6 +11,8 @@ const SLOTS: usize = 16384;
 /// replicas of them, then those that have joined. A killed one is `None`.
 pub(crate) struct Nodes {
     list: Vec<Option<Redis>>,
+    /// Of those that were killed.
+    ports: Vec<DeadPort>,
 }
 
 impl Nodes {
@@ -18,7 +20,7 @@ impl Nodes {
     pub(crate) fn start(masters: usize, with_replicas: bool) -> Option<Self> {
         let count = if with_replicas { 2 * masters } else { masters };
         let list: Option<Vec<_>> = (0..count).map(|_| node().map(Some)).collect();
-        let nodes = Self { list: list? };
+        let nodes = Self { list: list?, ports: Vec::new() };
         for index in 0..masters {
             let slots = [index, index + 1].map(|part| part * SLOTS / masters);
             let range = [slots[0].to_string(), (slots[1] - 1).to_string()];
@@ -134,7 +136,7 @@ impl Nodes {
 
     /// As kill -9 does.
     pub(crate) fn kill(&mut self, index: usize) {
-        self.list[index] = None;
+        self.ports.extend(self.list[index].take().map(Redis::kill));
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_reuseaddr;
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 /// Says that a test is skipped for want of something; fails where `KV_REQUIRE_PEERS=1` asks for
@@ -70,6 +71,14 @@ impl Redis {
 
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Ends it as kill -9 does. Its port is nobody's meanwhile: the server of another test there would
+    /// pass for it.
+    pub(crate) fn kill(self) -> DeadPort {
+        let port = self.port;
+        drop(self);
+        DeadPort::at(port)
     }
 
     /// The path of its Unix socket.
@@ -182,9 +191,15 @@ pub(crate) struct DeadPort {
 
 impl DeadPort {
     pub(crate) fn new() -> Self {
+        Self::at(0)
+    }
+
+    fn at(port: u16) -> Self {
         let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-        let anywhere = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
-        bind(&socket, &anywhere).expect("a free port");
+        // Connections of who had it before may linger.
+        set_socket_reuseaddr(&socket, true).expect("a socket");
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        bind(&socket, &address).expect("a free port");
         let address = SocketAddr::try_from(getsockname(&socket).expect("a bound socket"));
         Self { port: address.expect("an address").port(), _socket: socket }
     }
