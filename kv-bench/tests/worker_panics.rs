@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use kv_bench::driver::{Fleet, Until};
-use kv_bench::target::{Address, Credentials, Endpoint, Handshake, Node, Protocol, Resp, Target};
+use kv_bench::target::{Handshake, Node, Resp, Target};
 use run::{Run, VALUE_SIZE};
 use scripted::{Answer, Server};
 
@@ -70,16 +70,7 @@ impl Target for Trapped {
 fn a_worker_that_panics_ends_the_run_with_an_error() {
     let servers = [(), ()].map(|()| Server::start(|_, _| Answer::Normal));
     let run = Run::against(&[&servers[0], &servers[1]]).shape(2, 1, 1);
-    let endpoints: Vec<Endpoint> = run
-        .addresses
-        .iter()
-        .map(|&address| Endpoint {
-            name: address.to_string(),
-            address: Address::Tcp(address),
-            protocol: Protocol::Resp,
-            credentials: Credentials::default(),
-        })
-        .collect();
+    let endpoints = run.endpoints();
     let key_size = run.keys().buffer().bytes().len();
     let launch = |trap| {
         let resp = Resp::new(&endpoints, Box::new(|_| 0), key_size, VALUE_SIZE);

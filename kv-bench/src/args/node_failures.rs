@@ -23,5 +23,6 @@ server, when and for how long, and how many operations went to others. Their \
 keys are not there: gets miss until somebody puts them, and when the server is \
 back it has what it had, and not what others were given meanwhile. That is no \
 fault of the servers, but --verify could not tell it from one, and goes with \
-error alone. A Redis Cluster fails over by itself. \
+error alone. A Redis Cluster fails over by itself. A server that cannot be \
+reached at the very beginning is an error with each of them. \
 Example: --servers 4 --on-node-fail eject --chaos kill:2@5s --duration 10s";

@@ -63,17 +63,19 @@ impl Run {
         self
     }
 
+    /// The servers, by the names of their addresses.
+    pub(crate) fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |&address| Endpoint {
+            name: SocketAddr::to_string(&address),
+            address: Address::Tcp(address),
+            protocol: Protocol::Resp,
+            credentials: Credentials::default(),
+        };
+        self.addresses.iter().map(endpoint).collect()
+    }
+
     pub(crate) fn launch(&self) -> Result<Fleet, LaunchError> {
-        let endpoints: Vec<Endpoint> = self
-            .addresses
-            .iter()
-            .map(|&address| Endpoint {
-                name: address.to_string(),
-                address: Address::Tcp(address),
-                protocol: Protocol::Resp,
-                credentials: Credentials::default(),
-            })
-            .collect();
+        let endpoints = self.endpoints();
         let nodes = endpoints.len();
         // The last digit of a key names its node.
         let owner = move |key: &[u8]| usize::from(key[key.len() - 1] - b'0') % nodes;
