@@ -327,7 +327,7 @@ fn a_measurement_is_repeated_without_a_server_that_died_before() {
     }
 }
 
-/// A slip in an address was taken for a server that is away.
+/// A slip in an address is no server that is away.
 #[test]
 fn a_server_that_never_was_there_is_refused_whoever_might_stand_in() {
     let Some(one) = peer::Redis::start(&[]) else { return };

@@ -111,8 +111,6 @@ pub struct Detours {
     names: Vec<String>,
     /// Attempts to connect that failed since one succeeded.
     failures: Box<[AtomicU32]>,
-    /// Who was there once.
-    known: Box<[AtomicBool]>,
     ejected: Box<[AtomicBool]>,
     /// Counts the changes of `around`.
     epoch: AtomicU64,
@@ -135,7 +133,6 @@ impl Detours {
             mode,
             names: names.to_vec(),
             failures: names.iter().map(|_| AtomicU32::new(0)).collect(),
-            known: names.iter().map(|_| AtomicBool::new(false)).collect(),
             ejected: names.iter().map(|_| AtomicBool::new(false)).collect(),
             epoch: AtomicU64::new(0),
             around: Mutex::new(Arc::new(around)),
@@ -156,12 +153,6 @@ impl Detours {
     /// One succeeded.
     pub fn connected(&self, node: usize) {
         self.failures[node].store(0, Ordering::Relaxed);
-        self.known[node].store(true, Ordering::Relaxed);
-    }
-
-    /// Whether one ever did.
-    pub fn is_known(&self, node: usize) -> bool {
-        self.known[node].load(Ordering::Relaxed)
     }
 
     /// Whether the others have its keys.

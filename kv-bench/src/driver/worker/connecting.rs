@@ -50,11 +50,10 @@ impl<T: Target> Worker<T> {
             && (node..self.connections.len()).step_by(self.nodes).any(|id| self.is_given_up(id))
     }
 
-    /// A connection cannot be made: it is left for later where another server stands in for one that
-    /// was there once. One that never was may be a slip of the pen.
+    /// A connection cannot be made: it is left for later where another server stands in. One that never
+    /// was there has been refused before.
     fn give_up(&mut self, id: usize, reason: &str) -> Result<(), String> {
-        let detours = self.target.detours().filter(|detours| detours.is_known(id % self.nodes));
-        let Some(detours) = detours else { return Err(self.blame(id, reason)) };
+        let Some(detours) = self.target.detours() else { return Err(self.blame(id, reason)) };
         detours.failed(id % self.nodes);
         self.connections[id].close(self.now_ns);
         let first = id - id % self.nodes;
